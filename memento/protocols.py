@@ -1,0 +1,131 @@
+"""The seams: what an executor and a listener have to be.
+
+Another implementation is any object with these methods; nothing is inherited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from memento.events import Event
+from memento.task import Failure, Job, Status, Task
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivered:
+    """Outcomes that workers have written: `frames` are verified spool frames, unopened, in the order of writing."""
+
+    frames: Sequence[tuple[bytes, tuple[bytes | None, ...]]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Begun:
+    """A worker has taken up `task`."""
+
+    task: Task
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Advanced:
+    """The experiment of `task` reports progress: `done` of `total` (None: not known)."""
+
+    task: Task
+    done: float
+    total: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lost:
+    """`task` ended without delivering an outcome: its worker died, or was ended for running too long.
+
+    `log` is what the experiment had printed, `metrics` the packed metrics that it had flushed; `started` is seconds
+    since the epoch, `runtime` seconds.
+    """
+
+    task: Task
+    status: Status
+    failure: Failure
+    started: float
+    runtime: float
+    log: bytes = b""
+    metrics: bytes = b""
+
+
+Report = Delivered | Begun | Advanced | Lost
+
+
+@runtime_checkable
+class Executor(Protocol):
+    """Something that runs tasks.
+
+    One thread calls it, always the same. Every submitted task comes back exactly once: in a `Delivered` frame, as
+    `Lost`, or in what `stop` returns. A task whose worker died before it was begun is run elsewhere by the
+    executor itself and costs nothing. An executor passed in as an object is closed by whoever made it.
+    """
+
+    @property
+    def slots(self) -> int:
+        """How many experiments run at once."""
+        ...
+
+    @property
+    def isolates(self) -> bool:
+        """Whether an experiment can be ended from outside, which `timeout` needs."""
+        ...
+
+    def start(self, job: Job) -> None:
+        """Begin to make workers for `job`; returns at once.
+
+        Raises:
+            WorkerStartError: no worker can be made.
+        """
+        ...
+
+    def submit(self, tasks: Sequence[Task]) -> None:
+        """Take `tasks` over, to be begun in this order as workers become free; never blocks on an experiment."""
+        ...
+
+    def wait(self, timeout: float) -> Iterable[Report]:
+        """Return what has happened, waiting up to `timeout` seconds when nothing has.
+
+        Raises:
+            WorkerStartError: workers die before they can take up any task, or cannot load the experiment.
+        """
+        ...
+
+    def cancel(self) -> Sequence[Task]:
+        """Begin nothing more: return the tasks not begun, and ask running experiments to stop."""
+        ...
+
+    def stop(self) -> Sequence[Task]:
+        """End every experiment now and return the tasks that delivered nothing. Idempotent."""
+        ...
+
+    def close(self) -> None:
+        """Leave no process, thread or file behind. Idempotent, called also after errors."""
+        ...
+
+
+@runtime_checkable
+class Listener(Protocol):
+    """Something that is told what happens in a run.
+
+    `handle` is called from the run's own thread with events of the types in `hears`, and must return at once; a listener that
+    has slow work to do (a network) does it on a thread of its own and finishes it in `close`. What it raises
+    is reported once and never reaches the run.
+    """
+
+    @property
+    def hears(self) -> tuple[type[Event], ...]:
+        """The types of events it wants."""
+        ...
+
+    def handle(self, event: Event) -> None:
+        """Take note of `event`."""
+        ...
+
+    def close(self) -> None:
+        """Finish; called once, after the last event, within a bounded time."""
+        ...

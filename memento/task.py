@@ -1,0 +1,279 @@
+"""What crosses the process boundary: a Task goes out, an Outcome comes back as bytes.
+
+An Outcome is written once, by the worker, as a *head* (small: status, times, failure, plain result) and three
+*parts* (value, metrics, log). Heads are what lists and tables read; parts are read when somebody asks for them.
+Both are verified by digest before anything in them is used.
+
+Layout of a packed head, little-endian (`HEAD`), followed by four byte strings, each after its 4-byte length:
+summary (JSON), failure (JSON), host (UTF-8), and the descriptors of the parts.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NamedTuple
+
+KEY_BYTES = 16
+RUN_BYTES = 8
+
+
+class Status(Enum):
+    """How an experiment ended."""
+
+    SUCCEEDED = "succeeded"
+    """It returned, and what it returned is stored."""
+    FAILED = "failed"
+    """It raised, or its result could not be stored."""
+    TIMED_OUT = "timed out"
+    """It ran longer than `timeout` and was ended."""
+    KILLED = "killed"
+    """Its worker died: a signal, a crash, `os._exit`, out of memory."""
+    CANCELLED = "cancelled"
+    """It was stopped by the user, or never started because the run stopped early."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a result to use."""
+        return self is Status.SUCCEEDED
+
+
+# The numbers are the stored form: never renumber, only add.
+STATUS_CODES: dict[Status, int] = {
+    Status.SUCCEEDED: 1,
+    Status.FAILED: 2,
+    Status.TIMED_OUT: 3,
+    Status.KILLED: 4,
+    Status.CANCELLED: 5,
+}
+STATUS_FROM_CODE: dict[int, Status] = {code: status for status, code in STATUS_CODES.items()}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Failure:
+    """Why an experiment failed, as data.
+
+    `type` is the qualified name of the exception ("ValueError", "mylib.errors.Bad") or of the cause ("Killed",
+    "TimedOut"); `lineage` the names of its bases, most derived first, for retries by cause; `cause` a short machine-readable
+    word: "error", "killed", "timeout", "exit", "memory", "unpicklable", "cancelled".
+    """
+
+    type: str
+    message: str
+    traceback: str = ""
+    cause: str = "error"
+    lineage: tuple[str, ...] = ()
+    signal: int | None = None
+    exit_code: int | None = None
+
+    def to_json(self) -> bytes:
+        """Return the stored form."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return json.dumps({name: value for name, value in fields.items() if value not in (None, "", ())}).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> Failure:
+        """Return the failure stored as `data`."""
+        fields = json.loads(data)
+        fields["lineage"] = tuple(fields.get("lineage", ()))
+        fields.setdefault("message", "")
+        return cls(**fields)
+
+
+class Part(NamedTuple):
+    """One part of an outcome: how it is encoded, how long it is, its digest, and its bytes unless they are in a file."""
+
+    codec: int
+    size: int
+    digest: bytes  # SHA-256, first 16 bytes
+    data: bytes | None  # None: in the blob file of this outcome and part
+
+
+EMPTY_PART = Part(0, 0, b"", b"")
+PART_NAMES = ("value", "metrics", "log")
+
+HEAD = struct.Struct(f"<B{KEY_BYTES}s{RUN_BYTES}sHBddddQQI")
+PART = struct.Struct("<BBQ16s")
+LENGTH = struct.Struct("<I")
+HEAD_VERSION = 1
+_IN_FILE, _INLINE = 1, 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What one attempt at one configuration gave.
+
+    `started` is seconds since the epoch (UTC), `runtime` and `cpu_time` are seconds, the two peaks are bytes (0: not
+    measured), `waited` is how many seconds it lay queued. `summary` is the JSON of a result that is plain (a number, a
+    string, None, a truth value, or a dict of such), else empty.
+    """
+
+    key: bytes
+    run: bytes
+    attempt: int
+    status: Status
+    started: float
+    runtime: float
+    cpu_time: float = 0.0
+    waited: float = 0.0
+    hardware_peak: int = 0
+    virtual_peak: int = 0
+    pid: int = 0
+    host: str = ""
+    summary: bytes = b""
+    failure: Failure | None = None
+    value: Part = EMPTY_PART
+    metrics: Part = EMPTY_PART
+    log: Part = EMPTY_PART
+
+    @property
+    def parts(self) -> tuple[Part, Part, Part]:
+        """The three parts, in the order of `PART_NAMES`."""
+        return self.value, self.metrics, self.log
+
+    def pack_head(self) -> bytes:
+        """Return the head as bytes; the parts' bytes are not in it, their digests are."""
+        failure = self.failure.to_json() if self.failure else b""
+        host = self.host.encode()
+        parts = b"".join(
+            PART.pack(part.codec, _IN_FILE if part.data is None else _INLINE, part.size, part.digest)
+            for part in self.parts
+        )
+        fixed = HEAD.pack(
+            HEAD_VERSION,
+            self.key,
+            self.run,
+            self.attempt,
+            STATUS_CODES[self.status],
+            self.started,
+            self.runtime,
+            self.cpu_time,
+            self.waited,
+            self.hardware_peak,
+            self.virtual_peak,
+            self.pid,
+        )
+        strings = (self.summary, failure, host, parts)
+        return fixed + b"".join(piece for string in strings for piece in (LENGTH.pack(len(string)), string))
+
+    @classmethod
+    def unpack_head(cls, head: bytes, bodies: tuple[bytes | None, ...] | None = None) -> Outcome:
+        """Return the outcome packed as `head`; without `bodies` its inline parts have empty data.
+
+        Raises:
+            ValueError: `head` was not made by `pack_head`.
+        """
+        try:
+            version, key, run, attempt, status, *numbers, pid = HEAD.unpack_from(head)
+            if version != HEAD_VERSION:
+                raise ValueError(f"unknown version {version} of an outcome's head")
+            started, runtime, cpu_time, waited, hardware_peak, virtual_peak = numbers
+            strings = []
+            position = HEAD.size
+            for _ in range(4):
+                (length,) = LENGTH.unpack_from(head, position)
+                position += LENGTH.size
+                strings.append(head[position : position + length])
+                position += length
+            if position != len(head):
+                raise ValueError("an outcome's head has the wrong length")
+            summary, failure, host, described = strings
+            parts = [
+                Part(codec, size, digest if size else b"", None if place == _IN_FILE else (bodies[index] if bodies else b""))
+                for index, (codec, place, size, digest) in enumerate(PART.iter_unpack(described))
+            ]
+            return cls(
+                key=key,
+                run=run,
+                attempt=attempt,
+                status=STATUS_FROM_CODE[status],
+                started=started,
+                runtime=runtime,
+                cpu_time=cpu_time,
+                waited=waited,
+                hardware_peak=hardware_peak,
+                virtual_peak=virtual_peak,
+                pid=pid,
+                host=host.decode(),
+                summary=summary,
+                failure=Failure.from_json(failure) if failure else None,
+                value=parts[0],
+                metrics=parts[1],
+                log=parts[2],
+            )
+        except (struct.error, KeyError, IndexError, UnicodeDecodeError) as error:
+            raise ValueError(f"not an outcome's head: {error}") from error
+
+    def blob_name(self, part: str) -> str:
+        """Return the file name, below the store's blob folder, of a part that is kept in a file."""
+        name = f"{self.key.hex()}.{self.run.hex()}.{self.attempt}.{part}"
+        return f"{name[:2]}/{name}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """One attempt at one configuration, on its way to a worker.
+
+    `index` is the position in the job's configurations, `gpus` how many devices (or which share of one) it is to be
+    leased, `cpus` how many processors it occupies, `timeout` seconds it may run (None: for ever).
+    """
+
+    index: int
+    key: bytes
+    attempt: int = 1
+    timeout: float | None = None
+    cpus: int = 1
+    gpus: float = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """What all tasks of one run have in common; made once, sent to each worker once.
+
+    `payload` is the cloudpickled pair (experiment, configurations); `call` says how the experiment is called.
+    """
+
+    run: bytes
+    payload: bytes
+    store: str
+    spool: str
+    call: Call
+    working_directory: str
+    import_path: tuple[str, ...] = ()
+    main_file: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Call:
+    """How an experiment is called: with (context, config), or by the names of its parameters.
+
+    `names` are the parameters and settings it takes by keyword (None: it is called positionally).
+    """
+
+    names: tuple[str, ...] | None = None
+    context: bool = True
+    config: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Experiment:
+    """Who computed a result: `name` is the identity that is part of every key.
+
+    `code` maps the qualified names of the experiment and of the project's functions it calls to digests of their
+    syntax trees (hex); `notes` are warnings worth showing once (captured values that could not be keyed).
+    """
+
+    name: str
+    version: str | None = None
+    code: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def changed_since(self, code: dict[str, str]) -> tuple[str, ...]:
+        """Return the names of functions that differ between `code`, which computed a result, and today's."""
+        names = self.code.keys() | code.keys()
+        return tuple(sorted(name for name in names if self.code.get(name) != code.get(name)))
+
+
+JsonDict = dict[str, Any]
