@@ -1,0 +1,59 @@
+"""Writing files so that a reader finds the old one or the new one, never a part of either."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+Buffer = bytes | bytearray | memoryview
+
+
+def private_folder(path: Path) -> Path:
+    """Make `path` and its parents where missing, readable by this user alone, and return it."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return path
+
+
+def write_atomically(path: Path, chunks: Iterable[Buffer]) -> None:
+    """Write `chunks` to `path`; afterwards the file is complete and on the disk, or it is as it was before.
+
+    The bytes go to a file beside it, are synced, and are renamed over it; then the folder is synced, because a rename
+    that only the page cache knows is undone by a power cut.
+
+    Raises:
+        OSError: the disk is full or failing; nothing is left beside `path`.
+    """
+    # Two machines may write into one folder: the process id alone does not tell them apart.
+    aside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            write_all(descriptor, chunks)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_all(descriptor: int, chunks: Iterable[Buffer]) -> None:
+    """Write every byte of `chunks`; `os.write` may take fewer than it is given."""
+    for chunk in chunks:
+        view = memoryview(chunk).cast("B")
+        while view:
+            view = view[os.write(descriptor, view) :]
+
+
+def sync_folder(path: Path) -> None:
+    """Put the names in folder `path` on the disk."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

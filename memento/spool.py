@@ -1,0 +1,144 @@
+"""A worker's own file of outcomes: what is in it has survived the death of every process.
+
+    worker ──append──▶ <worker>.spool ──read_frames──▶ orchestrator ──▶ store
+                            └──────────── the next run, when this one died ──▶ store
+
+A file is `FILE_MAGIC` and then frames. A frame is `FRAME` (magic, CRC-32 of the body, length of the body) and the body:
+the outcome's head and the bodies of its three parts, each after its length (`ABSENT` for a part kept in a blob file).
+
+Guarantee: `append` hands a whole frame to the kernel in one `write`, so that after the call no kill of any process
+loses it; a frame torn by a kill in the middle of that call is recognised and ignored. Power loss is the store's
+business: what it has committed is synced, a spool is not.
+
+The writer holds an exclusive lock on its file while it lives, and the kernel drops it when the process ends, however
+it ends: who gets the lock knows that nobody will append any more.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import weakref
+import zlib
+from pathlib import Path
+
+from memento.files import Buffer, write_all
+from memento.task import PART_NAMES, Outcome
+
+Frame = tuple[bytes, tuple[bytes | None, ...]]
+"""The packed head of an outcome and the bodies of its parts (None: in a blob file)."""
+
+FILE_MAGIC = b"MSPOOL1\n"
+FRAME = struct.Struct("<HII")
+FRAME_MAGIC = 0x4D46
+LENGTH = struct.Struct("<I")
+ABSENT = 0xFFFFFFFF
+
+_writers: weakref.WeakSet[SpoolWriter] = weakref.WeakSet()
+
+
+def pack_frame(outcome: Outcome) -> bytes:
+    """Return `outcome` as one frame."""
+    head = outcome.pack_head()
+    pieces: list[Buffer] = [LENGTH.pack(len(head)), head]
+    for part in outcome.parts:
+        if part.data is None:
+            pieces.append(LENGTH.pack(ABSENT))
+        else:
+            pieces.append(LENGTH.pack(len(part.data)))
+            pieces.append(part.data)
+    body = b"".join(pieces)
+    return FRAME.pack(FRAME_MAGIC, zlib.crc32(body), len(body)) + body
+
+
+def unpack_body(body: bytes) -> Frame:
+    """Return the head and the parts' bodies that `pack_frame` packed."""
+    (length,) = LENGTH.unpack_from(body)
+    position = LENGTH.size + length
+    head = body[LENGTH.size : position]
+    parts: list[bytes | None] = []
+    for _ in PART_NAMES:
+        (length,) = LENGTH.unpack_from(body, position)
+        position += LENGTH.size
+        if length == ABSENT:
+            parts.append(None)
+        else:
+            parts.append(body[position : position + length])
+            position += length
+    return head, tuple(parts)
+
+
+class SpoolWriter:
+    """The one appender to a spool file, which it makes and locks."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        self._end = os.fstat(self._descriptor).st_size
+        if not self._end:
+            self._write(FILE_MAGIC)
+        _writers.add(self)
+
+    def append(self, outcome: Outcome) -> int:
+        """Append `outcome` and return the offset behind it; no kill of any process loses it after that.
+
+        Raises:
+            OSError: the disk is full or failing; the file ends where it ended before.
+        """
+        return self._write(pack_frame(outcome))
+
+    def _write(self, data: bytes) -> int:
+        try:
+            write_all(self._descriptor, (data,))
+        except OSError:
+            os.ftruncate(self._descriptor, self._end)  # a torn frame would hide every later one
+            raise
+        self._end += len(data)
+        return self._end
+
+    def close(self) -> None:
+        """Give the lock up. Idempotent."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        _writers.discard(self)
+
+
+def _drop_inherited_locks() -> None:
+    # A process forked by an experiment would hold the lock beyond the worker's death.
+    for writer in list(_writers):
+        writer.close()
+
+
+os.register_at_fork(after_in_child=_drop_inherited_locks)
+
+
+def read_frames(path: Path, start: int = 0) -> tuple[list[Frame], int]:
+    """Return the whole frames of the spool at `path` from offset `start` on, and the offset behind the last of them.
+
+    Reading ends at the first frame that is torn or does not match its checksum.
+    """
+    with open(path, "rb") as file:
+        file.seek(start)
+        data = file.read()
+    return parse_frames(data, start)
+
+
+def parse_frames(data: bytes, start: int) -> tuple[list[Frame], int]:
+    """Do as `read_frames` with `data`, which was read from offset `start`."""
+    position = 0
+    if start == 0:
+        if not data.startswith(FILE_MAGIC):
+            return [], 0
+        position = len(FILE_MAGIC)
+    frames: list[Frame] = []
+    while position + FRAME.size <= len(data):
+        magic, checksum, length = FRAME.unpack_from(data, position)
+        body = data[position + FRAME.size : position + FRAME.size + length]
+        if magic != FRAME_MAGIC or len(body) != length or zlib.crc32(body) != checksum:
+            break
+        frames.append(unpack_body(body))
+        position += FRAME.size + length
+    return frames, start + position
