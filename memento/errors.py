@@ -20,6 +20,8 @@ All derive from `MementoError`, and each also from the builtin a caller would ex
     │   ├── StoreTooNew                    … a newer memento wrote it
     │   └── DamagedEntry                   … one entry does not match its checksum
     ├── NotStored (LookupError)            a result that has no such part
+    ├── UnpicklableResult (TypeError)      a result that cannot be stored
+    ├── UnreadableResult (RuntimeError)    a stored result whose own unpickling fails
     └── MissingExtra (ImportError)         an optional dependency is not installed
 """
 
@@ -141,12 +143,16 @@ class AggregateException(MementoError, ExceptionGroup[Exception]):
 
     results: Results | None
 
-    def __new__(cls, exceptions: Sequence[Exception], results: Results | None = None, message: str | None = None) -> Self:
+    def __new__(
+        cls, exceptions: Sequence[Exception], results: Results | None = None, message: str | None = None
+    ) -> Self:
         self = super().__new__(cls, message or f"{len(exceptions)} of the experiments failed", exceptions)
         self.results = results
         return self
 
-    def __init__(self, exceptions: Sequence[Exception], results: Results | None = None, message: str | None = None) -> None:
+    def __init__(
+        self, exceptions: Sequence[Exception], results: Results | None = None, message: str | None = None
+    ) -> None:
         super().__init__(self.message, exceptions)
 
     def derive(self, excs: Sequence[Exception]) -> AggregateException:  # type: ignore[override]
@@ -193,10 +199,36 @@ class NotStored(MementoError, LookupError):
     """A result that has no such part: for example the value of a failed experiment."""
 
 
+class UnpicklableResult(MementoError, TypeError):
+    """What an experiment returned cannot be pickled; `path` says which part of it, "" for the whole."""
+
+    def __init__(self, *, path: str, value_type: str, reason: str) -> None:
+        part = f"its part {path}" if path else "it"
+        super().__init__(
+            f"the result cannot be stored: {part} is of type {value_type}, which cannot be pickled ({reason}); "
+            "return it without that part, or as plain data"
+        )
+        self.path = path
+        self.value_type = value_type
+
+
+class UnreadableResult(MementoError, RuntimeError):
+    """A stored result is complete, but unpickling it fails; `value_type` is the first type that it names."""
+
+    def __init__(self, *, value_type: str, reason: str) -> None:
+        super().__init__(
+            f"the stored result cannot be unpickled: it holds {value_type}, and loading it raised {reason}; "
+            "make that type loadable again, or compute the result anew with force_run=True"
+        )
+        self.value_type = value_type
+
+
 class MissingExtra(MementoError, ImportError):
     """An optional dependency is not installed; `extra` is what to install."""
 
     def __init__(self, module: str, extra: str) -> None:
-        super().__init__(f"this needs {module}, which is not installed; install it with: pip install 'memento[{extra}]'")
+        super().__init__(
+            f"this needs {module}, which is not installed; install it with: pip install 'memento[{extra}]'"
+        )
         self.module = module
         self.extra = extra
