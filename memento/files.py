@@ -7,8 +7,10 @@ import secrets
 import socket
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-Buffer = bytes | bytearray | memoryview
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 
 def private_folder(path: Path) -> Path:

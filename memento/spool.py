@@ -23,7 +23,7 @@ import weakref
 import zlib
 from pathlib import Path
 
-from memento.files import Buffer, write_all
+from memento.files import write_all
 from memento.task import PART_NAMES, Outcome
 
 Frame = tuple[bytes, tuple[bytes | None, ...]]
@@ -41,7 +41,7 @@ _writers: weakref.WeakSet[SpoolWriter] = weakref.WeakSet()
 def pack_frame(outcome: Outcome) -> bytes:
     """Return `outcome` as one frame."""
     head = outcome.pack_head()
-    pieces: list[Buffer] = [LENGTH.pack(len(head)), head]
+    pieces: list[bytes] = [LENGTH.pack(len(head)), head]
     for part in outcome.parts:
         if part.data is None:
             pieces.append(LENGTH.pack(ABSENT))

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
@@ -181,7 +182,12 @@ class Outcome:
                 raise ValueError("an outcome's head has the wrong length")
             summary, failure, host, described = strings
             parts = [
-                Part(codec, size, digest if size else b"", None if place == _IN_FILE else (bodies[index] if bodies else b""))
+                Part(
+                    codec,
+                    size,
+                    digest if size else b"",
+                    None if place == _IN_FILE else (bodies[index] if bodies else b""),
+                )
                 for index, (codec, place, size, digest) in enumerate(PART.iter_unpack(described))
             ]
             return cls(
@@ -229,23 +235,6 @@ class Task:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
-    """What all tasks of one run have in common; made once, sent to each worker once.
-
-    `payload` is the cloudpickled pair (experiment, configurations); `call` says how the experiment is called.
-    """
-
-    run: bytes
-    payload: bytes
-    store: str
-    spool: str
-    call: Call
-    working_directory: str
-    import_path: tuple[str, ...] = ()
-    main_file: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
     """How an experiment is called: with (context, config), or by the names of its parameters.
 
@@ -255,6 +244,24 @@ class Call:
     names: tuple[str, ...] | None = None
     context: bool = True
     config: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """What all tasks of one run have in common; made once, sent to each worker once.
+
+    `experiment` is the callable and `configurations` gives `private(index)`, a configuration of the worker's own; `call` says
+    how the one is called with the other. `store` and `spool` are absolute paths of folders.
+    """
+
+    run: bytes
+    experiment: Callable[..., Any]
+    configurations: Any
+    call: Call
+    store: str
+    spool: str
+    working_directory: str = ""
+    import_path: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -274,6 +281,3 @@ class Experiment:
         """Return the names of functions that differ between `code`, which computed a result, and today's."""
         names = self.code.keys() | code.keys()
         return tuple(sorted(name for name in names if self.code.get(name) != code.get(name)))
-
-
-JsonDict = dict[str, Any]

@@ -1,0 +1,216 @@
+"""What an experiment can do while it runs: checkpoint, restore, record, report progress, and know its limits."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import struct
+import threading
+import time
+from array import array
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memento import payload
+from memento.errors import DamagedEntry, NotStored
+from memento.files import private_folder, write_atomically
+from memento.layout import artifact_path, checkpoint_path
+
+if TYPE_CHECKING:
+    import logging
+
+# A checkpoint file: magic, codec, length of the summary, digest of all that follows, the summary, the payload.
+CHECKPOINT = struct.Struct("<8sBI16s")
+CHECKPOINT_MAGIC = b"MCHECK1\n"
+PROGRESS_INTERVAL = 0.1
+SPILL_INTERVAL = 1.0
+
+_MISSING: Any = object()
+
+
+class Context:
+    """What the experiment that is running can do; made by the worker, one for each attempt.
+
+    Attributes:
+        key: the key of the configuration, 32 hex digits; its result is stored under it.
+        attempt: 1 for the first try in this run, 2 for the first retry, and so on.
+        seed: an integer below 2**32, derived from the key: the same at every attempt and in every run, another for each
+            configuration and replicate.
+    """
+
+    def __init__(
+        self,
+        *,
+        key: bytes,
+        attempt: int = 1,
+        run: bytes = bytes(8),
+        root: Path = Path(".memento"),
+        timeout: float | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+        report: Callable[[float, float | None], None] = lambda done, total: None,
+        spill: Callable[[bytes], None] | None = None,
+    ) -> None:
+        self.key = key.hex()
+        self.attempt = attempt
+        self.seed = int.from_bytes(hashlib.sha256(b"seed" + key).digest()[:4], "little")
+        self._key, self._run, self._root = key, run, root
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._stopping = stopping
+        self._report = report
+        self._reported = 0.0
+        self._done: float = 0.0
+        self._total: float | None = None
+        self._series: dict[str, tuple[array[float], array[float]]] = {}
+        self._spill = spill
+        self._spilled_at = time.monotonic()
+        self._lock = threading.Lock()
+        self._log: logging.Logger | None = None
+
+    def record(self, values: Mapping[str, Any]) -> None:
+        """Record one point of each named metric; they are kept with the result, also when the experiment fails.
+
+        A value is any real number (Python's, numpy's, a one-element tensor), recorded against the time of the call, the
+        same for all of one call; or a pair ``(x, y)`` for an x of one's own.
+
+        Raises:
+            TypeError: a value is not a real number; none of this call's values after it is recorded.
+
+        Example:
+            >>> context = Context(key=bytes(16))
+            >>> context.record({"loss": 0.3, "accuracy": (4, 0.9)})
+        """
+        now = time.time()
+        with self._lock:
+            for name, value in values.items():
+                x, y = value if type(value) is tuple and len(value) == 2 else (now, value)
+                columns = self._series.get(name)
+                if columns is None:
+                    columns = self._new_series(name)
+                try:
+                    columns[1].append(y)
+                except TypeError:
+                    raise _not_a_number(name, y) from None
+                try:
+                    columns[0].append(x)
+                except TypeError:
+                    columns[1].pop()
+                    raise _not_a_number(name, x) from None
+        if self._spill is not None and time.monotonic() - self._spilled_at > SPILL_INTERVAL:
+            self._spilled_at = time.monotonic()
+            self._spill(b"".join(self.collect_metrics()))
+
+    def _new_series(self, name: str) -> tuple[array[float], array[float]]:
+        if not isinstance(name, str):
+            raise TypeError(f"a metric's name is a string, not {name!r}; write context.record({{'name': value}})")
+        return self._series.setdefault(name, (array("d"), array("d")))
+
+    def collect_metrics(self) -> list[Any]:
+        """Return everything recorded so far in its stored form, as buffers; empty when there is nothing."""
+        return payload.pack_metrics(self._series) if self._series else []
+
+    def checkpoint(self, state: Any) -> None:
+        """Store `state` for `restore`; afterwards it is on the disk, whatever happens next.
+
+        A kill in the middle leaves the checkpoint before. It belongs to the configuration: the next attempt and
+        the next run find it, and it goes when the experiment has succeeded.
+        """
+        encoded = payload.encode(state)
+        path = checkpoint_path(self._root, self._key)
+        private_folder(path.parent)
+        digest = payload.digest_of([encoded.summary, *encoded.chunks])
+        header = CHECKPOINT.pack(CHECKPOINT_MAGIC, encoded.codec, len(encoded.summary), digest)
+        write_atomically(path, [header, encoded.summary, *encoded.chunks])
+
+    def checkpoint_exist(self) -> bool:
+        """Return whether there is a checkpoint to go on from."""
+        return checkpoint_path(self._root, self._key).exists()
+
+    def restore(self, default: Any = _MISSING) -> Any:
+        """Return the last checkpoint, or `default` where there is none.
+
+        Raises:
+            NotStored: there is no checkpoint, and no default was given.
+            DamagedEntry: the checkpoint does not match its checksum.
+        """
+        path = checkpoint_path(self._root, self._key)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            if default is not _MISSING:
+                return default
+            raise NotStored(
+                f"there is no checkpoint for {self.key}; ask checkpoint_exist() first, or write context.restore(default=None)"
+            ) from None
+        try:
+            magic, codec, length, digest = CHECKPOINT.unpack_from(data)
+            body = memoryview(data)[CHECKPOINT.size :]
+            if magic != CHECKPOINT_MAGIC or payload.digest_of([body]) != digest:
+                raise ValueError("checksum")
+        except (ValueError, struct.error):
+            raise DamagedEntry(
+                f"the checkpoint {path} does not match its checksum; delete it to begin this experiment anew",
+                path=str(path),
+            ) from None
+        return payload.decode(codec, body[length:], bytes(body[:length]))
+
+    def forget_checkpoint(self) -> None:
+        """Remove the checkpoint, as is done when the experiment has succeeded."""
+        checkpoint_path(self._root, self._key).unlink(missing_ok=True)
+
+    def progress(self, delta: float, total: float | None = None) -> None:
+        """Add `delta` to the steps done, out of `total` (once known); shown in the progress bar."""
+        self._done += delta
+        if total is not None:
+            self._total = total
+        now = time.monotonic()
+        if now - self._reported >= PROGRESS_INTERVAL or self._done == self._total:
+            self._reported = now
+            self._report(self._done, self._total)
+
+    @property
+    def directory(self) -> Path:
+        """A folder of this attempt's own for files, made when first asked for, kept with the result."""
+        return private_folder(artifact_path(self._root, self._key, self._run, self.attempt))
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the run is being stopped or the time is up: checkpoint and return or raise soon."""
+        return self._stopping() or (self._deadline is not None and time.monotonic() >= self._deadline)
+
+    def time_left(self) -> float:
+        """Return the seconds until this experiment is ended for running too long; `math.inf` without a limit."""
+        return math.inf if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    @property
+    def log(self) -> logging.Logger:
+        """A logger whose lines are kept, with their time, in this attempt's log."""
+        if self._log is None:
+            self._log = _logger(self.key)
+        return self._log
+
+
+def _not_a_number(name: str, value: Any) -> TypeError:
+    return TypeError(
+        f"metric {name!r} was given {value!r} of type {type(value).__name__}, which is not a real number; "
+        f"write context.record({{{name!r}: float(value)}}) or ({{{name!r}: (x, y)}})"
+    )
+
+
+def _logger(key: str) -> logging.Logger:
+    import logging
+    import sys
+
+    class Printing(logging.StreamHandler[Any]):
+        """Writes to whatever `sys.stderr` is at the moment: a worker's stream outlives no experiment."""
+
+        def emit(self, record: logging.LogRecord) -> None:
+            self.stream = sys.stderr
+            super().emit(record)
+
+    # Not by getLogger: its registry keeps every logger for ever, one for each of a million configurations.
+    logger = logging.Logger(f"memento.{key[:8]}", logging.INFO)
+    handler = Printing()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    return logger

@@ -1,0 +1,39 @@
+"""Where things lie in a store's folder.
+
+::
+
+    <root>/
+      ledger.sqlite                        heads and small parts of every outcome
+      blobs/<aa>/<key>.<run>.<attempt>.<part>   large parts, one file each, complete or absent
+      checkpoints/<aa>/<key>               the state an unfinished experiment goes on from
+      artifacts/<aa>/<key>/<run>.<attempt>/     what an experiment wrote into `context.directory`
+      spool/<run>/                         a running run: its lock, and the files of its workers
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from memento.task import Outcome
+
+
+def blob_path(root: Path, outcome: Outcome, part: str) -> Path:
+    """Return where `part` of `outcome` lies when it is too large for the ledger."""
+    return root / "blobs" / outcome.blob_name(part)
+
+
+def checkpoint_path(root: Path, key: bytes) -> Path:
+    """Return where the checkpoint of `key` lies."""
+    name = key.hex()
+    return root / "checkpoints" / name[:2] / name
+
+
+def artifact_path(root: Path, key: bytes, run: bytes, attempt: int) -> Path:
+    """Return the folder of what one attempt wrote; attempts never share one, so that none reads another's torn files."""
+    name = key.hex()
+    return root / "artifacts" / name[:2] / name / f"{run.hex()}.{attempt}"
+
+
+def spool_path(root: Path, run: bytes) -> Path:
+    """Return the folder of a run that goes on."""
+    return root / "spool" / run.hex()

@@ -1,0 +1,93 @@
+"""What one experiment took: time on the wall, time on the CPU, peaks of memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import sys
+import threading
+import time
+from dataclasses import dataclass
+
+# Below this the 10 µs of reading /proc/self/status would show in the experiment's cost.
+WORTH_A_LOOK = 0.005
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """Seconds and bytes; a peak of 0 was not measured."""
+
+    started: float
+    runtime: float
+    cpu_time: float
+    hardware_peak: int
+    virtual_peak: int
+
+
+class Meter:
+    """Measures one experiment after another.
+
+    Linux lets a process reset its own high-water mark of resident memory (`/proc/self/clear_refs`, value 5), so the
+    peak belongs to the experiment and not to the worker's whole life. The peak of virtual memory cannot be reset:
+    where it did not grow during the experiment, the size at its end is taken.
+    """
+
+    def __init__(self) -> None:
+        self._reset = self._status = self._statm = -1
+        with contextlib.suppress(OSError):
+            self._reset = os.open("/proc/self/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+            self._status = os.open("/proc/self/status", os.O_RDONLY | os.O_CLOEXEC)
+            self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
+        self._page = os.sysconf("SC_PAGE_SIZE")
+        self._virtual_before = 0
+        # Among threads the process's clock would charge everybody's work to each.
+        self._alone = threading.current_thread() is threading.main_thread()
+
+    def start(self) -> None:
+        """Begin with the next experiment."""
+        if self._reset >= 0:
+            try:
+                os.pwrite(self._reset, b"5", 0)
+            except OSError:  # some sandboxes forbid it: the peak is then that of the whole process
+                self._reset = -1
+        self._cpu = self._cpu_time()
+        self._started = time.time()
+        self._begun = time.perf_counter()
+
+    def stop(self) -> Usage:
+        """Return what has been used since `start`."""
+        runtime = time.perf_counter() - self._begun
+        return Usage(
+            started=self._started,
+            runtime=runtime,
+            cpu_time=self._cpu_time() - self._cpu,
+            hardware_peak=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT,
+            virtual_peak=self._virtual_peak(runtime),
+        )
+
+    def _cpu_time(self) -> float:
+        if not self._alone:
+            return time.thread_time()
+        times = os.times()
+        return time.process_time() + times.children_user + times.children_system
+
+    def _virtual_peak(self, runtime: float) -> int:
+        if self._statm < 0:
+            return 0
+        now = int(os.pread(self._statm, 64, 0).split(b" ", 1)[0]) * self._page
+        if runtime < WORTH_A_LOOK:
+            return now
+        text = os.pread(self._status, 4096, 0)
+        peak = int(text.split(b"VmPeak:", 1)[1].split(None, 1)[0]) * 1024
+        grew = peak > self._virtual_before
+        self._virtual_before = max(self._virtual_before, peak)
+        return peak if grew else now
+
+    def close(self) -> None:
+        """Close the files under /proc."""
+        for descriptor in (self._reset, self._status, self._statm):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._reset = self._status = self._statm = -1

@@ -1,0 +1,216 @@
+"""What experiments print, kept per attempt: head and tail, never more than `HEAD_KEPT + TAIL_KEPT` bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol, TextIO, cast
+
+HEAD_KEPT = 16 * 1024
+TAIL_KEPT = 48 * 1024
+# A file that grows beyond this while its experiment runs is cut to head and tail.
+LARGEST_FILE = 64 * 1024 * 1024
+
+
+class Output(Protocol):
+    """Where the output of the experiment that runs now is kept."""
+
+    def take(self) -> bytes:
+        """Return what was printed since the last call, capped, and forget it."""
+        ...
+
+    def close(self) -> None:
+        """Give the streams back."""
+        ...
+
+
+def cap(head: bytes, tail: bytes, left_out: int) -> bytes:
+    """Join what was kept of a long output, saying how much is missing."""
+    if left_out <= 0:
+        return head + tail
+    return head + f"\n… {left_out:,} bytes left out …\n".encode() + tail
+
+
+class FileOutput:
+    """Standard output and error of this process, C libraries' included, go to a file.
+
+    The file descriptors themselves are redirected; the file is the same for the worker's whole life, so what an
+    experiment had printed when its worker was killed can be read by the parent.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._flush_c = _line_buffered_c_streams()
+        self._redirect()
+
+    def _redirect(self) -> None:
+        os.dup2(self._file, 1)
+        os.dup2(self._file, 2)
+        self._stdout = sys.stdout = open(
+            1, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
+        )  # noqa: SIM115
+        self._stderr = sys.stderr = open(
+            2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
+        )  # noqa: SIM115
+
+    def take(self) -> bytes:
+        """Return what was printed since the last call, capped, and forget it."""
+        self._repair()
+        self._flush_c()
+        if os.fstat(self._file).st_size == 0:
+            return b""
+        data = read_capped(self._file)
+        os.ftruncate(self._file, 0)
+        return data
+
+    def _repair(self) -> None:
+        # An experiment may have replaced or closed the streams; the next one is to have its own again.
+        if (
+            sys.stdout is not self._stdout
+            or sys.stderr is not self._stderr
+            or self._stdout.closed
+            or self._stderr.closed
+        ):
+            for stream in (self._stdout, self._stderr):
+                with contextlib.suppress(OSError, ValueError):
+                    stream.flush()
+            self._redirect()
+            return
+        with contextlib.suppress(OSError, ValueError):
+            self._stdout.flush()
+            self._stderr.flush()
+
+    def close(self) -> None:
+        """Close the file; the descriptors 1 and 2 keep pointing to it."""
+        os.close(self._file)
+
+
+def read_capped(descriptor: int) -> bytes:
+    """Return head and tail of the open file `descriptor`."""
+    size = os.fstat(descriptor).st_size
+    if size <= HEAD_KEPT + TAIL_KEPT:
+        return os.pread(descriptor, size, 0)
+    head = os.pread(descriptor, HEAD_KEPT, 0)
+    return cap(head, os.pread(descriptor, TAIL_KEPT, size - TAIL_KEPT), size - HEAD_KEPT - TAIL_KEPT)
+
+
+def shorten(path: Path) -> None:
+    """Cut the file at `path`, which its writer goes on appending to, where it has outgrown `LARGEST_FILE`."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        try:
+            if os.fstat(descriptor).st_size > LARGEST_FILE:
+                kept = read_capped(descriptor)
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, kept)
+        finally:
+            os.close(descriptor)
+
+
+def _line_buffered_c_streams() -> Callable[[], Any]:
+    # C's stdout is fully buffered when it is a file: a printf would come out with a later experiment, or never.
+    try:
+        import ctypes
+
+        libc = ctypes.CDLL(None)
+        stdout = ctypes.c_void_p.in_dll(libc, "stdout")
+        libc.setvbuf(stdout, None, 1, 0)
+        flush = libc.fflush
+        return lambda: flush(None)
+    except (OSError, ValueError, AttributeError, ImportError):
+        return lambda: None
+
+
+class StreamOutput:
+    """What a thread prints through `sys.stdout` and `sys.stderr`; other threads' output goes where it went before.
+
+    With `echo` it is shown as well, as it should be where the experiment runs before the user's eyes.
+    """
+
+    def __init__(self, *, echo: bool) -> None:
+        self._echo = echo
+        _Splitter.install()
+        _kept.buffer = io.StringIO()
+        _kept.echo = echo
+
+    def take(self) -> bytes:
+        """Return what this thread printed since the last call, capped, and forget it."""
+        text: str = _kept.buffer.getvalue()
+        if not text:
+            return b""
+        _kept.buffer = io.StringIO()
+        data = text.encode("utf-8", "backslashreplace")
+        if len(data) <= HEAD_KEPT + TAIL_KEPT:
+            return data
+        return cap(data[:HEAD_KEPT], data[-TAIL_KEPT:], len(data) - HEAD_KEPT - TAIL_KEPT)
+
+    def close(self) -> None:
+        """Let this thread print as before."""
+        _kept.buffer = None
+        _Splitter.uninstall()
+
+
+_kept = threading.local()
+
+
+class _Splitter(io.TextIOBase):
+    """Stands for `sys.stdout` or `sys.stderr` while threads run experiments."""
+
+    _users = 0
+    _lock = threading.Lock()
+    _originals: tuple[TextIO, TextIO] | None = None
+
+    def __init__(self, original: TextIO) -> None:
+        self._original = original
+
+    @classmethod
+    def install(cls) -> None:
+        with cls._lock:
+            if cls._users == 0:
+                cls._originals = (sys.stdout, sys.stderr)
+                sys.stdout = cast(TextIO, cls(sys.stdout))
+                sys.stderr = cast(TextIO, cls(sys.stderr))
+            cls._users += 1
+
+    @classmethod
+    def uninstall(cls) -> None:
+        with cls._lock:
+            cls._users -= 1
+            if cls._users == 0 and cls._originals is not None:
+                # Whoever replaced them meanwhile (a test runner, a notebook) keeps what it set.
+                if isinstance(sys.stdout, cls):
+                    sys.stdout = cls._originals[0]
+                if isinstance(sys.stderr, cls):
+                    sys.stderr = cls._originals[1]
+                cls._originals = None
+
+    def write(self, text: str) -> int:
+        buffer = getattr(_kept, "buffer", None)
+        if buffer is None:
+            return self._original.write(text)
+        if buffer.tell() < LARGEST_FILE:
+            buffer.write(text)
+        if _kept.echo:
+            self._original.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._original.flush()
+
+    def writable(self) -> bool:
+        return True
+
+    def isatty(self) -> bool:
+        return self._original.isatty()
+
+    def fileno(self) -> int:
+        return self._original.fileno()
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return self._original.encoding or "utf-8"

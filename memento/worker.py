@@ -1,0 +1,288 @@
+"""Runs one task, wherever we are, and gives an Outcome.
+
+Every executor ends here: a process of ours, a thread, a Slurm job, a Dask worker. The worker encodes the result once;
+after that it is bytes until somebody reads it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import pickle
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from memento import payload
+from memento.context import Context
+from memento.files import private_folder, write_atomically
+from memento.layout import blob_path
+from memento.measure import Meter
+from memento.output import Output
+from memento.task import EMPTY_PART, Call, Failure, Job, Outcome, Part, Status, Task
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+# Up to here a part lies in the ledger, beyond it in a file: SQLite is quicker than files up to about this size.
+LARGEST_INLINE = 64 * 1024
+# Errors of the disk are the run's business, not the experiment's.
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
+
+Report = Callable[[Task, float, float | None], None]
+
+
+class StoreUnwritable(Exception):
+    """The store's disk is full or failing, so the outcome at hand cannot be kept."""
+
+
+class Worker:
+    """Runs tasks of one job, one at a time.
+
+    Assumes that the claim on each task's key is held, so that nobody else writes this key's checkpoint.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        output: Output,
+        *,
+        stopping: Callable[[], bool] = lambda: False,
+        report: Report = lambda task, done, total: None,
+        spill: Callable[[bytes], None] | None = None,
+        owns_process: bool = False,
+    ) -> None:
+        self._job = job
+        self._root = Path(job.store)
+        self._output = output
+        self._stopping = stopping
+        self._report = report
+        self._spill = spill
+        self._meter = Meter()
+        self._host = socket.gethostname()
+        self._pid = os.getpid()
+        self._surroundings = Surroundings() if owns_process else None
+
+    def run(self, task: Task) -> Outcome:
+        """Run `task` and return its outcome, whatever the experiment does short of ending the process.
+
+        Large parts of the outcome are on the disk when this returns; the checkpoint is left to `finish`.
+
+        Raises:
+            StoreUnwritable: a large part could not be written.
+        """
+        context = Context(
+            key=task.key,
+            attempt=task.attempt,
+            run=self._job.run,
+            root=self._root,
+            timeout=task.timeout,
+            stopping=self._stopping,
+            report=lambda done, total: self._report(task, done, total),
+            spill=self._spill,
+        )
+        encoded: payload.Encoded | None = None
+        failure: Failure | None = None
+        self._meter.start()
+        try:
+            config = self._job.configurations.private(task.index)
+            value = call(self._job.experiment, self._job.call, context, config)
+        except BaseException as error:
+            failure = describe_exception(error)
+        usage = self._meter.stop()
+        if failure is None:
+            try:
+                encoded = payload.encode(value)
+            except BaseException as error:
+                failure = replace(describe_exception(error), cause="unpicklable")
+        if self._surroundings is not None:
+            self._surroundings.restore()
+        outcome = Outcome(
+            key=task.key,
+            run=self._job.run,
+            attempt=task.attempt,
+            status=Status.SUCCEEDED if failure is None else status_of(failure),
+            started=usage.started,
+            runtime=usage.runtime,
+            cpu_time=usage.cpu_time,
+            hardware_peak=usage.hardware_peak,
+            virtual_peak=usage.virtual_peak,
+            pid=self._pid,
+            host=self._host,
+            summary=encoded.summary if encoded else b"",
+            failure=failure,
+        )
+        return self._with_parts(outcome, encoded, context)
+
+    def _with_parts(self, outcome: Outcome, encoded: payload.Encoded | None, context: Context) -> Outcome:
+        value = EMPTY_PART
+        if encoded is not None:
+            value = self._kept(outcome, "value", encoded.codec, encoded.chunks, encoded.size, encoded.digest)
+        metrics = log = EMPTY_PART
+        recorded = context.collect_metrics()
+        if recorded:
+            metrics = self._kept(outcome, "metrics", 1, recorded)
+        printed = self._output.take()
+        if printed:
+            log = self._kept(outcome, "log", 1, [printed])
+        if value is EMPTY_PART and metrics is EMPTY_PART and log is EMPTY_PART:
+            return outcome
+        return replace(outcome, value=value, metrics=metrics, log=log)
+
+    def _kept(
+        self,
+        outcome: Outcome,
+        name: str,
+        codec: int,
+        chunks: Sequence[Buffer],
+        size: int | None = None,
+        digest: bytes | None = None,
+    ) -> Part:
+        if size is None or digest is None:
+            size = sum(memoryview(chunk).nbytes for chunk in chunks)
+            digest = payload.digest_of(chunks)
+        if size <= LARGEST_INLINE:
+            return Part(codec, size, digest, b"".join(chunks))
+        path = blob_path(self._root, outcome, name)
+        try:
+            private_folder(path.parent)
+            write_atomically(path, chunks)
+        except OSError as error:
+            if error.errno in DISK_ERRORS:
+                raise StoreUnwritable(f"{error.strerror} while writing {path}") from error
+            raise
+        return Part(codec, size, digest, None)
+
+    def finish(self, outcome: Outcome) -> None:
+        """Forget what only an unfinished experiment needs; called once `outcome` is safe in the spool."""
+        if outcome.status.ok:
+            Context(key=outcome.key, root=self._root).forget_checkpoint()
+
+    def close(self) -> None:
+        """Give back what was opened."""
+        self._meter.close()
+        self._output.close()
+
+
+def call(experiment: Callable[..., Any], how: Call, context: Context, config: Any) -> Any:
+    """Call `experiment` as `how` says: with (context, config), or by the names of its parameters."""
+    if how.names is None:
+        return experiment(context, config)
+    arguments = {name: config[name] if name in config else config.settings[name] for name in how.names}
+    if how.context:
+        arguments["context"] = context
+    if how.config:
+        arguments["config"] = config
+    return experiment(**arguments)
+
+
+def status_of(failure: Failure) -> Status:
+    """Return the status that goes with what was raised."""
+    return Status.CANCELLED if failure.cause == "cancelled" else Status.FAILED
+
+
+def describe_exception(error: BaseException) -> Failure:
+    """Return `error` as data that survives every way back, even when it cannot be printed or pickled itself."""
+    kind = type(error)
+    cause, exit_code = "error", None
+    if isinstance(error, MemoryError):
+        cause = "memory"
+    elif isinstance(error, SystemExit):
+        cause, exit_code = "exit", _exit_code(error)
+    elif isinstance(error, KeyboardInterrupt):
+        cause = "cancelled"
+    return Failure(
+        type=_type_name(kind),
+        message=_message(error),
+        traceback=_traceback(error),
+        cause=cause,
+        lineage=tuple(_type_name(base) for base in kind.__mro__ if base is not object),
+        exit_code=exit_code,
+    )
+
+
+def _type_name(kind: type) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _exit_code(error: SystemExit) -> int:
+    return error.code if isinstance(error.code, int) else int(error.code is not None)
+
+
+def _message(error: BaseException) -> str:
+    try:
+        if isinstance(error, SystemExit):
+            return f"the experiment called sys.exit({error.code!r})"
+        return str(error)
+    except BaseException as broken:
+        return f"(its message could not be made: {type(broken).__name__} in __str__)"
+
+
+def _traceback(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
+        trace = trace.tb_next  # our own frames say nothing about the user's code
+    try:
+        return "".join(traceback.format_exception(type(error), error, trace))
+    except BaseException:
+        return "".join(traceback.format_tb(trace)) + f"{_type_name(type(error))}: {_message(error)}\n"
+
+
+class Surroundings:
+    """What an experiment may have changed in its process and the next one must find as it was."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGHUP, signal.SIGUSR1)
+
+    def __init__(self) -> None:
+        self._directory = os.getcwd()
+        self._environment = dict(os.environ)
+        self._import_path = list(sys.path)
+        self._handlers = {number: signal.getsignal(number) for number in self.SIGNALS}
+        # Handlers can only be set, and an experiment can only have set them, in the main thread.
+        self._main = threading.current_thread() is threading.main_thread()
+
+    def restore(self) -> None:
+        """Put back the working directory, the environment, the import path and the signal handlers."""
+        if self._main:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            for number, handler in self._handlers.items():
+                if signal.getsignal(number) is not handler and handler is not None:
+                    signal.signal(number, handler)
+        try:
+            moved = os.getcwd() != self._directory
+        except FileNotFoundError:
+            moved = True
+        if moved:
+            with contextlib.suppress(OSError):
+                os.chdir(self._directory)
+        if os.environ != self._environment:
+            os.environ.clear()
+            os.environ.update(self._environment)
+        if sys.path != self._import_path:
+            sys.path[:] = self._import_path
+
+
+def pack_job(job: Job) -> bytes:
+    """Return `job` for other processes.
+
+    Functions and classes of `__main__` travel by value, so that workers need not run the user's script again.
+    """
+    import cloudpickle
+
+    fields = {name: getattr(job, name) for name in job.__slots__ if name not in ("experiment", "configurations")}
+    return pickle.dumps((fields, cloudpickle.dumps((job.experiment, job.configurations))))
+
+
+def unpack_job(data: bytes, surroundings: Callable[[Mapping[str, Any]], None]) -> Job:
+    """Return the job packed as `data`; `surroundings` prepares this process before the user's code is loaded."""
+    fields, inner = pickle.loads(data)
+    surroundings(fields)
+    experiment, configurations = pickle.loads(inner)
+    return Job(experiment=experiment, configurations=configurations, **fields)
