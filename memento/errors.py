@@ -20,6 +20,7 @@ All derive from `MementoError`, and each also from the builtin a caller would ex
     │   ├── StoreTooNew                    … a newer memento wrote it
     │   └── DamagedEntry                   … one entry does not match its checksum
     ├── NotStored (LookupError)            a result that has no such part
+    ├── UnknownMetric (KeyError)           a result or metric of a name that nothing returned or recorded
     ├── UnpicklableResult (TypeError)      a result that cannot be stored
     ├── UnreadableResult (RuntimeError)    a stored result whose own unpickling fails
     └── MissingExtra (ImportError)         an optional dependency is not installed
@@ -197,6 +198,19 @@ class DamagedEntry(StoreError):
 
 class NotStored(MementoError, LookupError):
     """A result that has no such part: for example the value of a failed experiment."""
+
+
+class UnknownMetric(MementoError, KeyError):
+    """Nothing called `name` was returned or recorded; `known` are the names that were."""
+
+    def __init__(self, name: str, known: Iterable[str], *, where: str) -> None:
+        self.name = name
+        self.known = tuple(known)
+        names = ", ".join(map(repr, self.known))
+        super().__init__(f"no {name!r} was {where}; there is: {names}" if names else f"no {name!r} was {where}")
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class UnpicklableResult(MementoError, TypeError):

@@ -1,4 +1,4 @@
-"""How results and metrics become bytes, and bytes become results and metrics again.
+"""How results become bytes, and bytes become results again.
 
 A value is written in the cheapest form that gives it back exactly::
 
@@ -19,20 +19,20 @@ from __future__ import annotations
 import json
 import pickle
 import struct
-import sys
-from array import array
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from hashlib import sha256
-from io import BytesIO
 from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memento.errors import UnpicklableResult, UnreadableResult
+from memento.points import Points, pack_metrics, unpack_metrics
+from memento.unpicklable import blamed, culprit, type_name
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+__all__ = ["Encoded", "Points", "decode", "digest_of", "encode", "pack_metrics", "summary_of", "unpack_metrics"]
 
 NOTHING = 0
 """There is no such part."""
@@ -42,16 +42,12 @@ PICKLE = 2
 """A pickle, protocol 5."""
 PICKLE_AND_BUFFERS = 3
 """A pickle whose arrays follow it, aligned."""
-METRICS = 4
-"""Columns of recorded metrics."""
 
 ALIGNMENT = 64
 SMALLEST_BUFFER = 1024  # smaller arrays stay inside the pickle: their padding would weigh more than the copy
 LONGEST_STRING = 8192  # longer ones are pickled, so that reading a table stays cheap
 LARGEST_SUMMARY = 65536
 WIDEST_INTEGER = 1024  # bits; Python may refuse to print integers of more than 640 digits
-
-Points = tuple["array[float]", "array[float]"]
 
 
 class Encoded(NamedTuple):
@@ -236,8 +232,8 @@ def _pickled(value: Any) -> tuple[list[Buffer], list[memoryview]]:
     except MemoryError:
         raise
     except Exception as error:
-        path, culprit = _culprit(value)
-        raise UnpicklableResult(path=path, value_type=_type_name(culprit), reason=_told(error)) from error
+        path, part = culprit(value)
+        raise UnpicklableResult(path=path, value_type=type_name(part), reason=_told(error)) from error
 
 
 def _dumped(pickler: Callable[..., Any], value: Any) -> tuple[list[Any], list[memoryview]]:
@@ -289,146 +285,12 @@ def _unpickled(data: memoryview, buffers: Iterable[memoryview]) -> Any:
     except MemoryError:
         raise
     except Exception as error:
-        raise UnreadableResult(value_type=_blamed(data, usable), reason=_told(error)) from error
+        raise UnreadableResult(value_type=blamed(data, usable), reason=_told(error)) from error
 
 
 def _size(chunks: Iterable[Buffer]) -> int:
     return sum(memoryview(chunk).nbytes for chunk in chunks)
 
 
-# ── what went wrong ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-_DEEPEST, _WIDEST = 12, 1000
-_HELPERS = ("cloudpickle", "copyreg", "builtins", "_codecs", "numpy")
-
-
-def _culprit(value: Any) -> tuple[str, Any]:
-    """Return the path to the innermost part of `value` that cannot be pickled, such as ``['model'].lock``."""
-    path = ""
-    for _ in range(_DEEPEST):
-        for step, part in _parts(value):
-            if not _picklable(part):
-                path, value = path + step, part
-                break
-        else:
-            break
-    return path, value
-
-
-def _parts(value: Any) -> Iterable[tuple[str, Any]]:
-    if isinstance(value, dict):
-        return [(f"[{key!r}]", part) for key, part in list(value.items())[:_WIDEST]]
-    if isinstance(value, list | tuple):
-        return [(f"[{index}]", part) for index, part in enumerate(value[:_WIDEST])]
-    if isinstance(value, type) or callable(value):
-        return []
-    return [(f".{name}", part) for name, part in list(getattr(value, "__dict__", {}).items())[:_WIDEST]]
-
-
-def _picklable(value: Any) -> bool:
-    import cloudpickle
-
-    try:
-        _dumped(cloudpickle.Pickler, value)
-    except Exception:
-        return False
-    return True
-
-
-class _Naming(pickle.Unpickler):
-    """Unpickles and remembers the last type it was asked for, which is the one to blame when it fails."""
-
-    last = "an object"
-
-    def find_class(self, module: str, name: str) -> Any:
-        if not module.startswith(_HELPERS):
-            self.last = f"{module}.{name}"
-        found = super().find_class(module, name)
-        return partial(self._make_class, found) if name == "_make_skeleton_class" else found
-
-    def _make_class(self, make: Callable[..., type], *args: Any) -> type:
-        made = make(*args)
-        self.last = made.__qualname__
-        return made
-
-
-def _blamed(data: memoryview, buffers: Iterable[Buffer]) -> str:
-    """Return the name of the type on which unpickling fails, found by doing it once more."""
-    naming = _Naming(BytesIO(data), buffers=buffers)
-    with suppress(Exception):
-        naming.load()
-    return naming.last
-
-
-def _type_name(value: Any) -> str:
-    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
-
-
 def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-# ── metrics ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-_COUNT = struct.Struct("<I")
-_SERIES = struct.Struct("<IQ")  # length of the name, points
-
-
-def pack_metrics(series: Mapping[str, Points]) -> list[Buffer]:
-    """Return metrics as bytes: the names, then for each the column of x and the column of y; 16 bytes a point."""
-    chunks: list[Buffer] = [_COUNT.pack(len(series))]
-    for name, (xs, ys) in series.items():
-        if len(xs) != len(ys):
-            raise ValueError(f"metric {name!r} has {len(xs)} x and {len(ys)} y; they belong together")
-        encoded = name.encode("utf-8", "surrogatepass")
-        chunks.append(_SERIES.pack(len(encoded), len(xs)) + encoded)
-    chunks.extend(_little_endian(column).tobytes() for points in series.values() for column in points)
-    return chunks
-
-
-def unpack_metrics(data: Buffer) -> dict[str, Points]:
-    """Return the metrics packed in `data`; none for no bytes.
-
-    Raises:
-        ValueError: `data` was not made by `pack_metrics`.
-    """
-    view = memoryview(data).cast("B")
-    if not view:
-        return {}
-    try:
-        return _unpacked(view)
-    except struct.error as error:
-        raise ValueError(f"not packed metrics: {error}") from error
-
-
-def _unpacked(view: memoryview) -> dict[str, Points]:
-    (count,) = _COUNT.unpack_from(view)
-    position = _COUNT.size
-    named: list[tuple[str, int]] = []
-    for _ in range(count):
-        length, points = _SERIES.unpack_from(view, position)
-        position += _SERIES.size
-        named.append((str(view[position : position + length], "utf-8", "surrogatepass"), points))
-        position += length
-    expected = position + sum(16 * points for _, points in named)
-    if expected != len(view):
-        raise ValueError(f"not packed metrics: {len(view)} bytes where {expected} were written")
-    series: dict[str, Points] = {}
-    for name, points in named:
-        middle, end = position + 8 * points, position + 16 * points
-        series[name] = _column(view[position:middle]), _column(view[middle:end])
-        position = end
-    return series
-
-
-def _column(data: memoryview) -> array[float]:
-    column = array("d")
-    column.frombytes(data)
-    return _little_endian(column)
-
-
-def _little_endian(column: array[float]) -> array[float]:
-    if sys.byteorder == "big":
-        column = array("d", column)
-        column.byteswap()
-    return column

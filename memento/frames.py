@@ -1,0 +1,109 @@
+"""Everything that needs pandas: results as DataFrames."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from memento.errors import MissingExtra, OptionError
+from memento.tables import Columns, free_name, parameters_of, replicates_of, table_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from memento.payload import Points
+    from memento.result import Result
+
+
+def frame_of(columns: Columns) -> pd.DataFrame:
+    """Return `columns` as a DataFrame."""
+    frame: pd.DataFrame = _pandas().DataFrame(columns)
+    return frame
+
+
+def frame_of_points(points: Points) -> pd.DataFrame:
+    """Return one metric as a DataFrame with the columns `x` and `y`."""
+    frame: pd.DataFrame = _pandas().DataFrame({"x": points[0], "y": points[1]}, dtype="float64")
+    return frame
+
+
+def metrics_frame(results: Sequence[Result]) -> pd.DataFrame:
+    """Return all recorded points, one row each: parameters, status, key, metric, x, y.
+
+    Where a parameter has one of these names, the column's is `metric.x` and so on.
+    """
+    results = [result for result in results if result.has_metrics]
+    rows, names, lengths = array("q"), list[str](), array("q")
+    xs, ys = array("d"), array("d")
+    for row, result in enumerate(results):
+        for name in result.metrics:
+            points = result.metric_points(name)
+            rows.append(row)
+            names.append(name)
+            lengths.append(len(points[0]))
+            xs.extend(points[0])
+            ys.extend(points[1])
+    series = frame_of({**parameters_of(results), **replicates_of(results)})
+    for name, column in (("status", [result.status.value for result in results]), ("key", [r.key for r in results])):
+        series[free_name(name, "metric", series)] = column
+    series = series.take(rows)
+    series[free_name("metric", "metric", series)] = names
+    long = series.take(_repeated(lengths)).reset_index(drop=True)
+    for name, values in (("x", xs), ("y", ys)):
+        long[free_name(name, "metric", long)] = values
+    return long
+
+
+def _repeated(lengths: Sequence[int]) -> array[int]:
+    return array("q", (position for position, length in enumerate(lengths) for _ in range(length)))
+
+
+def pivot(
+    results: Sequence[Result], index: str | Sequence[str], columns: str | Sequence[str], values: str
+) -> pd.DataFrame:
+    """Return the column `values` of the table, with rows by `index` and columns by `columns`.
+
+    Raises:
+        OptionError: there is no such column, or two configurations would share a cell.
+    """
+    frame = frame_of(table_of(results))
+    chosen = [*_names(index), *_names(columns)]
+    for name in (*chosen, values):
+        if name not in frame:
+            raise OptionError(
+                f"there is no column {name!r} to pivot; there is: {', '.join(map(repr, frame.columns))}",
+                option="pivot",
+                value=name,
+            )
+    shared = frame[frame.duplicated(chosen, keep=False)]
+    if len(shared):
+        raise _shared_cell(results, shared, chosen)
+    return frame.pivot(index=index, columns=columns, values=values)
+
+
+def _names(names: str | Sequence[str]) -> Sequence[str]:
+    return [names] if isinstance(names, str) else names
+
+
+def _shared_cell(results: Sequence[Result], shared: pd.DataFrame, chosen: Sequence[str]) -> OptionError:
+    first = shared.iloc[0]
+    cell = ", ".join(f"{name}={first[name]!r}" for name in chosen)
+    same = shared[(shared[list(chosen)] == first[list(chosen)]).all(axis=1)]
+    others: Iterable[str] = [*parameters_of(results), *replicates_of(results)]
+    differing = [name for name in others if name not in chosen and same[name].nunique(dropna=False) > 1]
+    what = f" and differ in {', '.join(differing)}" if differing else ""
+    return OptionError(
+        f"{len(same)} configurations share the cell {cell}{what}; "
+        "choose one of them with filter(), or take the mean over replicates with aggregate()",
+        option="pivot",
+        value=cell,
+    )
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError as error:
+        raise MissingExtra("pandas", "pandas") from error
+    return pandas

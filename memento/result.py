@@ -1,0 +1,318 @@
+"""What one configuration gave: its value, metrics, log, times and attempts, each loaded when it is read."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from memento import payload
+from memento.errors import NotStored, UnknownMetric
+from memento.task import Failure, Outcome, Status
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from typing_extensions import Buffer
+
+    from memento.config import Config
+
+_UNREAD: Any = object()
+
+
+class Stored(Protocol):
+    """One outcome as the store knows it."""
+
+    @property
+    def key(self) -> bytes:
+        """The key it is stored under."""
+        ...
+
+    @property
+    def run(self) -> bytes:
+        """The run that computed it."""
+        ...
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt of that run it is."""
+        ...
+
+    @property
+    def status(self) -> Status:
+        """How it ended."""
+        ...
+
+    @property
+    def outcome(self) -> Outcome:
+        """Its head, unpacked when it is read; the parts' bytes are loaded by the reader."""
+        ...
+
+
+class Reader(Protocol):
+    """What results read from; nothing of it writes."""
+
+    def load(self, entry: Any, part: str) -> Buffer:
+        """Return the verified bytes of a part: "value", "metrics" or "log"."""
+        ...
+
+    def history(self, key: bytes) -> Sequence[Stored]:
+        """Return all outcomes of a key, of every run and attempt."""
+        ...
+
+    def artifact_path(self, key: bytes, run: bytes, attempt: int) -> Path:
+        """Return the folder that one attempt was given, which need not exist."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemoryUsage:
+    """The most memory that one experiment used, in bytes; 0 where it was not measured."""
+
+    virtual_peak: int = 0
+    hardware_peak: int = 0
+
+
+class Metrics(Mapping[str, "pd.DataFrame"]):
+    """The metrics that an experiment recorded, by name: each a DataFrame with the columns `x` and `y`.
+
+    Example:
+        ``results[0].metrics["loss"].plot(x="x", y="y")``
+    """
+
+    __slots__ = ("_owner", "_series")
+
+    def __init__(self, series: Mapping[str, payload.Points], owner: object = "this result") -> None:
+        self._series = series
+        self._owner = owner
+
+    def __getitem__(self, name: str) -> pd.DataFrame:
+        from memento.frames import frame_of_points
+
+        return frame_of_points(self.points(name))
+
+    def points(self, name: str) -> tuple[array[float], array[float]]:
+        """Return the columns x and y of one metric as arrays, which needs no pandas.
+
+        Raises:
+            UnknownMetric: no metric of that name was recorded.
+        """
+        try:
+            return self._series[name]
+        except KeyError:
+            raise UnknownMetric(name, self._series, where=f"recorded by {self._owner}") from None
+
+    def last(self) -> dict[str, float]:
+        """Return the value recorded last of each metric."""
+        return {name: ys[-1] for name, (_, ys) in self._series.items() if ys}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._series)
+
+    def __len__(self) -> int:
+        return len(self._series)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._series
+
+    def __repr__(self) -> str:
+        lengths = ", ".join(f"{name!r}: {len(ys)} points" for name, (_, ys) in self._series.items())
+        return f"Metrics({{{lengths}}})"
+
+
+class _Ended:
+    """What an attempt that ended tells about itself."""
+
+    __slots__ = ("_entry", "_store")
+    _entry: Stored | None
+    _store: Reader
+
+    @property
+    def status(self) -> Status:
+        """How it ended."""
+        return self._entry.status if self._entry is not None else Status.CANCELLED
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a value to use."""
+        return self.status.ok
+
+    @property
+    def error(self) -> Failure | None:
+        """Why it failed, as data; None if it succeeded."""
+        return self._entry.outcome.failure if self._entry is not None else _NEVER_STARTED
+
+    @property
+    def traceback(self) -> str:
+        """The text of the traceback; empty if nothing was raised."""
+        return self.error.traceback if self.error else ""
+
+    @property
+    def start_time(self) -> datetime | None:
+        """When it started, in UTC; None if it never did."""
+        return None if self._entry is None else datetime.fromtimestamp(self._entry.outcome.started, UTC)
+
+    @property
+    def runtime(self) -> timedelta:
+        """How long it ran."""
+        return timedelta(seconds=self._entry.outcome.runtime if self._entry is not None else 0)
+
+    @property
+    def cpu_time(self) -> timedelta:
+        """How much processor time it used, its own child processes included where that can be measured."""
+        return timedelta(seconds=self._entry.outcome.cpu_time if self._entry is not None else 0)
+
+    @property
+    def memory(self) -> MemoryUsage:
+        """The most memory it used."""
+        if self._entry is None:
+            return MemoryUsage()
+        outcome = self._entry.outcome
+        return MemoryUsage(virtual_peak=outcome.virtual_peak, hardware_peak=outcome.hardware_peak)
+
+    @property
+    def host(self) -> str:
+        """The name of the machine it ran on; empty if it never did."""
+        return self._entry.outcome.host if self._entry is not None else ""
+
+    @property
+    def log(self) -> str:
+        """What it printed."""
+        return bytes(self._part("log")).decode(errors="replace")
+
+    @property
+    def directory(self) -> Path | None:
+        """The folder of what it wrote into `context.directory`; None if it wrote nothing."""
+        if self._entry is None:
+            return None
+        folder = self._store.artifact_path(self._entry.key, self._entry.run, self._entry.attempt)
+        return folder if folder.is_dir() else None
+
+    def _part(self, name: str) -> Buffer:
+        if self._entry is None or not getattr(self._entry.outcome, name).size:
+            return b""
+        return self._store.load(self._entry, name)
+
+
+_NEVER_STARTED = Failure(
+    type="Cancelled", message="it was never started, because the run stopped early", cause="cancelled"
+)
+
+
+class Attempt(_Ended):
+    """One attempt at a configuration: its `number`, and how it went."""
+
+    __slots__ = ()
+    _entry: Stored
+
+    def __init__(self, entry: Stored, store: Reader) -> None:
+        self._entry = entry
+        self._store = store
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first try of a run, 2 for the first retry, and so on."""
+        return self._entry.attempt
+
+    def __repr__(self) -> str:
+        return f"Attempt({self.attempt}, {_told(self)}, {_duration(self.runtime)})"
+
+
+class Result(_Ended):
+    """What one configuration gave.
+
+    Made by a run, never by hand. Reading `inner`, `metrics` or `log` loads them from the store; the rest is at hand.
+
+    Attributes:
+        config: the configuration.
+        was_cached: whether it was taken from the store rather than computed by this run.
+
+    Example:
+        ``for result in results.succeeded: print(result.config.model, result.inner, result.runtime)``
+    """
+
+    __slots__ = ("_inner", "_metrics", "config", "was_cached")
+
+    def __init__(self, *, config: Config, entry: Stored | None, store: Reader, was_cached: bool = False) -> None:
+        self.config = config
+        self.was_cached = was_cached
+        self._entry = entry
+        self._store = store
+        self._inner = _UNREAD
+        self._metrics: Metrics | None = None
+
+    @property
+    def inner(self) -> Any:
+        """What the experiment returned.
+
+        Raises:
+            NotStored: it returned nothing, because it failed or was cancelled.
+            UnreadableResult: it was stored, but unpickling it fails.
+        """
+        if self._inner is _UNREAD:
+            self._inner = self._load_inner()
+        return self._inner
+
+    def _load_inner(self) -> Any:
+        if self._entry is None or not self.ok:
+            raise NotStored(
+                f"there is no value for {self.config}: {_told(self)}; see .traceback and .log, "
+                "and use results.succeeded to leave out what failed"
+            )
+        outcome = self._entry.outcome
+        return payload.decode(outcome.value.codec, self._part("value"), outcome.summary)
+
+    @property
+    def summary(self) -> Any:
+        """What tables show of `inner`, without loading it: a plain value, a dict's plain entries, or None."""
+        return payload.summary_of(self._entry.outcome.summary) if self._entry is not None and self.ok else None
+
+    @property
+    def has_metrics(self) -> bool:
+        """Whether any metric was recorded, known without loading them."""
+        return self._entry is not None and self._entry.outcome.metrics.size > 0
+
+    @property
+    def metrics(self) -> Metrics:
+        """The metrics recorded; those of a failed experiment reach as far as it came."""
+        if self._metrics is None:
+            self._metrics = Metrics(payload.unpack_metrics(self._part("metrics")), self.config)
+        return self._metrics
+
+    def metric_points(self, name: str) -> tuple[array[float], array[float]]:
+        """Return the columns x and y of one metric as arrays, which needs no pandas.
+
+        Raises:
+            UnknownMetric: no metric of that name was recorded.
+        """
+        return self.metrics.points(name)
+
+    @property
+    def key(self) -> str:
+        """The key the result is stored under, 32 hex digits."""
+        return self._entry.key.hex() if self._entry is not None else self.config.key
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """Every attempt that the run which gave this result made at this configuration, the first one first."""
+        if self._entry is None:
+            return []
+        run = self._entry.run
+        entries = [entry for entry in self._store.history(self._entry.key) if entry.run == run]
+        return [Attempt(entry, self._store) for entry in sorted(entries, key=lambda entry: entry.attempt)]
+
+    def __repr__(self) -> str:
+        shown = "" if self.summary is None else f", {self.summary!r}"
+        cached = ", from the store" if self.was_cached else ""
+        return f"Result({self.config}, {_told(self)}{shown}, {_duration(self.runtime)}{cached})"
+
+
+def _told(ended: _Ended) -> str:
+    error = ended.error
+    return ended.status.value if error is None else f"{ended.status.value} ({error.type}: {error.message})"
+
+
+def _duration(time: timedelta) -> str:
+    return f"{time.total_seconds():.3g} s"

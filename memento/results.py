@@ -1,0 +1,213 @@
+"""All results of a run, in the order of the matrix, ready for analysis."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any, overload
+
+from memento.errors import AggregateException, ExperimentFailed
+from memento.result import Attempt, MemoryUsage, Metrics, Reader, Result, Stored
+from memento.task import Status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from memento.config import Config
+
+__all__ = ["Attempt", "MemoryUsage", "Metrics", "Reader", "Result", "Results", "Stored"]
+
+
+class Results(Sequence[Result]):
+    """The results of a run, one for each configuration, in the order of the matrix.
+
+    A slice or a choice of results is `Results` again. Nothing is loaded before it is read, and tables need no loading
+    of what experiments returned: 100,000 results take little memory and no unpickling.
+
+    Example:
+        >>> results = Memento(experiment).run({"parameters": {"model": ["svm", "tree"]}})
+        >>> results.best("accuracy").config.model
+        >>> results.to_frame().groupby("model").accuracy.mean()
+    """
+
+    def __init__(
+        self,
+        *,
+        configs: Sequence[Config],
+        entries: Sequence[Stored | None],
+        store: Reader,
+        cached: Sequence[bool] | bytes | bytearray = b"",
+        rows: Sequence[int] | None = None,
+    ) -> None:
+        """Take what a run gave; `cached` says of each whether it came from the store (empty: none did)."""
+        self._configs = configs
+        self._entries = entries
+        self._store = store
+        self._cached = cached
+        self._rows = range(len(entries)) if rows is None else rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> Result: ...
+    @overload
+    def __getitem__(self, index: slice) -> Results: ...
+    def __getitem__(self, index: int | slice) -> Result | Results:
+        if isinstance(index, slice):
+            return self._chosen(self._rows[index])
+        return self._result(self._rows[index])
+
+    def __iter__(self) -> Iterator[Result]:
+        return map(self._result, self._rows)
+
+    def _result(self, row: int) -> Result:
+        cached = bool(self._cached) and bool(self._cached[row])
+        return Result(config=self._configs[row], entry=self._entries[row], store=self._store, was_cached=cached)
+
+    def _chosen(self, rows: Sequence[int]) -> Results:
+        return Results(configs=self._configs, entries=self._entries, store=self._store, cached=self._cached, rows=rows)
+
+    def _statuses(self) -> Iterator[Status]:
+        entries = (self._entries[row] for row in self._rows)
+        return (Status.CANCELLED if entry is None else entry.status for entry in entries)
+
+    # ── how it went ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def succeeded(self) -> Results:
+        """Those that have a value."""
+        return self._with_status(Status.SUCCEEDED)
+
+    @property
+    def failures(self) -> Results:
+        """Those that failed, were killed or ran out of time; cancelled ones are not among them."""
+        return self._with_status(Status.FAILED, Status.TIMED_OUT, Status.KILLED)
+
+    def _with_status(self, *wanted: Status) -> Results:
+        pairs = zip(self._rows, self._statuses(), strict=True)
+        return self._chosen([row for row, status in pairs if status in wanted])
+
+    def counts(self) -> dict[Status, int]:
+        """Return how many ended in which way, in the order of `Status`."""
+        counted = Counter(self._statuses())
+        return {status: counted[status] for status in Status if counted[status]}
+
+    def raise_for_failures(self) -> None:
+        """Do nothing if all experiments succeeded.
+
+        Raises:
+            AggregateException: some did not; `exceptions` are those that failed (if none did, those that were
+                cancelled), and `results` is this.
+        """
+        wanting = self.failures or self._with_status(Status.CANCELLED)
+        if wanting:
+            said = ", ".join(f"{number} {status.value}" for status, number in self.counts().items() if not status.ok)
+            errors = [ExperimentFailed(one.config, one.status, one.error, one.key) for one in wanting if one.error]
+            raise AggregateException(errors, self, f"of {len(self)} experiments: {said}")
+
+    # ── choosing ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def filter(self, **conditions: Any) -> Results:
+        """Return the results whose configurations meet all `conditions`.
+
+        A condition on a parameter, on `replicate` or on `status` is a value (equal as in keys: 1 is not True), a
+        list of values of which one has to be equal, or a function of the value.
+
+        Raises:
+            UnknownParameter: no configuration has a parameter of that name.
+
+        Example:
+            ``results.filter(model="svm", lr=lambda lr: lr < 0.1, status="failed")``
+        """
+        from memento.selecting import rows_meeting
+
+        rows = rows_meeting(self, conditions)
+        return self._chosen([self._rows[row] for row in rows])
+
+    def best(self, metric: str, maximize: bool = True) -> Result:
+        """Return the result with the highest (or lowest) number called `metric`; of equals, the first.
+
+        The number is an entry of the dict that was returned, or ``"result"`` for a number returned alone, or the last
+        value of a metric recorded, or ``"runtime"`` and the like. Failed experiments and NaN do not take part.
+
+        Raises:
+            UnknownMetric: nothing of that name was returned or recorded.
+            NotStored: no experiment succeeded with such a number.
+
+        Example:
+            ``results.best("loss", maximize=False).config``
+        """
+        from memento.tables import best_row
+
+        return self[best_row(self, metric, maximize=maximize)]
+
+    # ── tables ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a DataFrame with a row for each configuration.
+
+        Its columns: the parameters, `replicate`, settings that differ, `status`, `start_time`, `runtime` and `cpu_time`
+        in seconds, `hardware_peak` and `virtual_peak` in bytes, what was returned (the plain entries of a dict by
+        their keys, a single value as `result`), the last value of each metric, `error` and `key`. A name that is taken
+        gets its group before it, as in `result.depth`.
+
+        Raises:
+            MissingExtra: pandas is not installed.
+        """
+        from memento.frames import frame_of
+        from memento.tables import table_of
+
+        return frame_of(table_of(self))
+
+    def metrics_frame(self) -> pd.DataFrame:
+        """Return a DataFrame with a row for each recorded point: parameters, status, key, metric, x, y."""
+        from memento.frames import metrics_frame
+
+        return metrics_frame(self)
+
+    def aggregate(self, metric: str) -> pd.DataFrame:
+        """Return mean, std (n - 1), n and missing of `metric` over the replicates of each configuration.
+
+        Only configurations that differ in nothing but their replicate are taken together; `missing` counts those
+        that failed or gave NaN.
+
+        Raises:
+            OptionError: the matrix has no replicates.
+            UnknownMetric: nothing of that name was returned or recorded.
+        """
+        from memento.frames import frame_of
+        from memento.tables import aggregate_table
+
+        return frame_of(aggregate_table(self, metric))
+
+    def pivot(self, index: str | Sequence[str], columns: str | Sequence[str], values: str) -> pd.DataFrame:
+        """Return the column `values` of the table, with rows by `index` and columns by `columns`.
+
+        Raises:
+            OptionError: two configurations would share a cell, or there is no such column.
+
+        Example:
+            ``results.pivot("model", "dataset", "accuracy")``
+        """
+        from memento.frames import pivot
+
+        return pivot(self, index, columns, values)
+
+    def to_csv(self, path: str | PathLike[str]) -> None:
+        """Write the table of `to_frame` as a CSV file (UTF-8, missing values empty); needs no pandas."""
+        from memento.rendering import write_csv
+        from memento.tables import table_of
+
+        write_csv(table_of(self), path)
+
+    def __repr__(self) -> str:
+        from memento.rendering import as_text
+
+        return as_text(self, self.counts())
+
+    def _repr_html_(self) -> str:
+        from memento.rendering import as_html
+
+        return as_html(self, self.counts())
