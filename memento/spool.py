@@ -38,16 +38,21 @@ ABSENT = 0xFFFFFFFF
 _writers: weakref.WeakSet[SpoolWriter] = weakref.WeakSet()
 
 
-def pack_frame(outcome: Outcome) -> bytes:
-    """Return `outcome` as one frame."""
-    head = outcome.pack_head()
+def frame_of(outcome: Outcome) -> Frame:
+    """Return `outcome` as a frame."""
+    return outcome.pack_head(), tuple(part.data for part in outcome.parts)
+
+
+def pack_frame(frame: Frame) -> bytes:
+    """Return `frame` as it stands in a file."""
+    head, bodies = frame
     pieces: list[bytes] = [LENGTH.pack(len(head)), head]
-    for part in outcome.parts:
-        if part.data is None:
+    for data in bodies:
+        if data is None:
             pieces.append(LENGTH.pack(ABSENT))
         else:
-            pieces.append(LENGTH.pack(len(part.data)))
-            pieces.append(part.data)
+            pieces.append(LENGTH.pack(len(data)))
+            pieces.append(data)
     body = b"".join(pieces)
     return FRAME.pack(FRAME_MAGIC, zlib.crc32(body), len(body)) + body
 
@@ -87,7 +92,7 @@ class SpoolWriter:
         Raises:
             OSError: the disk is full or failing; the file ends where it ended before.
         """
-        return self._write(pack_frame(outcome))
+        return self._write(pack_frame(frame_of(outcome)))
 
     def _write(self, data: bytes) -> int:
         try:
@@ -123,11 +128,6 @@ def read_frames(path: Path, start: int = 0) -> tuple[list[Frame], int]:
     with open(path, "rb") as file:
         file.seek(start)
         data = file.read()
-    return parse_frames(data, start)
-
-
-def parse_frames(data: bytes, start: int) -> tuple[list[Frame], int]:
-    """Do as `read_frames` with `data`, which was read from offset `start`."""
     position = 0
     if start == 0:
         if not data.startswith(FILE_MAGIC):

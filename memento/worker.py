@@ -56,7 +56,7 @@ class Worker:
         *,
         stopping: Callable[[], bool] = lambda: False,
         report: Report = lambda task, done, total: None,
-        spill: Callable[[bytes], None] | None = None,
+        spill: Callable[[Task, bytes], None] | None = None,
         owns_process: bool = False,
     ) -> None:
         self._job = job
@@ -78,6 +78,7 @@ class Worker:
         Raises:
             StoreUnwritable: a large part could not be written.
         """
+        spill = self._spill
         context = Context(
             key=task.key,
             attempt=task.attempt,
@@ -86,7 +87,7 @@ class Worker:
             timeout=task.timeout,
             stopping=self._stopping,
             report=lambda done, total: self._report(task, done, total),
-            spill=self._spill,
+            spill=None if spill is None else lambda metrics: spill(task, metrics),
         )
         encoded: payload.Encoded | None = None
         failure: Failure | None = None
@@ -96,6 +97,8 @@ class Worker:
             value = call(self._job.experiment, self._job.call, context, config)
         except BaseException as error:
             failure = describe_exception(error)
+        if os.getpid() != self._pid:
+            os._exit(0)  # a child that the experiment forked has come back from it: this is its parent's work
         usage = self._meter.stop()
         if failure is None:
             try:

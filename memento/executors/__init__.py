@@ -1,0 +1,1 @@
+"""Where experiments run: here one after another, in threads, or in worker processes."""

@@ -1,0 +1,181 @@
+"""The worker's process: loads the experiment once, then runs tasks one at a time until its channel closes.
+
+    channel ──▶ reader thread ──▶ queue ──▶ main thread: run, append to the spool, tell the offset
+                     │
+                     └─ end of file: the orchestrator is gone, so end at once; what is finished is in the spool
+
+Each worker leads a session of its own, so a Ctrl-C in the terminal does not reach it and everything it starts can be
+ended with it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import os
+import queue
+import signal
+import socket
+import struct
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from memento.executors.processes.wire import OFFSET, PROGRESS, Inbox, Kind, message, pack_tasks, unpack_tasks
+from memento.output import FileOutput
+from memento.spool import SpoolWriter
+from memento.task import KEY_BYTES, Task
+from memento.worker import StoreUnwritable, Worker, unpack_job
+
+# A worker with short experiments tells of them together, at most this many seconds late.
+REPORT_INTERVAL = 0.005
+# Sent to a worker that is about to be ended, so that its log shows the line where it hung.
+TRACE_SIGNAL = signal.SIGUSR2
+STOP_FILE = "stop"
+SPILL = struct.Struct(f"<{KEY_BYTES}sH")
+
+
+def main(channel: int, spool: str, name: str, environment: Mapping[str, str]) -> NoReturn:
+    """Be the worker `name`; never returns."""
+    # The user's code is imported after this, so libraries that read their settings at import see them.
+    os.environ.update(environment)
+    if os.getpid() != os.getsid(0):
+        os.setsid()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    folder = Path(spool)
+    _no_input()
+    output = FileOutput(folder / f"{name}.out")
+    trace = open(folder / f"{name}.trace", "ab", buffering=0)  # noqa: SIM115 - open as long as the process
+    faulthandler.enable(trace)
+    faulthandler.register(TRACE_SIGNAL, trace, all_threads=True)
+    with socket.socket(fileno=channel) as connection:
+        status = 1
+        try:
+            status = _Loop(connection, folder, name, output).run()
+        except BaseException:
+            with contextlib.suppress(OSError):
+                connection.sendall(message(Kind.BROKEN, traceback.format_exc().encode()))
+    # Not sys.exit: an experiment's threads, atexit hooks and unfinished pools must not keep the worker alive.
+    os._exit(status)
+
+
+def _no_input() -> None:
+    descriptor = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(descriptor, 0)
+    os.close(descriptor)
+
+
+def _settle(fields: Mapping[str, Any]) -> None:
+    """Be where the user's script is: its import path and its working directory."""
+    known = set(sys.path)
+    sys.path[:] = [*fields["import_path"], *(entry for entry in sys.path if entry not in fields["import_path"])]
+    if set(sys.path) != known:
+        import importlib
+
+        importlib.invalidate_caches()
+    with contextlib.suppress(OSError):
+        os.chdir(fields["working_directory"])
+
+
+class _Loop:
+    def __init__(self, connection: socket.socket, folder: Path, name: str, output: FileOutput) -> None:
+        self._connection = connection
+        self._sending = threading.Lock()
+        self._queue: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._spool = SpoolWriter(folder / f"{name}.spool")
+        job = unpack_job((folder / "job").read_bytes(), _settle)
+        self._stop = os.open(folder / STOP_FILE, os.O_RDONLY | os.O_CLOEXEC)
+        self._worker = Worker(
+            job,
+            output,
+            stopping=lambda: os.fstat(self._stop).st_size > 0,
+            report=self._progress,
+            spill=lambda task, metrics: write_spill(spill_path(folder, name), task, metrics),
+            owns_process=True,
+        )
+
+    def run(self) -> int:
+        """Run tasks until the channel closes; return the exit status."""
+        self._send(Kind.READY)
+        threading.Thread(target=self._read, name="memento-channel", daemon=True).start()
+        offset = told = 0
+        told_at = 0.0
+        while True:
+            try:
+                task = self._queue.get_nowait()
+            except queue.Empty:
+                if offset != told:
+                    self._send(Kind.DELIVERED, OFFSET.pack(offset))
+                    told, told_at = offset, time.monotonic()
+                task = self._queue.get()
+            if task is None:
+                return 0
+            try:
+                outcome = self._worker.run(task)
+                offset = self._spool.append(outcome)
+            except (StoreUnwritable, OSError) as error:
+                self._send(Kind.UNWRITABLE, str(error).encode())
+                return 1
+            self._worker.finish(outcome)
+            if time.monotonic() - told_at > REPORT_INTERVAL:
+                self._send(Kind.DELIVERED, OFFSET.pack(offset))
+                told, told_at = offset, time.monotonic()
+
+    def _read(self) -> None:
+        inbox = Inbox()
+        while True:
+            try:
+                data = self._connection.recv(65536)
+            except OSError:
+                data = b""
+            if not data:
+                # The orchestrator is gone, or needs this worker no longer: end with everything the experiments left
+                # behind. What is finished is in the spool; the rest will be run again.
+                os.killpg(0, signal.SIGKILL)
+            for kind, body in inbox.feed(data):
+                if kind is Kind.TASKS:
+                    for task in unpack_tasks(body):
+                        self._queue.put(task)
+                elif kind is Kind.WITHDRAW:
+                    self._send(Kind.WITHDRAWN, pack_tasks(self._drain()))
+
+    def _drain(self) -> list[Task]:
+        tasks = []
+        with contextlib.suppress(queue.Empty):
+            while (task := self._queue.get_nowait()) is not None:
+                tasks.append(task)
+        return tasks
+
+    def _progress(self, task: Task, done: float, total: float | None) -> None:
+        self._send(Kind.PROGRESS, PROGRESS.pack(task.key, done, -1.0 if total is None else total))
+
+    def _send(self, kind: Kind, body: bytes = b"") -> None:
+        with self._sending, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._connection.sendall(message(kind, body))
+
+
+def spill_path(folder: Path, name: str) -> Path:
+    """Return where the metrics of the experiment that runs in worker `name` are written now and then."""
+    return folder / f"{name}.metrics"
+
+
+def write_spill(path: Path, task: Task, metrics: bytes) -> None:
+    """Keep `metrics`, everything that `task` has recorded so far, for the case that it is killed."""
+    aside = path.with_suffix(".aside")
+    aside.write_bytes(SPILL.pack(task.key, task.attempt) + metrics)
+    aside.replace(path)
+
+
+def read_spill(path: Path, task: Task) -> bytes:
+    """Return the metrics of `task` that its worker kept, empty if there are none."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    return data[SPILL.size :] if data.startswith(SPILL.pack(task.key, task.attempt)) else b""

@@ -1,0 +1,89 @@
+"""The orchestrator's end of the supervisor: make a worker, end a worker, hear who has ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+import warnings
+from collections.abc import Mapping
+
+from memento.executors.processes.supervisor import main, start_interpreter
+from memento.executors.processes.wire import Lines, send_line
+
+PATIENCE = 5.0
+
+
+class Control:
+    """Starts a supervisor for workers of the given start method and talks to it."""
+
+    _number = 0
+
+    def __init__(self, method: str) -> None:
+        self.channel, theirs = socket.socketpair()
+        self._lines = Lines()
+        self._process: subprocess.Popen[bytes] | int
+        if method == "fork":
+            self._process = self._fork(theirs)
+        else:
+            self._process = start_interpreter("main", channel=theirs.fileno(), method=method)
+        theirs.close()
+
+    def _fork(self, theirs: socket.socket) -> int:
+        with warnings.catch_warnings():
+            # Python warns of forking with threads; whoever asked for start_method="fork" has read that.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            process = os.fork()
+        if process == 0:
+            try:
+                self.channel.close()  # or the supervisor would never see its end
+                main(channel=theirs.detach(), method="fork")
+            finally:
+                os._exit(1)
+        return process
+
+    def make(self, channel: socket.socket, *, spool: str, environment: Mapping[str, str]) -> int:
+        """Have a worker made at the other end of `channel` and return its number."""
+        Control._number += 1
+        number = Control._number
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `exits` tells that it is gone
+            send_line(
+                self.channel,
+                [channel.fileno()],
+                do="make",
+                worker=number,
+                spool=spool,
+                name=f"worker-{number}",
+                environment=dict(environment),
+            )
+        return number
+
+    def end(self, worker: int) -> None:
+        """Have `worker` and everything it started killed."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            send_line(self.channel, do="end", worker=worker)
+
+    def exits(self) -> dict[int, int]:
+        """Return the workers that have ended, with their exit status (negative: the signal).
+
+        Raises:
+            ConnectionError: the supervisor is gone.
+        """
+        data = self.channel.recv(65536)
+        if not data:
+            raise ConnectionResetError("the supervisor is gone")
+        return {line["worker"]: line["status"] for line in self._lines.feed(data)}
+
+    def close(self) -> None:
+        """Close the channel, upon which the supervisor ends with all its workers, and wait for that."""
+        self.channel.close()
+        if isinstance(self._process, subprocess.Popen):
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(PATIENCE)
+            return
+        until = time.monotonic() + PATIENCE
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(self._process, os.WNOHANG) == (0, 0) and time.monotonic() < until:
+                time.sleep(0.001)

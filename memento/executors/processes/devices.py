@@ -1,0 +1,86 @@
+"""Which accelerators an experiment may see: leased, so that two experiments never share one unasked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Sequence
+
+from memento.errors import OptionError
+
+VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
+
+
+def visible_devices() -> list[str]:
+    """Return the names of the accelerators this process may use, as its environment or the driver says."""
+    for variable in VARIABLES:
+        if variable in os.environ:
+            return [name.strip() for name in os.environ[variable].split(",") if name.strip()]
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return []
+    listed = subprocess.run(
+        [tool, "--query-gpu=index", "--format=csv,noheader"], capture_output=True, text=True, timeout=20, check=False
+    )
+    return listed.stdout.split() if listed.returncode == 0 else []
+
+
+class DevicePool:
+    """Leases devices; a share below 1 lets that many experiments use one device together, as they asked for."""
+
+    def __init__(self, devices: Sequence[str] | None = None) -> None:
+        self._given = devices
+        self._free: dict[str, float] | None = None
+
+    def lease(self, gpus: float) -> tuple[str, ...] | None:
+        """Return the devices for an experiment that needs `gpus` of them, or None while too few are free.
+
+        Raises:
+            OptionError: there are not so many devices at all.
+        """
+        if gpus <= 0:
+            return ()
+        free = self._devices()
+        whole = max(1, int(gpus))
+        if whole > len(free):
+            raise OptionError(
+                f"runtime asks for gpus={gpus:g} and this process may use {len(free)} "
+                f"({', '.join(free) or 'none found'}); lower gpus, or set CUDA_VISIBLE_DEVICES to name the devices",
+                option="gpus",
+                value=gpus,
+            )
+        share = min(gpus, 1.0)
+        # The fullest device that still has room: shares are packed, so that whole devices stay free.
+        fitting = sorted((left, name) for name, left in free.items() if left >= share - 1e-9)
+        if len(fitting) < whole:
+            return None
+        chosen = tuple(name for _, name in fitting[:whole])
+        for name in chosen:
+            free[name] -= share
+        return chosen
+
+    def release(self, devices: Sequence[str], gpus: float) -> None:
+        """Take `devices` back from an experiment that had `gpus` of them."""
+        for name in devices:
+            self._devices()[name] += min(gpus, 1.0)
+
+    def _devices(self) -> dict[str, float]:
+        if self._free is None:
+            names = self._given if self._given is not None else visible_devices()
+            self._free = dict.fromkeys(names, 1.0)
+        return self._free
+
+
+def environment_for(devices: Sequence[str], cpus: int) -> dict[str, str]:
+    """Return the variables a worker gets before it imports anything: its devices, and threads up to `cpus`.
+
+    What the user has set in the environment stands. Without a lease no device is visible: an experiment that did not
+    ask for one cannot take it from one that did.
+    """
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "NUMEXPR_NUM_THREADS",
+             "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS")  # fmt: skip
+    variables = {name: str(cpus) for name in names if name not in os.environ}
+    if devices:
+        variables.update(dict.fromkeys(VARIABLES[:2], ",".join(devices)))
+    return variables

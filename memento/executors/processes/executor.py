@@ -1,0 +1,412 @@
+"""Worker processes on this machine, each running one experiment at a time.
+
+    submit ──▶ queue ──assign──▶ worker's channel … its spool ──collect──▶ Delivered
+                 ▲                        │ dies
+                 └── what it had not begun┴── what it was running ──▶ Lost
+
+Guarantees: a death costs the experiment that was running and nothing else; what a worker had written into its spool
+counts, even when it died before it could say so; no process outlives `close`.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+import time
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from memento.errors import OptionError, StoreError, WorkerStartError
+from memento.executors.processes.child import STOP_FILE
+from memento.executors.processes.control import Control
+from memento.executors.processes.devices import DevicePool, environment_for
+from memento.executors.processes.handle import Handle
+from memento.executors.processes.wire import OFFSET, PROGRESS, Kind, unpack_tasks
+from memento.output import shorten
+from memento.protocols import Advanced, Begun, Delivered, Lost, Report
+from memento.spool import Frame
+from memento.task import Job, Status, Task
+from memento.worker import pack_job
+
+START_METHODS = ("forkserver", "spawn", "fork")
+# Short experiments are sent in batches worth this many seconds, two batches ahead; long ones one at a time.
+BATCH_TIME = 0.02
+LARGEST_BATCH = 2000
+# A worker that has said nothing for so long gives back what it has not begun, when others are idle.
+QUIET = 0.05
+# So many workers that die before they are ready, one after another, mean that none will ever be.
+STARTS = 3
+GRACE_OF_STOP = 5.0
+
+
+class ProcessExecutor:
+    """Runs up to `workers` experiments at once, each in a process of its own kept alive between experiments.
+
+    Args:
+        workers: how many; by default as many as this process may use CPUs.
+        start_method: "forkserver" (a clean process is forked), "spawn" (a fresh interpreter), or "fork" (this process
+            is forked, with everything in its memory: quick to start, unsafe with threads and CUDA).
+        max_tasks_per_worker: replace a worker after so many experiments.
+        environment: further variables for the workers, set before anything is imported.
+
+    Example:
+        >>> executor = ProcessExecutor(2, start_method="spawn", max_tasks_per_worker=10)
+        >>> executor.slots
+        2
+    """
+
+    isolates = True
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        *,
+        start_method: str = "forkserver",
+        max_tasks_per_worker: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        if start_method not in START_METHODS:
+            raise OptionError(
+                f"start_method={start_method!r} is not one of {', '.join(START_METHODS)}",
+                option="start_method",
+                value=start_method,
+            )
+        if max_tasks_per_worker is not None and max_tasks_per_worker < 1:
+            raise OptionError(
+                f"max_tasks_per_worker={max_tasks_per_worker} leaves nothing to do; give a number from 1 on, or None",
+                option="max_tasks_per_worker",
+                value=max_tasks_per_worker,
+            )
+        self.slots = workers or usable_cpus()
+        self._method = start_method
+        self._most = max_tasks_per_worker
+        self._environment = dict(environment or {})
+        self._devices = DevicePool()
+        self._control: Control | None = None
+        self._selector: selectors.BaseSelector | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self._queue: deque[Task] = deque()
+        self._workers: dict[int, Handle] = {}
+        self._returned: list[Task] = []
+        self._reports: list[Report] = []
+        self._failed_starts = 0
+        self._cancelled = False
+        self._looked = time.monotonic()
+
+    def start(self, job: Job) -> None:
+        """Start the supervisor and leave the job where workers find it; workers are made as tasks come."""
+        self._reset()
+        self._spool = Path(job.spool)
+        packed = pack_job(job)
+        (self._spool / "job").write_bytes(packed)
+        (self._spool / STOP_FILE).touch()
+        if self._selector is None:
+            self._selector = selectors.DefaultSelector()
+        if self._control is None:
+            self._start_control()
+
+    def _start_control(self) -> None:
+        assert self._selector is not None
+        self._control = Control(self._method)
+        self._selector.register(self._control.channel, selectors.EVENT_READ, None)
+
+    def submit(self, tasks: Sequence[Task]) -> None:
+        """Queue `tasks`."""
+        self._queue.extend(tasks)
+
+    def wait(self, timeout: float) -> Iterable[Report]:
+        """Hand out work, listen to the workers, end those that are overdue, and return what has happened."""
+        self._assign()
+        if self._reports:
+            timeout = 0.0
+        self._listen(self._until_next_deadline(timeout))
+        self._look_after()
+        self._assign()
+        reports, self._reports = self._reports, []
+        return reports
+
+    # Handing out work
+
+    def _assign(self) -> None:
+        if self._cancelled:
+            return
+        while self._queue:
+            task = self._queue[0]
+            shape = (task.cpus, task.gpus)
+            worker = self._with_room(shape)
+            if worker is None:
+                if not self._room_for(shape) or not self._make(shape):
+                    return
+                continue
+            self._send(worker, shape)
+        self._spread()
+
+    def _with_room(self, shape: tuple[int, float]) -> Handle | None:
+        best: Handle | None = None
+        for worker in self._workers.values():
+            if worker.shape != shape or worker.retiring or worker.ending is not None:
+                continue
+            if not worker.tasks:
+                if self._fits(shape):
+                    return worker
+            elif self._batch(worker) * 2 > len(worker.tasks) and self._is_quick(worker):
+                best = worker if best is None or len(worker.tasks) < len(best.tasks) else best
+        # Filling up a busy worker comes after using an idle one or making another.
+        return best if best is not None and not self._room_for(shape) else None
+
+    def _is_quick(self, worker: Handle) -> bool:
+        return worker.pace is not None and worker.pace < BATCH_TIME
+
+    def _batch(self, worker: Handle) -> int:
+        if worker.pace is None:
+            return 1
+        fair = len(self._queue) // (2 * self.slots) + 1
+        return max(1, min(int(BATCH_TIME / max(worker.pace, 1e-6)), LARGEST_BATCH, fair))
+
+    def _send(self, worker: Handle, shape: tuple[int, float]) -> None:
+        wanted = self._batch(worker) if self._most is None else min(self._batch(worker), self._most - worker.sent)
+        batch: list[Task] = []
+        while self._queue and len(batch) < wanted and (self._queue[0].cpus, self._queue[0].gpus) == shape:
+            batch.append(self._queue.popleft())
+        worker.send(batch)
+        if self._most is not None and worker.sent >= self._most:
+            worker.retiring = True
+        self._announce(worker)
+
+    def _announce(self, worker: Handle) -> None:
+        first = worker.tasks[0] if worker.tasks else None
+        if first is not None and first is not worker.announced:
+            worker.announced = first
+            self._reports.append(Begun(task=first))
+
+    def _fits(self, shape: tuple[int, float]) -> bool:
+        busy = sum(worker.shape[0] for worker in self._workers.values() if worker.tasks)
+        return busy == 0 or busy + shape[0] <= self.slots
+
+    def _room_for(self, shape: tuple[int, float]) -> bool:
+        """Whether a further worker of `shape` may be made, ending an idle one of another shape if that helps."""
+        if not self._fits(shape):
+            return False
+        if len(self._workers) < self.slots:
+            return True
+        idle = [worker for worker in self._workers.values() if not worker.tasks and worker.shape != shape]
+        for worker in idle:
+            self._dismiss(worker)
+        return len(self._workers) < self.slots
+
+    def _make(self, shape: tuple[int, float]) -> bool:
+        devices = self._devices.lease(shape[1])
+        if devices is None:
+            for worker in [worker for worker in self._workers.values() if not worker.tasks and worker.devices]:
+                self._dismiss(worker)
+            devices = self._devices.lease(shape[1])
+            if devices is None:
+                return False
+        assert self._control is not None and self._selector is not None
+        ours, theirs = socket.socketpair()
+        threads = max(shape[0], usable_cpus() // self.slots, 1)
+        number = self._control.make(
+            theirs, spool=str(self._spool), environment={**environment_for(devices, threads), **self._environment}
+        )
+        theirs.close()
+        worker = Handle(
+            number=number, name=f"worker-{number}", folder=self._spool, channel=ours, shape=shape, devices=devices
+        )
+        self._workers[number] = worker
+        self._selector.register(ours, selectors.EVENT_READ, worker)
+        return True
+
+    def _spread(self) -> None:
+        """With nothing left to hand out and somebody idle, ask workers held up by a long experiment for the rest."""
+        if all(worker.tasks for worker in self._workers.values()) and len(self._workers) >= self.slots:
+            return
+        now = time.monotonic()
+        for worker in self._workers.values():
+            if len(worker.tasks) > 1 and not worker.withdrawing and now - worker.since > QUIET and worker.ready:
+                worker.withdraw()
+
+    # Listening
+
+    def _until_next_deadline(self, timeout: float) -> float:
+        now = time.monotonic()
+        for worker in self._workers.values():
+            if worker.tasks and worker.ending is None and worker.ready:
+                if worker.tasks[0].timeout is not None:
+                    timeout = min(timeout, worker.since + worker.tasks[0].timeout - now)
+                if len(worker.tasks) > 1 and not self._queue:
+                    timeout = min(timeout, QUIET)
+        return max(0.0, timeout)
+
+    def _listen(self, timeout: float) -> None:
+        assert self._selector is not None and self._control is not None
+        exited: dict[int, int] = {}
+        for ready, _ in self._selector.select(timeout):
+            if ready.data is None:
+                exited.update(self._exits())
+            else:
+                self._hear(ready.data)
+        for number, status in exited.items():
+            self._bury(number, status)
+
+    def _exits(self) -> dict[int, int]:
+        assert self._control is not None and self._selector is not None
+        try:
+            return self._control.exits()
+        except ConnectionError:
+            # The supervisor was killed, and the kernel has killed its children with it.
+            self._selector.unregister(self._control.channel)
+            self._control.close()
+            self._failed_start("the supervisor of the workers was killed")
+            self._start_control()
+            return dict.fromkeys(self._workers, -9)
+
+    def _hear(self, worker: Handle) -> None:
+        try:
+            data = worker.channel.recv(65536)
+        except ConnectionError:
+            data = b""
+        if not data:  # its end is near; the supervisor will say how it ended
+            assert self._selector is not None
+            self._selector.unregister(worker.channel)
+            return
+        for kind, body in worker.inbox.feed(data):
+            if kind is Kind.DELIVERED:
+                self._collect(worker, *OFFSET.unpack(body))
+            elif kind is Kind.PROGRESS:
+                key, done, total = PROGRESS.unpack(body)
+                if worker.tasks and worker.tasks[0].key == key:
+                    self._reports.append(Advanced(task=worker.tasks[0], done=done, total=None if total < 0 else total))
+            elif kind is Kind.READY:
+                worker.ready = True
+                worker.since = time.monotonic()
+                self._failed_starts = 0
+            elif kind is Kind.WITHDRAWN:
+                back = worker.take_back(unpack_tasks(body))
+                if self._cancelled:
+                    self._returned.extend(back)
+                else:
+                    self._queue.extendleft(reversed(back))
+            elif kind is Kind.BROKEN:
+                details = body.decode()
+                last = details.strip().rsplit("\n", 1)[-1]
+                raise WorkerStartError(f"workers cannot load the experiment: {last}\n{details}", details=details)
+            elif kind is Kind.UNWRITABLE:
+                raise StoreError(
+                    f"the store cannot be written: {body.decode()}; what was stored stays, make room and run again",
+                    path=str(self._spool),
+                )
+
+    def _collect(self, worker: Handle, offset: int) -> None:
+        if offset <= worker.offset:
+            return
+        frames: list[Frame] = worker.collect()
+        if frames:
+            self._reports.append(Delivered(frames=frames))
+        if worker.retiring and not worker.tasks:
+            self._dismiss(worker)
+        else:
+            self._announce(worker)
+
+    def _bury(self, number: int, status: int) -> None:
+        worker = self._workers.pop(number, None)
+        if worker is None:
+            return
+        frames = worker.collect()
+        if frames:
+            self._reports.append(Delivered(frames=frames))
+        lost = worker.lost(status)
+        if lost is not None:
+            self._reports.append(lost)
+        elif not worker.ready and worker.ending is None:
+            self._failed_start(f"a worker ended with status {status} before it was ready", worker)
+        if self._cancelled:
+            self._returned.extend(worker.tasks)
+        else:
+            self._queue.extendleft(reversed(worker.tasks))
+        self._forget(worker)
+
+    def _failed_start(self, what: str, worker: Handle | None = None) -> None:
+        self._failed_starts += 1
+        if self._failed_starts >= STARTS:
+            details = worker.last_words() if worker else ""
+            raise WorkerStartError(f"{what}, {STARTS} times in a row\n{details}".rstrip(), details=details)
+
+    def _dismiss(self, worker: Handle) -> None:
+        """Let an idle worker go; it ends when its channel closes."""
+        self._workers.pop(worker.number, None)
+        self._forget(worker)
+
+    def _forget(self, worker: Handle) -> None:
+        assert self._selector is not None
+        if worker.channel.fileno() in self._selector.get_map():
+            self._selector.unregister(worker.channel)
+        worker.channel.close()
+        self._devices.release(worker.devices, worker.shape[1])
+
+    def _look_after(self) -> None:
+        now = time.monotonic()
+        assert self._control is not None
+        for worker in self._workers.values():
+            if worker.overdue(now):
+                worker.ending = Status.TIMED_OUT
+                self._control.end(worker.number)
+        if now - self._looked > 1.0:
+            self._looked = now
+            for worker in self._workers.values():
+                shorten(self._spool / f"{worker.name}.out")
+
+    # Coming to an end
+
+    def cancel(self) -> Sequence[Task]:
+        """Begin nothing more, and let running experiments see `context.should_stop`."""
+        self._cancelled = True
+        (self._spool / STOP_FILE).write_bytes(b"stop")
+        for worker in self._workers.values():
+            if len(worker.tasks) > 1 and not worker.withdrawing:
+                worker.withdraw()
+        left, self._queue = list(self._queue), deque()
+        return left
+
+    def stop(self) -> Sequence[Task]:
+        """End every worker now; what was delivered meanwhile comes with the next `wait`."""
+        self._cancelled = True
+        assert self._control is not None
+        for worker in list(self._workers.values()):
+            if worker.tasks:
+                worker.ending = Status.CANCELLED
+                self._control.end(worker.number)
+            else:
+                self._dismiss(worker)
+        until = time.monotonic() + GRACE_OF_STOP
+        while self._workers and time.monotonic() < until:
+            self._listen(until - time.monotonic())
+        left, self._queue, self._returned = [*self._queue, *self._returned], deque(), []
+        for report in [report for report in self._reports if isinstance(report, Lost)]:
+            self._reports.remove(report)
+            left.append(report.task)
+        return left
+
+    def close(self) -> None:
+        """End the supervisor, and with it everything below it."""
+        for worker in list(self._workers.values()):
+            self._dismiss(worker)
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._selector is not None:
+            self._selector.close()
+            self._selector = None
+
+
+def usable_cpus() -> int:
+    """Return how many CPUs this process may use, which a container or a batch system may have limited."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return count
+    return count if quota == "max" else max(1, min(count, int(quota) // int(period)))

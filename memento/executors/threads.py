@@ -1,0 +1,125 @@
+"""Several threads of this process: for experiments that wait for something else or leave the GIL."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from memento.output import StreamOutput
+from memento.protocols import Advanced, Begun, Delivered, Report
+from memento.spool import Frame, SpoolWriter, frame_of
+from memento.task import Job, Task
+from memento.worker import StoreUnwritable, Worker
+
+# How long `close` waits for an experiment that was asked to stop: a thread cannot be ended from outside.
+PATIENCE = 5.0
+
+
+class ThreadExecutor:
+    """Runs up to `workers` experiments at once, each in a thread of its own.
+
+    Nothing is isolated: a crash ends the process, a hang cannot be ended. What was finished is in the spools.
+    """
+
+    isolates = False
+
+    def __init__(self, workers: int) -> None:
+        self.slots = workers
+        self._tasks: deque[Task] = deque()
+        self._available = threading.Condition()
+        self._reports: queue.SimpleQueue[Report | Frame | BaseException] = queue.SimpleQueue()
+        self._running: dict[int, Task] = {}
+        self._stopping = False
+        self._closing = False
+        self._threads: list[threading.Thread] = []
+
+    def start(self, job: Job) -> None:
+        """Start the threads."""
+        self._stopping = self._closing = False
+        self._threads = [
+            threading.Thread(target=self._work, args=(job, number), name=f"memento-{number}", daemon=True)
+            for number in range(self.slots)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def _work(self, job: Job, number: int) -> None:
+        spool = SpoolWriter(Path(job.spool) / f"thread-{number}.spool")
+        worker = Worker(job, StreamOutput(echo=False), stopping=lambda: self._stopping, report=self._advanced)
+        try:
+            while (task := self._next(number)) is not None:
+                try:
+                    outcome = worker.run(task)
+                    spool.append(outcome)
+                except (StoreUnwritable, OSError) as error:
+                    self._reports.put(error)
+                    return
+                worker.finish(outcome)
+                with self._available:
+                    self._running.pop(number, None)
+                self._reports.put(frame_of(outcome))
+        finally:
+            worker.close()
+            spool.close()
+
+    def _next(self, number: int) -> Task | None:
+        with self._available:
+            while not self._tasks and not self._closing:
+                self._available.wait()
+            if self._closing:
+                return None
+            task = self._tasks.popleft()
+            self._running[number] = task
+            self._reports.put(Begun(task=task))
+            return task
+
+    def _advanced(self, task: Task, done: float, total: float | None) -> None:
+        self._reports.put(Advanced(task=task, done=done, total=total))
+
+    def submit(self, tasks: Sequence[Task]) -> None:
+        """Queue `tasks` for the threads."""
+        with self._available:
+            self._tasks.extend(tasks)
+            self._available.notify(len(tasks))
+
+    def wait(self, timeout: float) -> Iterable[Report]:
+        """Return what has happened."""
+        items: list[Report | Frame | BaseException] = []
+        try:
+            items.append(self._reports.get(timeout=timeout))
+            while True:
+                items.append(self._reports.get_nowait())
+        except queue.Empty:
+            pass
+        for item in items:
+            if isinstance(item, BaseException):
+                raise item
+        frames = [item for item in items if isinstance(item, tuple)]
+        reports: list[Report] = [item for item in items if isinstance(item, Begun | Advanced)]
+        return [*reports, Delivered(frames=frames)] if frames else reports
+
+    def cancel(self) -> Sequence[Task]:
+        """Begin nothing more."""
+        self._stopping = True
+        with self._available:
+            left, self._tasks = list(self._tasks), deque()
+        return left
+
+    def stop(self) -> Sequence[Task]:
+        """Hand back what was not begun and what runs on in threads, which nothing can end."""
+        left = list(self.cancel())
+        with self._available:
+            return left + list(self._running.values())
+
+    def close(self) -> None:
+        """Let idle threads end; a thread that an experiment still holds ends with the process."""
+        self._stopping = True
+        with self._available:
+            self._closing = True
+            self._available.notify_all()
+        for thread in self._threads:
+            thread.join(PATIENCE / max(1, len(self._threads)))
+        self._threads = []
