@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from memento.errors import MissingExtra, OptionError
@@ -67,7 +67,8 @@ def pivot(
     Raises:
         OptionError: there is no such column, or two configurations would share a cell.
     """
-    frame = frame_of(table_of(results))
+    table = table_of(results)
+    frame = frame_of(table)
     chosen = [*_names(index), *_names(columns)]
     for name in (*chosen, values):
         if name not in frame:
@@ -78,7 +79,7 @@ def pivot(
             )
     shared = frame[frame.duplicated(chosen, keep=False)]
     if len(shared):
-        raise _shared_cell(results, shared, chosen)
+        raise _shared_cell(table, shared, chosen, [*parameters_of(results), *replicates_of(results)])
     return frame.pivot(index=index, columns=columns, values=values)
 
 
@@ -86,15 +87,14 @@ def _names(names: str | Sequence[str]) -> Sequence[str]:
     return [names] if isinstance(names, str) else names
 
 
-def _shared_cell(results: Sequence[Result], shared: pd.DataFrame, chosen: Sequence[str]) -> OptionError:
-    first = shared.iloc[0]
-    cell = ", ".join(f"{name}={first[name]!r}" for name in chosen)
-    same = shared[(shared[list(chosen)] == first[list(chosen)]).all(axis=1)]
-    others: Iterable[str] = [*parameters_of(results), *replicates_of(results)]
-    differing = [name for name in others if name not in chosen and same[name].nunique(dropna=False) > 1]
+def _shared_cell(table: Columns, shared: pd.DataFrame, chosen: Sequence[str], names: Sequence[str]) -> OptionError:
+    cells = shared.groupby(list(chosen), dropna=False).ngroup()
+    rows = [int(row) for row in shared.index[cells == cells.iloc[0]]]
+    cell = ", ".join(f"{name}={table[name][rows[0]]!r}" for name in chosen)
+    differing = [name for name in names if name not in chosen and len({repr(table[name][row]) for row in rows}) > 1]
     what = f" and differ in {', '.join(differing)}" if differing else ""
     return OptionError(
-        f"{len(same)} configurations share the cell {cell}{what}; "
+        f"{len(rows)} configurations share the cell {cell}{what}; "
         "choose one of them with filter(), or take the mean over replicates with aggregate()",
         option="pivot",
         value=cell,
