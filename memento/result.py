@@ -125,14 +125,24 @@ class Metrics(Mapping[str, "pd.DataFrame"]):
 class _Ended:
     """What an attempt that ended tells about itself."""
 
-    __slots__ = ("_entry", "_store")
-    _entry: Stored | None
-    _store: Reader
+    __slots__ = ("_entry", "_outcome", "_store")
+
+    def __init__(self, entry: Stored | None, store: Reader) -> None:
+        self._entry = entry
+        self._store = store
+        self._outcome: Outcome | None = None
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """All of the following as it is stored; None if the experiment was never started."""
+        if self._outcome is None and self._entry is not None:
+            self._outcome = self._entry.outcome
+        return self._outcome
 
     @property
     def status(self) -> Status:
         """How it ended."""
-        return self._entry.status if self._entry is not None else Status.CANCELLED
+        return self._entry.status if self._entry else Status.CANCELLED
 
     @property
     def ok(self) -> bool:
@@ -142,7 +152,7 @@ class _Ended:
     @property
     def error(self) -> Failure | None:
         """Why it failed, as data; None if it succeeded."""
-        return self._entry.outcome.failure if self._entry is not None else _NEVER_STARTED
+        return self.outcome.failure if self.outcome else _NEVER_STARTED
 
     @property
     def traceback(self) -> str:
@@ -152,30 +162,29 @@ class _Ended:
     @property
     def start_time(self) -> datetime | None:
         """When it started, in UTC; None if it never did."""
-        return None if self._entry is None else datetime.fromtimestamp(self._entry.outcome.started, UTC)
+        return datetime.fromtimestamp(self.outcome.started, UTC) if self.outcome else None
 
     @property
     def runtime(self) -> timedelta:
         """How long it ran."""
-        return timedelta(seconds=self._entry.outcome.runtime if self._entry is not None else 0)
+        return timedelta(seconds=self.outcome.runtime if self.outcome else 0)
 
     @property
     def cpu_time(self) -> timedelta:
-        """How much processor time it used, its own child processes included where that can be measured."""
-        return timedelta(seconds=self._entry.outcome.cpu_time if self._entry is not None else 0)
+        """How much processor time it used."""
+        return timedelta(seconds=self.outcome.cpu_time if self.outcome else 0)
 
     @property
     def memory(self) -> MemoryUsage:
         """The most memory it used."""
-        if self._entry is None:
+        if self.outcome is None:
             return MemoryUsage()
-        outcome = self._entry.outcome
-        return MemoryUsage(virtual_peak=outcome.virtual_peak, hardware_peak=outcome.hardware_peak)
+        return MemoryUsage(virtual_peak=self.outcome.virtual_peak, hardware_peak=self.outcome.hardware_peak)
 
     @property
     def host(self) -> str:
         """The name of the machine it ran on; empty if it never did."""
-        return self._entry.outcome.host if self._entry is not None else ""
+        return self.outcome.host if self.outcome else ""
 
     @property
     def log(self) -> str:
@@ -191,7 +200,7 @@ class _Ended:
         return folder if folder.is_dir() else None
 
     def _part(self, name: str) -> Buffer:
-        if self._entry is None or not getattr(self._entry.outcome, name).size:
+        if self._entry is None or not getattr(self.outcome, name).size:
             return b""
         return self._store.load(self._entry, name)
 
@@ -202,19 +211,17 @@ _NEVER_STARTED = Failure(
 
 
 class Attempt(_Ended):
-    """One attempt at a configuration: its `number`, and how it went."""
+    """One attempt at a configuration, and how it went.
 
-    __slots__ = ()
-    _entry: Stored
+    Attributes:
+        attempt: 1 for the first try of a run, 2 for the first retry, and so on.
+    """
+
+    __slots__ = ("attempt",)
 
     def __init__(self, entry: Stored, store: Reader) -> None:
-        self._entry = entry
-        self._store = store
-
-    @property
-    def attempt(self) -> int:
-        """1 for the first try of a run, 2 for the first retry, and so on."""
-        return self._entry.attempt
+        super().__init__(entry, store)
+        self.attempt = entry.attempt
 
     def __repr__(self) -> str:
         return f"Attempt({self.attempt}, {_told(self)}, {_duration(self.runtime)})"
@@ -236,10 +243,9 @@ class Result(_Ended):
     __slots__ = ("_inner", "_metrics", "config", "was_cached")
 
     def __init__(self, *, config: Config, entry: Stored | None, store: Reader, was_cached: bool = False) -> None:
+        super().__init__(entry, store)
         self.config = config
         self.was_cached = was_cached
-        self._entry = entry
-        self._store = store
         self._inner = _UNREAD
         self._metrics: Metrics | None = None
 
@@ -256,23 +262,22 @@ class Result(_Ended):
         return self._inner
 
     def _load_inner(self) -> Any:
-        if self._entry is None or not self.ok:
+        if self.outcome is None or not self.ok:
             raise NotStored(
                 f"there is no value for {self.config}: {_told(self)}; see .traceback and .log, "
                 "and use results.succeeded to leave out what failed"
             )
-        outcome = self._entry.outcome
-        return payload.decode(outcome.value.codec, self._part("value"), outcome.summary)
+        return payload.decode(self.outcome.value.codec, self._part("value"), self.outcome.summary)
 
     @property
     def summary(self) -> Any:
         """What tables show of `inner`, without loading it: a plain value, a dict's plain entries, or None."""
-        return payload.summary_of(self._entry.outcome.summary) if self._entry is not None and self.ok else None
+        return payload.summary_of(self.outcome.summary) if self.outcome and self.ok else None
 
     @property
     def has_metrics(self) -> bool:
         """Whether any metric was recorded, known without loading them."""
-        return self._entry is not None and self._entry.outcome.metrics.size > 0
+        return self.outcome is not None and self.outcome.metrics.size > 0
 
     @property
     def metrics(self) -> Metrics:
@@ -292,7 +297,7 @@ class Result(_Ended):
     @property
     def key(self) -> str:
         """The key the result is stored under, 32 hex digits."""
-        return self._entry.key.hex() if self._entry is not None else self.config.key
+        return self._entry.key.hex() if self._entry else self.config.key
 
     @property
     def attempts(self) -> list[Attempt]:

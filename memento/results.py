@@ -25,10 +25,11 @@ class Results(Sequence[Result]):
     A slice or a choice of results is `Results` again. Nothing is loaded before it is read, and tables need no loading
     of what experiments returned: 100,000 results take little memory and no unpickling.
 
-    Example:
-        >>> results = Memento(experiment).run({"parameters": {"model": ["svm", "tree"]}})
-        >>> results.best("accuracy").config.model
-        >>> results.to_frame().groupby("model").accuracy.mean()
+    Example::
+
+        results = Memento(experiment).run({"parameters": {"model": ["svm", "tree"]}})
+        print(results.best("accuracy").config.model)
+        print(results.to_frame().groupby("model").accuracy.mean())
     """
 
     def __init__(

@@ -20,16 +20,13 @@ if TYPE_CHECKING:
     from memento.result import Result
 
 Columns = dict[str, list[Any]]
+Cell = tuple[str, Any]
+Cells = Callable[["Result"], Iterable[Cell]]
 
 _PLAIN = frozenset(
     {type(None), bool, int, float, str, datetime.date, datetime.datetime, datetime.time, datetime.timedelta}
 )
-RUN_NUMBERS: dict[str, Callable[[Result], float]] = {
-    "runtime": lambda result: result.runtime.total_seconds(),
-    "cpu_time": lambda result: result.cpu_time.total_seconds(),
-    "hardware_peak": lambda result: result.memory.hardware_peak,
-    "virtual_peak": lambda result: result.memory.virtual_peak,
-}
+RUN_NUMBERS = ("runtime", "cpu_time", "hardware_peak", "virtual_peak")
 FOR_MACHINES = frozenset({"start_time", "cpu_time", "hardware_peak", "virtual_peak", "key"})
 
 
@@ -62,14 +59,15 @@ def table_of(results: Sequence[Result], *, brief: bool = False) -> Columns:
 
     A brief table is for reading: it goes without the columns for machines, such as `key` and `start_time`.
     """
-    closing = {"error": [_error_text(result) for result in results], "key": [result.key for result in results]}
+    readers = (_parameters(), _replicate, _how_it_went, _returned, _last_metrics, _closing)
+    parameters, replicates, runs, returned, recorded, closing = _gather(results, *readers)
     groups = [
-        ("", parameters_of(results)),
-        ("run", replicates_of(results)),
+        ("", parameters),
+        ("run", replicates),
         ("setting", _settings_of(results)),
-        ("run", _runs_of(results)),
-        ("result", returned_of(results)),
-        ("metric", last_metrics_of(results)),
+        ("run", runs),
+        ("result", returned),
+        ("metric", recorded),
         ("run", closing),
     ]
     table: Columns = {}
@@ -87,34 +85,42 @@ def free_name(name: str, group: str, taken: Container[Any]) -> str:
     return name
 
 
-class _Sparse:
-    """Columns that come into being when a row first has a value for them."""
+def _gather(results: Sequence[Result], *readers: Cells) -> list[Columns]:
+    """Return the columns that each of `readers` gives rise to, going through the results once.
 
-    def __init__(self, rows: int) -> None:
-        self.columns: Columns = {}
-        self._rows = rows
-
-    def put(self, row: int, name: str, value: Any) -> None:
-        column = self.columns.get(name)
-        if column is None:
-            column = self.columns[name] = [None] * self._rows
-        column[row] = value
+    A column comes into being when a row first has a cell for it.
+    """
+    gathered: list[Columns] = [{} for _ in readers]
+    for row, result in enumerate(results):
+        for read, columns in zip(readers, gathered, strict=True):
+            for name, value in read(result):
+                column = columns.get(name)
+                if column is None:
+                    column = columns[name] = [None] * len(results)
+                column[row] = value
+    return gathered
 
 
 def parameters_of(results: Sequence[Result]) -> Columns:
     """Return the columns of the parameters."""
-    sparse = _Sparse(len(results))
-    text = ByIdentity(shown)
-    for row, result in enumerate(results):
-        for name, value in result.config.items():
-            sparse.put(row, name, value if type(value) in _PLAIN else text(value))
-    return sparse.columns
+    return _gather(results, _parameters())[0]
 
 
 def replicates_of(results: Sequence[Result]) -> Columns:
     """Return the column of the replicates' numbers, or none where there are no replicates."""
-    replicates = [result.config.replicate for result in results]
-    return {"replicate": replicates} if any(replicate is not None for replicate in replicates) else {}
+    return _gather(results, _replicate)[0]
+
+
+def _parameters() -> Cells:
+    text = ByIdentity(shown)
+    return lambda result: [
+        (name, value if type(value) in _PLAIN else text(value)) for name, value in result.config.items()
+    ]
+
+
+def _replicate(result: Result) -> Iterable[Cell]:
+    replicate = result.config.replicate
+    return () if replicate is None else (("replicate", replicate),)
 
 
 def _settings_of(results: Sequence[Result]) -> Columns:
@@ -127,39 +133,30 @@ def _settings_of(results: Sequence[Result]) -> Columns:
     return {f"setting.{name}": [row.get(name) for row in rows] for name in differing}
 
 
-def _runs_of(results: Sequence[Result]) -> Columns:
-    columns: Columns = {
-        "status": [result.status.value for result in results],
-        "start_time": [result.start_time for result in results],
-    }
-    return columns | {name: [read(result) for result in results] for name, read in RUN_NUMBERS.items()}
+def _how_it_went(result: Result) -> Iterable[Cell]:
+    outcome = result.outcome
+    yield "status", result.status.value
+    yield "start_time", result.start_time
+    for name in RUN_NUMBERS:
+        yield name, getattr(outcome, name, None)
 
 
-def returned_of(results: Sequence[Result]) -> Columns:
-    """Return the columns of what was returned: a dict's entries by key, anything else that is plain as `result`."""
-    sparse = _Sparse(len(results))
-    for row, result in enumerate(results):
-        summary = result.summary
-        if isinstance(summary, dict):
-            for name, value in summary.items():
-                sparse.put(row, name, value)
-        elif summary is not None:
-            sparse.put(row, "result", summary)
-    return sparse.columns
+def _returned(result: Result) -> Iterable[Cell]:
+    """Yield the entries of a dict by their keys, anything else that is plain as `result`."""
+    summary = result.summary
+    if isinstance(summary, dict):
+        return summary.items()
+    return () if summary is None else (("result", summary),)
 
 
-def last_metrics_of(results: Sequence[Result]) -> Columns:
-    """Return the columns of the last value of each metric, of those experiments that succeeded."""
-    sparse = _Sparse(len(results))
-    for row, result in enumerate(results):
-        if result.ok and result.has_metrics:
-            for name, value in result.metrics.last().items():
-                sparse.put(row, name, value)
-    return sparse.columns
+def _last_metrics(result: Result) -> Iterable[Cell]:
+    """Yield the last value of each metric if the experiment succeeded: only then it is a result."""
+    return result.metrics.last().items() if result.ok and result.has_metrics else ()
 
 
-def _error_text(result: Result) -> str | None:
-    return None if result.error is None else f"{result.error.type}: {result.error.message}"
+def _closing(result: Result) -> Iterable[Cell]:
+    error = result.error
+    return ("error", None if error is None else f"{error.type}: {error.message}"), ("key", result.key)
 
 
 # ── one number for each configuration ───────────────────────────────────────────────────────────────────────────────
@@ -184,18 +181,16 @@ def numbers_of(results: Sequence[Result], name: str) -> list[float | None]:
 
 
 def _column(results: Sequence[Result], name: str) -> list[Any]:
-    returned = returned_of(results)
-    for candidate in (name, name.removeprefix("result.")):
-        if candidate in returned:
-            return returned[candidate]
     bare = name.removeprefix("run.")
+    # Most are found in the heads; the metrics have to be loaded, so they are looked at last.
+    (returned,) = _gather(results, _returned)
+    if found := returned.get(name) or returned.get(name.removeprefix("result.")):
+        return found
     if bare in RUN_NUMBERS:
-        read = RUN_NUMBERS[bare]
-        return [read(result) if result.ok else None for result in results]
-    recorded = last_metrics_of(results)
-    for candidate in (name, name.removeprefix("metric.")):
-        if candidate in recorded:
-            return recorded[candidate]
+        return [getattr(result.outcome, bare) if result.ok else None for result in results]
+    (recorded,) = _gather(results, _last_metrics)
+    if found := recorded.get(name) or recorded.get(name.removeprefix("metric.")):
+        return found
     known = dict.fromkeys([*returned, *recorded, *RUN_NUMBERS])
     raise UnknownMetric(name, known, where="returned or recorded by any experiment that succeeded")
 
