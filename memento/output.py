@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO, cast
 
 HEAD_KEPT = 16 * 1024
-TAIL_KEPT = 48 * 1024
+TAIL_KEPT = 40 * 1024
 # A file that grows beyond this while its experiment runs is cut to head and tail.
 LARGEST_FILE = 64 * 1024 * 1024
 
@@ -53,10 +53,10 @@ class FileOutput:
         os.dup2(self._file, 2)
         self._stdout = sys.stdout = open(
             1, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
-        )  # noqa: SIM115
+        )
         self._stderr = sys.stderr = open(
             2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
-        )  # noqa: SIM115
+        )
 
     def take(self) -> bytes:
         """Return what was printed since the last call, capped, and forget it."""

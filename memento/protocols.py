@@ -22,7 +22,7 @@ class Delivered:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Begun:
-    """A worker has taken up `task`."""
+    """A worker has taken up `task`; left out for short experiments whose outcome follows at once."""
 
     task: Task
 
@@ -75,6 +75,11 @@ class Executor(Protocol):
         """Whether an experiment can be ended from outside, which `timeout` needs."""
         ...
 
+    @property
+    def inline(self) -> bool:
+        """Whether experiments run inside `wait`, in the caller's thread."""
+        ...
+
     def start(self, job: Job) -> None:
         """Begin to make workers for `job`; returns at once.
 
@@ -100,7 +105,10 @@ class Executor(Protocol):
         ...
 
     def stop(self) -> Sequence[Task]:
-        """End every experiment now and return the tasks that delivered nothing. Idempotent."""
+        """End every experiment now and return the tasks that delivered nothing. Idempotent.
+
+        What was delivered meanwhile comes with the next `wait`. Afterwards another job may be started.
+        """
         ...
 
     def close(self) -> None:
@@ -112,9 +120,9 @@ class Executor(Protocol):
 class Listener(Protocol):
     """Something that is told what happens in a run.
 
-    `handle` is called from the run's own thread with events of the types in `hears`, and must return at once; a listener that
-    has slow work to do (a network) does it on a thread of its own and finishes it in `close`. What it raises
-    is reported once and never reaches the run.
+    `handle` is called from the run's own thread with events of the types in `hears`, and must return at once; a
+    listener that has slow work to do (a network) does it on a thread of its own and finishes it in `close`. What it
+    raises is reported once and never reaches the run.
     """
 
     @property

@@ -52,13 +52,18 @@ STATUS_CODES: dict[Status, int] = {
 STATUS_FROM_CODE: dict[int, Status] = {code: status for status, code in STATUS_CODES.items()}
 
 
+def type_name(kind: type) -> str:
+    """Return the name by which failures and retries know an exception's class."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
     """Why an experiment failed, as data.
 
     `type` is the qualified name of the exception ("ValueError", "mylib.errors.Bad") or of the cause ("Killed",
-    "TimedOut"); `lineage` the names of its bases, most derived first, for retries by cause; `cause` a short machine-readable
-    word: "error", "killed", "timeout", "exit", "memory", "unpicklable", "cancelled".
+    "TimedOut"); `lineage` the names of its bases, most derived first, for retries by cause; `cause` a short word for
+    programs: "error", "killed", "timeout", "exit", "memory", "unpicklable", "cancelled".
     """
 
     type: str
@@ -84,7 +89,7 @@ class Failure:
 
 
 class Part(NamedTuple):
-    """One part of an outcome: how it is encoded, how long it is, its digest, and its bytes unless they are in a file."""
+    """One part of an outcome: its encoding, length and digest, and its bytes unless they are in a file."""
 
     codec: int
     size: int
@@ -99,6 +104,9 @@ HEAD = struct.Struct(f"<B{KEY_BYTES}s{RUN_BYTES}sHBddddQQI")
 PART = struct.Struct("<BBQ16s")
 LENGTH = struct.Struct("<I")
 HEAD_VERSION = 1
+# Where things stand in a packed head, for those who need one of them from each of 100,000.
+KEY_IN_HEAD = slice(1, 1 + KEY_BYTES)
+STATUS_IN_HEAD = 1 + KEY_BYTES + RUN_BYTES + 2
 _IN_FILE, _INLINE = 1, 0
 
 
@@ -250,8 +258,8 @@ class Call:
 class Job:
     """What all tasks of one run have in common; made once, sent to each worker once.
 
-    `experiment` is the callable and `configurations` gives `private(index)`, a configuration of the worker's own; `call` says
-    how the one is called with the other. `store` and `spool` are absolute paths of folders.
+    `experiment` is the callable and `configurations` gives `private(index)`, a configuration of the worker's own; `call`
+    says how the one is called with the other. `store` and `spool` are absolute paths of folders.
     """
 
     run: bytes

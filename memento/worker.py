@@ -26,7 +26,7 @@ from memento.files import private_folder, write_atomically
 from memento.layout import blob_path
 from memento.measure import Meter
 from memento.output import Output
-from memento.task import EMPTY_PART, Call, Failure, Job, Outcome, Part, Status, Task
+from memento.task import EMPTY_PART, Call, Failure, Job, Outcome, Part, Status, Task, type_name
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -127,41 +127,17 @@ class Worker:
     def _with_parts(self, outcome: Outcome, encoded: payload.Encoded | None, context: Context) -> Outcome:
         value = EMPTY_PART
         if encoded is not None:
-            value = self._kept(outcome, "value", encoded.codec, encoded.chunks, encoded.size, encoded.digest)
+            value = keep(self._root, outcome, "value", encoded.codec, encoded.chunks, encoded.size, encoded.digest)
         metrics = log = EMPTY_PART
         recorded = context.collect_metrics()
         if recorded:
-            metrics = self._kept(outcome, "metrics", 1, recorded)
+            metrics = keep(self._root, outcome, "metrics", 1, recorded)
         printed = self._output.take()
         if printed:
-            log = self._kept(outcome, "log", 1, [printed])
+            log = keep(self._root, outcome, "log", 1, [printed])
         if value is EMPTY_PART and metrics is EMPTY_PART and log is EMPTY_PART:
             return outcome
         return replace(outcome, value=value, metrics=metrics, log=log)
-
-    def _kept(
-        self,
-        outcome: Outcome,
-        name: str,
-        codec: int,
-        chunks: Sequence[Buffer],
-        size: int | None = None,
-        digest: bytes | None = None,
-    ) -> Part:
-        if size is None or digest is None:
-            size = sum(memoryview(chunk).nbytes for chunk in chunks)
-            digest = payload.digest_of(chunks)
-        if size <= LARGEST_INLINE:
-            return Part(codec, size, digest, b"".join(chunks))
-        path = blob_path(self._root, outcome, name)
-        try:
-            private_folder(path.parent)
-            write_atomically(path, chunks)
-        except OSError as error:
-            if error.errno in DISK_ERRORS:
-                raise StoreUnwritable(f"{error.strerror} while writing {path}") from error
-            raise
-        return Part(codec, size, digest, None)
 
     def finish(self, outcome: Outcome) -> None:
         """Forget what only an unfinished experiment needs; called once `outcome` is safe in the spool."""
@@ -174,11 +150,46 @@ class Worker:
         self._output.close()
 
 
+def keep(
+    root: Path,
+    outcome: Outcome,
+    name: str,
+    codec: int,
+    chunks: Sequence[Buffer],
+    size: int | None = None,
+    digest: bytes | None = None,
+) -> Part:
+    """Return a part of `outcome` made of `chunks`; a large one is then complete in its file, and on the disk.
+
+    Raises:
+        StoreUnwritable: the disk is full or failing.
+    """
+    if size is None or digest is None:
+        size = sum(memoryview(chunk).nbytes for chunk in chunks)
+        digest = payload.digest_of(chunks)
+    if size <= LARGEST_INLINE:
+        return Part(codec, size, digest, b"".join(chunks))
+    path = blob_path(root, outcome, name)
+    try:
+        private_folder(path.parent)
+        write_atomically(path, chunks)
+    except OSError as error:
+        if error.errno in DISK_ERRORS:
+            raise StoreUnwritable(f"{error.strerror} while writing {path}") from error
+        raise
+    return Part(codec, size, digest, None)
+
+
 def call(experiment: Callable[..., Any], how: Call, context: Context, config: Any) -> Any:
     """Call `experiment` as `how` says: with (context, config), or by the names of its parameters."""
     if how.names is None:
         return experiment(context, config)
-    arguments = {name: config[name] if name in config else config.settings[name] for name in how.names}
+    arguments = {}
+    for name in how.names:
+        if name in config:
+            arguments[name] = config[name]
+        elif name in config.settings:
+            arguments[name] = config.settings[name]
     if how.context:
         arguments["context"] = context
     if how.config:
@@ -202,17 +213,13 @@ def describe_exception(error: BaseException) -> Failure:
     elif isinstance(error, KeyboardInterrupt):
         cause = "cancelled"
     return Failure(
-        type=_type_name(kind),
+        type=type_name(kind),
         message=_message(error),
         traceback=_traceback(error),
         cause=cause,
-        lineage=tuple(_type_name(base) for base in kind.__mro__ if base is not object),
+        lineage=tuple(type_name(base) for base in kind.__mro__ if base is not object),
         exit_code=exit_code,
     )
-
-
-def _type_name(kind: type) -> str:
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _exit_code(error: SystemExit) -> int:
@@ -235,7 +242,7 @@ def _traceback(error: BaseException) -> str:
     try:
         return "".join(traceback.format_exception(type(error), error, trace))
     except BaseException:
-        return "".join(traceback.format_tb(trace)) + f"{_type_name(type(error))}: {_message(error)}\n"
+        return "".join(traceback.format_tb(trace)) + f"{type_name(type(error))}: {_message(error)}\n"
 
 
 class Surroundings:

@@ -25,6 +25,7 @@ class SerialExecutor:
 
     slots = 1
     isolates = False
+    inline = True
 
     def __init__(self) -> None:
         self._tasks: deque[Task] = deque()

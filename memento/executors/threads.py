@@ -25,6 +25,7 @@ class ThreadExecutor:
     """
 
     isolates = False
+    inline = False
 
     def __init__(self, workers: int) -> None:
         self.slots = workers

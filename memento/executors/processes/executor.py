@@ -58,6 +58,7 @@ class ProcessExecutor:
     """
 
     isolates = True
+    inline = False
 
     def __init__(
         self,
@@ -206,7 +207,8 @@ class ProcessExecutor:
             devices = self._devices.lease(shape[1])
             if devices is None:
                 return False
-        assert self._control is not None and self._selector is not None
+        assert self._control is not None
+        assert self._selector is not None
         ours, theirs = socket.socketpair()
         threads = max(shape[0], usable_cpus() // self.slots, 1)
         number = self._control.make(
@@ -242,7 +244,8 @@ class ProcessExecutor:
         return max(0.0, timeout)
 
     def _listen(self, timeout: float) -> None:
-        assert self._selector is not None and self._control is not None
+        assert self._control is not None
+        assert self._selector is not None
         exited: dict[int, int] = {}
         for ready, _ in self._selector.select(timeout):
             if ready.data is None:
@@ -253,7 +256,8 @@ class ProcessExecutor:
             self._bury(number, status)
 
     def _exits(self) -> dict[int, int]:
-        assert self._control is not None and self._selector is not None
+        assert self._control is not None
+        assert self._selector is not None
         try:
             return self._control.exits()
         except ConnectionError:

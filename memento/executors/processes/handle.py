@@ -16,11 +16,9 @@ from memento.executors.processes.wire import Inbox, Kind, message, pack_tasks
 from memento.output import read_capped
 from memento.protocols import Lost
 from memento.spool import Frame, read_frames
-from memento.task import Failure, Status, Task
+from memento.task import KEY_IN_HEAD, Failure, Status, Task
 
 WORKER_FILE = worker.__file__
-# Offset of the key in a packed head: after the version byte.
-KEY_IN_HEAD = slice(1, 17)
 # The pace follows changes of the experiments' length within a few reports.
 PACE_WEIGHT = 0.3
 
@@ -104,7 +102,7 @@ class Handle:
         return timeout is not None and now - self.since >= timeout
 
     def lost(self, exit_status: int) -> Lost | None:
-        """Return what became of the experiment it was running when it died with `exit_status`, if it was running one."""
+        """Return what became of the experiment that was running when it died with `exit_status`, if one was."""
         if not self.tasks or not self.ready:
             return None
         task = self.tasks.popleft()
@@ -166,7 +164,7 @@ def _death(exit_status: int, trace: str) -> Failure:
     if exit_status >= 0:
         return Failure(
             type="WorkerExited",
-            message=f"the experiment ended its process with exit code {exit_status} (os._exit, or a library that gave up)",
+            message=f"the experiment ended its process with exit code {exit_status} (by os._exit or a library)",
             traceback=trace,
             cause="exit",
             exit_code=exit_status,

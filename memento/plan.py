@@ -1,0 +1,137 @@
+"""What a run would do, and why: which configurations are stored, which are to run, which failed before."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from memento.config import Configurations
+from memento.task import Experiment, Status
+
+CODE_CHANGES = ("warn", "rerun", "ignore")
+
+
+class Known(Protocol):
+    """What a plan needs to know of a stored outcome."""
+
+    @property
+    def run(self) -> bytes:
+        """The run that computed it."""
+        ...
+
+    @property
+    def status(self) -> Status:
+        """How it ended."""
+        ...
+
+
+class Finder(Protocol):
+    """What a plan asks of a store."""
+
+    def find(self, keys: Sequence[bytes]) -> Mapping[bytes, Any]:
+        """Return the newest success, else the newest outcome, of each of `keys` that has any."""
+        ...
+
+    def code_of(self, runs: Iterable[bytes]) -> Mapping[bytes, Mapping[str, str]]:
+        """Return the code fingerprint with which each of `runs` computed."""
+        ...
+
+
+@dataclass(kw_only=True, slots=True)
+class Plan:
+    """What a run of some configurations would do; rows count in matrix order.
+
+    `entries` holds the stored successes to be reused, `todo` the rows to run, `failed_before` how many of those had
+    failed, `older` how many reused results come from other code, and `changed` the functions in which it differed.
+    """
+
+    keys: list[bytes]
+    entries: list[Any]
+    todo: list[int]
+    failed_before: int = 0
+    older: int = 0
+    changed: tuple[str, ...] = ()
+    adopted: int = 0
+    """How many are older results, found without a parameter that was introduced since."""
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def stored(self) -> int:
+        """How many results are taken from the store."""
+        return len(self.keys) - len(self.todo)
+
+    def summary(self) -> str:
+        """Return the counts in a line."""
+        text = f"{len(self.keys):,} configurations: {self.stored:,} stored, {len(self.todo):,} to run"
+        return f"{text}, {self.failed_before:,} of them failed before" if self.failed_before else text
+
+
+def make_plan(
+    configurations: Configurations,
+    store: Finder,
+    experiment: Experiment,
+    *,
+    force_run: bool = False,
+    code_change: str = "warn",
+) -> Plan:
+    """Return what a run of `configurations` would do; nothing is changed."""
+    keys = list(configurations.keys())
+    found = store.find(keys)
+    entries: list[Any] = [None] * len(keys)
+    plan = Plan(keys=keys, entries=entries, todo=[])
+    for row, key in enumerate(keys):
+        entry = found.get(key)
+        if entry is not None and entry.status is Status.SUCCEEDED and not force_run:
+            entries[row] = entry
+        else:
+            plan.todo.append(row)
+            plan.failed_before += entry is not None and entry.status is not Status.SUCCEEDED
+    if configurations.introduced and not force_run:
+        _adopt_older(plan, configurations, store)
+    if code_change != "ignore":
+        _compare_code(plan, store, experiment, rerun=code_change == "rerun")
+    return plan
+
+
+def _adopt_older(plan: Plan, configurations: Configurations, store: Finder) -> None:
+    """Find results that were stored before a parameter was introduced."""
+    alternatives = {row: configurations.alternatives(configurations[row]) for row in plan.todo}
+    found = store.find([key for keys in alternatives.values() for key in keys])
+    left = []
+    for row in plan.todo:
+        entries = (found.get(key) for key in alternatives[row])
+        entry = next((entry for entry in entries if entry is not None and entry.status is Status.SUCCEEDED), None)
+        plan.entries[row] = entry
+        plan.adopted += entry is not None
+        if entry is None:
+            left.append(row)
+    plan.todo = left
+
+
+def _compare_code(plan: Plan, store: Finder, experiment: Experiment, *, rerun: bool) -> None:
+    """See which stored results were computed by other code than today's; with `rerun` they are computed anew."""
+    counted = Counter(entry.run for entry in plan.entries if entry is not None)
+    if not counted:
+        return
+    differing: dict[bytes, tuple[str, ...]] = {}
+    for run, code in store.code_of(counted).items():
+        changed = experiment.changed_since(dict(code))
+        if changed:
+            differing[run] = changed
+    if not differing:
+        return
+    plan.changed = tuple(sorted({name for names in differing.values() for name in names}))
+    plan.older = sum(counted[run] for run in differing)
+    if rerun:
+        for row, entry in enumerate(plan.entries):
+            if entry is not None and entry.run in differing:
+                plan.entries[row] = None
+                plan.todo.append(row)
+        plan.todo.sort()
+        return
+    plan.notes.append(
+        f"{plan.older:,} of {plan.stored:,} stored results were computed by older code, which differs in "
+        f"{', '.join(plan.changed)}; code_change='rerun' computes them anew, code_change='ignore' silences this"
+    )

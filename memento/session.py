@@ -1,0 +1,430 @@
+"""One run: claims configurations, hands them to the executor, keeps what comes back, and ends in order.
+
+    todo ─claim→ submit ─→ executor ─→ Delivered | Lost ─→ store (in groups) ─→ events
+      ▲                                     │
+      └──── retry after a wait ─────────────┘          others' claims ─poll→ their results, or ours to run
+
+Guarantees: an outcome is in the store before anybody is told of it; a configuration is claimed before it is handed out,
+and the claim is given up in the transaction that stores its last outcome, so two runs never both see it as open; however
+the run ends, what workers have delivered is taken in.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from memento import events
+from memento.config import Configurations
+from memento.failing import IN_A_ROW, FailureWatch
+from memento.hearing import Audience
+from memento.interrupts import Interrupts
+from memento.plan import Plan
+from memento.protocols import Advanced, Begun, Delivered, Executor, Lost
+from memento.retries import RetryPolicy
+from memento.spool import Frame, frame_of
+from memento.store import SqliteStore
+from memento.task import KEY_IN_HEAD, STATUS_CODES, STATUS_IN_HEAD, Failure, Job, Outcome, Status, Task
+from memento.worker import keep
+
+SUCCEEDED = STATUS_CODES[Status.SUCCEEDED]
+TICK = 0.1
+# Running experiments are given this many seconds to see `context.should_stop` after Ctrl-C.
+GRACE = 5.0
+# As much work as this many seconds take is claimed ahead, so that other runs find some too.
+AHEAD = 0.3
+LARGEST_GROUP = 5000
+# Storing may take this share of the time between two commits; slow experiments are stored at once.
+COMMIT_PAUSE = 4.0
+POLL = 0.2
+LOG_SHOWN = 2000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """What the user said about how to run."""
+
+    timeout: float | None = None
+    force: bool = False
+
+
+class Session:
+    """One run of `plan.todo`; `execute` returns when everything is done, stopped or interrupted."""
+
+    def __init__(
+        self,
+        *,
+        configurations: Configurations,
+        plan: Plan,
+        store: SqliteStore,
+        run: Any,
+        job: Job,
+        executor: Executor,
+        audience: Audience,
+        retries: RetryPolicy,
+        watch: FailureWatch,
+        options: Options,
+        name: str,
+    ) -> None:
+        self._configurations, self._plan, self._store, self._run = configurations, plan, store, run
+        self._job, self._executor, self._audience = job, executor, audience
+        self._retries, self._watch, self._options, self._name = retries, watch, options, name
+        self._positions = configurations.positions
+        self._rows = {plan.keys[row]: row for row in plan.todo}
+        self._todo: deque[int] = deque(plan.todo)
+        self._later: list[tuple[float, int, int]] = []  # (when, row, attempt): waiting for a retry
+        self._others: set[int] = set()  # rows that another run has claimed
+        self._out: dict[bytes, Task] = {}
+        self._running: dict[bytes, events.Activity] = {}
+        self._pending: list[Frame] = []
+        self._finals: list[tuple[bytes, Frame]] = []
+        self._succeeded = self._failed = 0
+        self._stored = plan.stored
+        self._begun = time.monotonic()
+        self._begun_at = time.time()
+        self._committed_at = 0.0
+        self._commit_cost = 0.0
+        self._polled_at = 0.0
+        self._poll_pause = POLL
+        self._ticked_at = 0.0
+        self.own_failures: set[bytes] = set()
+        self.run_id: bytes = run.id
+        self.forced = options.force
+        self.stopped: str | None = None
+        self.interrupts = Interrupts(inline=executor.inline)
+
+    # The life of a run
+
+    def execute(self) -> None:
+        """Run what is to be run."""
+        self._audience.tell(
+            events.RunStarted(
+                counts=self._counts(), name=self._name, workers=self._executor.slots,
+                failed_before=self._plan.failed_before,
+            )
+        )  # fmt: skip
+        with self.interrupts:
+            try:
+                self._executor.start(self._job)
+                self._loop()
+            except KeyboardInterrupt:
+                self.interrupts.number = self.interrupts.number or 2
+            finally:
+                self._wind_up()
+
+    def _loop(self) -> None:
+        while self._todo or self._out or self._later or self._others:
+            if self.interrupts.count:
+                self._interrupted()
+                return
+            if self._watch.reason is not None:
+                self._stop_early(self._watch.reason)
+                return
+            self._feed()
+            self._hear(self._executor.wait(self._patience()))
+            self._commit_when_due()
+            self._ask_for_others()
+            self._tick()
+        self._commit()
+
+    def _patience(self) -> float:
+        patience = TICK
+        if self._later:
+            patience = min(patience, self._later[0][0] - time.monotonic())
+        if self._pending:
+            patience = min(patience, self._committed_at + COMMIT_PAUSE * self._commit_cost - time.monotonic())
+        return max(0.0, patience)
+
+    def _interrupted(self) -> None:
+        self._executor.cancel()
+        until = time.monotonic() + GRACE
+        while self._running_tasks() and time.monotonic() < until and self.interrupts.count < 2:
+            self._hear(self._executor.wait(TICK))
+            self._commit_when_due()
+            self._tick()
+
+    def _stop_early(self, reason: str) -> None:
+        """Start nothing new, and wait for what is running."""
+        self.stopped = reason
+        for task in self._executor.cancel():
+            self._out.pop(task.key, None)
+        while self._running_tasks() and self.interrupts.count == 0:
+            self._hear(self._executor.wait(TICK))
+            self._commit_when_due()
+            self._tick()
+
+    def _running_tasks(self) -> bool:
+        return any(key in self._out for key in self._running)
+
+    def _wind_up(self) -> None:
+        """End what still runs, and keep everything that was delivered."""
+        self._executor.stop()
+        self._hear(self._executor.wait(0.0))
+        self._commit()
+        self._store.end_run(self._run)
+
+    # Handing out
+
+    def _feed(self) -> None:
+        now = time.monotonic()
+        while self._later and self._later[0][0] <= now:
+            _, row, attempt = heapq.heappop(self._later)
+            self._submit([(row, attempt)])
+        room = self._ahead() - len(self._out)
+        if not self._todo or room <= 0 or room < self._ahead() // 2:
+            return
+        if self._watch.suspicious:
+            self._spread_out()
+        rows = [self._todo.popleft() for _ in range(min(room, len(self._todo)))]
+        keys = [self._plan.keys[row] for row in rows]
+        self._store.describe(
+            self._name,
+            [(key, self._configurations.describe(self._positions[row])) for key, row in zip(keys, rows, strict=True)],
+        )
+        granted = set(self._store.claim(self._run, keys, force=self._options.force))
+        self._others.update(row for row, key in zip(rows, keys, strict=True) if key not in granted)
+        self._submit([(row, 1) for row, key in zip(rows, keys, strict=True) if key in granted])
+
+    def _ahead(self) -> int:
+        """Return how many configurations to have out: enough to keep the workers busy, not more."""
+        slots = self._executor.slots
+        done = self._succeeded + self._failed
+        if done < 2 * slots:
+            return 2 * slots
+        pace = done / (time.monotonic() - self._begun)
+        if pace < slots:  # longer than a second each: another run may want them sooner
+            return slots
+        return max(2 * slots, min(int(pace * AHEAD), 4 * done))
+
+    def _spread_out(self) -> None:
+        """Bring configurations from all over what is left to the front."""
+        rows = list(self._todo)
+        stride = max(1, len(rows) // IN_A_ROW)
+        chosen = rows[::stride]
+        picked = set(chosen)
+        self._todo = deque([*reversed(chosen), *(row for row in rows if row not in picked)])
+
+    def _submit(self, rows: Sequence[tuple[int, int]]) -> None:
+        tasks = [self._task(row, attempt) for row, attempt in rows]
+        self._out.update((task.key, task) for task in tasks)
+        self._executor.submit(tasks)
+
+    def _task(self, row: int, attempt: int) -> Task:
+        position = self._positions[row]
+        runtime = self._configurations.runtime(position)
+        return Task(
+            index=position,
+            key=self._plan.keys[row],
+            attempt=attempt,
+            timeout=self._options.timeout if self._options.timeout is not None else runtime.get("time"),
+            cpus=runtime.get("cpus", 1),
+            gpus=runtime.get("gpus", 0),
+        )
+
+    # Taking in
+
+    def _hear(self, reports: Iterable[Any]) -> None:
+        for report in reports:
+            if isinstance(report, Delivered):
+                for frame in report.frames:
+                    self._take(frame)
+            elif isinstance(report, Lost):
+                self._take(frame_of(self._outcome_of(report)))
+            elif isinstance(report, Begun):
+                self._note_begun(report.task)
+            elif isinstance(report, Advanced) and report.task.key in self._running:
+                activity = self._running[report.task.key]
+                self._running[report.task.key] = events.Activity(
+                    label=activity.label, since=activity.since, done=report.done, total=report.total
+                )
+
+    def _note_begun(self, task: Task) -> None:
+        config = self._configurations[self._rows[task.key]]
+        self._running[task.key] = events.Activity(label=config.label, since=time.monotonic() - self._begun)
+        if self._audience.wants(events.Started):
+            self._audience.tell(
+                events.Started(counts=self._counts(), config=config, key=task.key.hex(), attempt=task.attempt)
+            )
+
+    def _take(self, frame: Frame) -> None:
+        head = frame[0]
+        key = head[KEY_IN_HEAD]
+        task = self._out.pop(key, None)
+        self._running.pop(key, None)
+        if task is None:
+            return  # delivered twice: the store keeps one
+        self._pending.append(frame)
+        if head[STATUS_IN_HEAD] == SUCCEEDED:
+            self._succeeded += 1
+            self._watch.succeeded()
+            self._finals.append((key, frame))
+            return
+        outcome = Outcome.unpack_head(*frame)
+        failure = outcome.failure or Failure(type="unknown", message="")
+        stopping = self.interrupts.count > 0 or self.stopped is not None
+        wait = None if stopping else self._retries.wait_before_retry(key, failure)
+        if wait is not None:
+            heapq.heappush(self._later, (time.monotonic() + wait, self._rows[key], task.attempt + 1))
+        elif outcome.status is not Status.CANCELLED:
+            self._failed += 1
+            self.own_failures.add(key)
+            self._watch.failed(failure)
+            self._finals.append((key, frame))
+        self._tell_failure(outcome, failure, will_retry=wait is not None)
+
+    def _outcome_of(self, lost: Lost) -> Outcome:
+        outcome = Outcome(
+            key=lost.task.key,
+            run=self._run.id,
+            attempt=lost.task.attempt,
+            status=lost.status,
+            started=lost.started,
+            runtime=lost.runtime,
+            failure=lost.failure,
+        )
+        root = Path(self._job.store)
+        parts = {
+            name: keep(root, outcome, name, 1, [data])
+            for name, data in (("log", lost.log), ("metrics", lost.metrics))
+            if data
+        }
+        fields = {name: getattr(outcome, name) for name in outcome.__slots__}
+        return Outcome(**{**fields, **parts})
+
+    def _tell_failure(self, outcome: Outcome, failure: Failure, *, will_retry: bool) -> None:
+        if not self._audience.wants(events.Failed):
+            return
+        self._audience.tell(
+            events.Failed(
+                counts=self._counts(),
+                elapsed=time.monotonic() - self._begun,
+                left=self._left(),
+                config=self._configurations[self._rows[outcome.key]],
+                key=outcome.key.hex(),
+                status=outcome.status,
+                failure=failure,
+                duration=outcome.runtime,
+                attempt=outcome.attempt,
+                will_retry=will_retry,
+                log=(outcome.log.data or b"")[-LOG_SHOWN:].decode("utf-8", "replace"),
+            )
+        )
+
+    # Storing
+
+    def _commit_when_due(self) -> None:
+        if self._pending and (
+            len(self._pending) >= LARGEST_GROUP
+            or time.monotonic() - self._committed_at >= COMMIT_PAUSE * self._commit_cost
+        ):
+            self._commit()
+
+    def _commit(self) -> None:
+        if not self._pending:
+            return
+        begun = time.monotonic()
+        self._store.save_and_release(self._run, self._pending, [key for key, _ in self._finals])
+        self._committed_at = time.monotonic()
+        self._commit_cost = self._committed_at - begun
+        finals, self._pending, self._finals = self._finals, [], []
+        if self._audience.wants(events.Succeeded):
+            for key, (head, _) in finals:
+                if head[STATUS_IN_HEAD] == SUCCEEDED:
+                    outcome = Outcome.unpack_head(head)
+                    self._audience.tell(
+                        events.Succeeded(
+                            counts=self._counts(),
+                            elapsed=time.monotonic() - self._begun,
+                            left=self._left(),
+                            config=self._configurations[self._rows[key]],
+                            key=key.hex(),
+                            duration=outcome.runtime,
+                            attempt=outcome.attempt,
+                        )
+                    )
+
+    # Other runs over the same store
+
+    def _ask_for_others(self) -> None:
+        now = time.monotonic()
+        if not self._others or now - self._polled_at < self._poll_pause:
+            return
+        self._store.take_over()
+        rows = {self._plan.keys[row]: row for row in self._others}
+        claimed = self._store.claimed_by_others(self._run, list(rows))
+        found = self._store.find([key for key in rows if key not in claimed])
+        for key, row in rows.items():
+            if key in claimed:
+                continue
+            self._others.discard(row)
+            entry = found.get(key)
+            if entry is not None and self._is_new(entry):
+                self._plan.entries[row] = entry
+                if entry.status is Status.SUCCEEDED:
+                    self._stored += 1
+                else:
+                    self._failed += 1
+            else:
+                self._todo.append(row)  # its run died, or gave it back: now it is ours
+        self._polled_at = time.monotonic()
+        self._poll_pause = max(POLL, 10 * (self._polled_at - now))
+
+    def _is_new(self, entry: Any) -> bool:
+        """Whether another run computed `entry` while this one went on; an older failure is to be tried again."""
+        if entry.status is Status.SUCCEEDED and not self._options.force:
+            return True
+        outcome = entry.outcome
+        return bool(outcome.started + outcome.runtime >= self._begun_at)
+
+    # Telling
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if now - self._ticked_at < TICK or not self._audience.wants(events.RunProgressed):
+            return
+        self._ticked_at = now
+        self._audience.tell(
+            events.RunProgressed(
+                counts=self._counts(),
+                elapsed=now - self._begun,
+                left=self._left(),
+                running=tuple(self._running.values()),
+            )
+        )
+
+    def _counts(self) -> events.Counts:
+        total = len(self._plan.keys)
+        done = self._stored + self._succeeded + self._failed
+        ended = self.stopped is not None or self.interrupts.count > 0
+        return events.Counts(
+            total=total,
+            stored=self._stored,
+            succeeded=self._succeeded,
+            failed=self._failed,
+            cancelled=total - done if ended and not self._running else 0,
+            running=len(self._running),
+        )
+
+    def _left(self) -> float | None:
+        done = self._succeeded + self._failed
+        if not done:
+            return None
+        counts = self._counts()
+        return (time.monotonic() - self._begun) / done * (counts.waiting + counts.running)
+
+    def finished(self, resume: str | None) -> events.RunFinished:
+        """Return the closing event."""
+        return events.RunFinished(
+            counts=self._counts(),
+            elapsed=time.monotonic() - self._begun,
+            left=None,
+            name=self._name,
+            interrupted=self.interrupts.name,
+            stopped=self.stopped,
+            resume=resume,
+        )

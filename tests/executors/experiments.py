@@ -1,0 +1,154 @@
+"""Experiments for the executors' tests: importable by workers, each a way to live or to die."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+
+class Numbers:
+    """Configurations that are just their index."""
+
+    def private(self, index: int) -> dict[str, int]:
+        """Return the configuration at `index`."""
+        return {"index": index}
+
+
+def double(context: Any, config: Any) -> int:
+    """The plain case."""
+    return 2 * config["index"]
+
+
+def slow(context: Any, config: Any) -> int:
+    """Takes a tenth of a second."""
+    time.sleep(0.1)
+    return config["index"]
+
+
+def at_five(way: Any) -> Any:
+    """Return an experiment that doubles its index, but at index 5 goes this `way`."""
+
+    def experiment(context: Any, config: Any) -> Any:
+        if config["index"] == 5:
+            return way()
+        return 2 * config["index"]
+
+    return experiment
+
+
+class Stubborn(Exception):
+    """Does not unpickle: the default calls it with one argument."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first)
+
+
+class Unspeakable(Exception):
+    """Cannot even be printed."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Hollow:
+    """Pickles, and raises when it is unpickled."""
+
+    def __reduce__(self) -> Any:
+        return _explode, ()
+
+
+def _explode() -> None:
+    raise RuntimeError("exploded on the way back")
+
+
+def raises() -> None:
+    raise ValueError("an ordinary error")
+
+
+def stubborn() -> None:
+    raise Stubborn("one", "two")
+
+
+def unspeakable() -> None:
+    raise Unspeakable
+
+
+def exits() -> None:
+    sys.exit(3)
+
+
+def vanishes() -> None:
+    os._exit(7)
+
+
+def is_killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def segfaults() -> None:
+    ctypes.string_at(0)
+
+
+def runs_out_of_memory() -> Any:
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (2**30, hard))
+    try:
+        return bytearray(2**32)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+
+
+def hangs() -> None:
+    print("about to hang", flush=True)
+    time.sleep(1000)
+
+
+def gives_a_lock() -> Any:
+    return threading.Lock()
+
+
+def leaves_a_thread() -> str:
+    threading.Thread(target=time.sleep, args=(1000,)).start()
+    return "fine"
+
+
+def leaves_processes() -> str:
+    for arguments in ({}, {"start_new_session": True}):
+        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"], **arguments)
+    return "fine"
+
+
+def changes_everything() -> str:
+    os.chdir("/")
+    os.environ["LD_SOMETHING"] = "1"
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.stdout.close()
+    sys.path.insert(0, "/nowhere")
+    return "fine"
+
+
+def forks_and_returns() -> str:
+    return "child" if os.fork() == 0 else "parent"
+
+
+def prints_from_c() -> str:
+    print("from python")
+    logging.getLogger().warning("from logging")
+    os.system("echo from a shell")
+    libc = ctypes.CDLL(None)
+    libc.printf(b"from C\n")
+    raise ValueError("to see the log")
+
+
+def prints_a_lot() -> None:
+    for number in range(200_000):
+        print(f"line {number}")
+    raise ValueError("to see the log")

@@ -1,0 +1,216 @@
+"""A broken experiment breaks only itself: every way to die, under every start method."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memento.errors import WorkerStartError
+from memento.executors.processes import ProcessExecutor
+from memento.task import Status, Task
+from tests.executors import experiments
+from tests.executors.harness import Gathered, gather, key_of, make_job, run
+
+# way → status, cause, what the message says, what the traceback or the log says
+DEATHS = [
+    (experiments.raises, Status.FAILED, "error", "an ordinary error", "raise ValueError"),
+    (experiments.stubborn, Status.FAILED, "error", "one", "Stubborn"),
+    (experiments.unspeakable, Status.FAILED, "error", "could not be made: RuntimeError", "unspeakable"),
+    (experiments.exits, Status.FAILED, "exit", "sys.exit(3)", "sys.exit(3)"),
+    (experiments.vanishes, Status.KILLED, "exit", "exit code 7", ""),
+    (experiments.is_killed, Status.KILLED, "killed", "SIGKILL (9)", ""),
+    (experiments.segfaults, Status.KILLED, "killed", "SIGSEGV (11)", "in segfaults"),
+    (experiments.runs_out_of_memory, Status.FAILED, "memory", "", "bytearray"),
+    (experiments.hangs, Status.TIMED_OUT, "timeout", "timeout=1 s", "in hangs"),
+    (experiments.gives_a_lock, Status.FAILED, "unpicklable", "_thread.lock", ""),
+]
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn", "fork"])
+def test_the_others_finish_and_the_report_says_why(start_method: str, tmp_path: Path) -> None:
+    """All ways at once, each at its own index, so that one pool lives through all of them."""
+    ways = {3 * number: death for number, death in enumerate(DEATHS)}
+
+    def experiment(context: Any, config: Any) -> Any:
+        index = config["index"]
+        return ways[index][0]() if index in ways else index
+
+    executor = ProcessExecutor(2, start_method=start_method)
+    try:
+        gathered = run(executor, tmp_path, experiment, 30, timeout=1.0)
+    finally:
+        executor.close()
+    assert sorted(gathered.seen) == list(range(30))
+    assert gathered.values() == {index: index for index in range(30) if index not in ways}
+    for index, (way, status, cause, message, traceback) in ways.items():
+        got = gathered.lost[index].status if index in gathered.lost else gathered.outcomes[index].status
+        failure = gathered.failure(index)
+        assert (got, failure.cause) == (status, cause), way
+        assert message in failure.message, way
+        assert traceback in failure.traceback, way
+
+
+@pytest.mark.parametrize(
+    "way",
+    [experiments.leaves_a_thread, experiments.leaves_processes, experiments.changes_everything],
+)
+def test_what_an_experiment_leaves_behind_does_not_reach_the_next(way: Any, tmp_path: Path) -> None:
+    here = os.getcwd()
+
+    def experiment(context: Any, config: Any) -> Any:
+        if config["index"] == 5:
+            return way()
+        print("still heard")
+        return os.getcwd(), os.environ.get("LD_SOMETHING"), signal.getsignal(signal.SIGTERM).name, "/nowhere" in os.sys.path
+
+    executor = ProcessExecutor(1)
+    try:
+        gathered = run(executor, tmp_path, experiment, 10)
+    finally:
+        executor.close()
+    values = gathered.values()
+    assert values.pop(5) == "fine"
+    assert set(values.values()) == {(here, None, "SIG_DFL", False)}
+    assert gathered.outcomes[9].log.data == b"still heard\n"
+
+
+def test_a_child_that_comes_back_from_the_experiment_is_not_a_second_worker(tmp_path: Path) -> None:
+    executor = ProcessExecutor(1)
+    try:
+        gathered = run(executor, tmp_path, experiments.at_five(experiments.forks_and_returns), 10)
+    finally:
+        executor.close()
+    assert gathered.values()[5] == "parent"
+    assert len(gathered.seen) == 10
+
+
+def test_a_killed_worker_loses_neither_its_log_nor_what_it_had_delivered(tmp_path: Path) -> None:
+    executor = ProcessExecutor(1)
+    try:
+        gathered = run(executor, tmp_path, experiments.at_five(experiments.hangs), 10, timeout=0.5)
+    finally:
+        executor.close()
+    assert gathered.lost[5].log == b"about to hang\n"
+    assert len(gathered.values()) == 9
+
+
+def test_output_is_kept_wherever_it_comes_from(tmp_path: Path) -> None:
+    executor = ProcessExecutor(1)
+    try:
+        gathered = run(executor, tmp_path, experiments.at_five(experiments.prints_from_c), 7)
+    finally:
+        executor.close()
+    log = (gathered.outcomes[5].log.data or b"").decode()
+    for source in ("from python", "from logging", "from a shell", "from C"):
+        assert source in log
+    assert gathered.outcomes[6].log.size == 0
+
+
+def test_a_long_output_keeps_its_head_and_its_tail(tmp_path: Path) -> None:
+    executor = ProcessExecutor(1)
+    try:
+        gathered = run(executor, tmp_path, experiments.at_five(experiments.prints_a_lot), 6)
+    finally:
+        executor.close()
+    log = (gathered.outcomes[5].log.data or b"").decode()
+    assert len(log) < 66_000
+    assert log.startswith("line 0\n")
+    assert log.endswith("line 199999\n")
+    assert "bytes left out" in log
+
+
+def test_a_killed_supervisor_costs_the_running_experiments_and_no_others(tmp_path: Path) -> None:
+    executor = ProcessExecutor(2)
+    indices = {key_of(index): index for index in range(12)}
+    try:
+        executor.start(make_job(tmp_path, experiments.slow))
+        executor.submit([Task(index=index, key=key_of(index)) for index in range(12)])
+        gathered = gather(executor, indices, Gathered(), 2)
+        os.kill(executor._control._process.pid, signal.SIGKILL)
+        gather(executor, indices, gathered, 12)
+    finally:
+        executor.close()
+    assert len(gathered.lost) <= 2
+    assert sorted(gathered.seen) == list(range(12))
+
+
+def test_short_experiments_stuck_behind_a_long_one_are_run_elsewhere(tmp_path: Path) -> None:
+    def experiment(context: Any, config: Any) -> Any:
+        if config["index"] == 400:
+            time.sleep(1.5)
+        return time.monotonic()
+
+    executor = ProcessExecutor(2)
+    try:
+        gathered = run(executor, tmp_path, experiment, 800)
+    finally:
+        executor.close()
+    ended = gathered.values()
+    assert sum(value > ended[400] for value in ended.values()) <= 1
+
+
+def test_workers_are_replaced_after_so_many_experiments(tmp_path: Path) -> None:
+    executor = ProcessExecutor(1, max_tasks_per_worker=3)
+    try:
+        gathered = run(executor, tmp_path, lambda context, config: os.getpid(), 10)
+    finally:
+        executor.close()
+    pids = list(gathered.values().values())
+    assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [3, 3, 3, 1]
+
+
+def test_an_experiment_that_cannot_be_loaded_ends_the_run_with_its_traceback(tmp_path: Path) -> None:
+    executor = ProcessExecutor(1)
+    try:
+        with pytest.raises(WorkerStartError, match=r"workers cannot load the experiment: RuntimeError: exploded"):
+            run(executor, tmp_path, _Unloadable(), 3)
+    finally:
+        executor.close()
+
+
+class _Unloadable(experiments.Hollow):
+    def __call__(self, context: Any, config: Any) -> None:
+        return None
+
+
+def test_threads_of_libraries_are_capped_to_the_workers_share(tmp_path: Path) -> None:
+    executor = ProcessExecutor(2)
+    try:
+        gathered = run(executor, tmp_path, lambda context, config: os.environ["OMP_NUM_THREADS"], 2, cpus=2)
+    finally:
+        executor.close()
+    assert set(gathered.values().values()) == {"2"}
+
+
+def test_devices_are_leased_one_each_and_shared_only_when_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+
+    def experiment(context: Any, config: Any) -> Any:
+        began = time.monotonic()
+        time.sleep(0.2)
+        return os.environ["CUDA_VISIBLE_DEVICES"], began, time.monotonic()
+
+    executor = ProcessExecutor(4)
+    try:
+        whole = run(executor, tmp_path / "whole", experiment, 6, gpus=1).values()
+        executor.stop()
+        half = run(executor, tmp_path / "half", experiment, 8, gpus=0.5).values()
+    finally:
+        executor.close()
+    assert {device for device, _, _ in whole.values()} == {"4", "7"}
+    assert _most_at_once(whole.values()) == 1
+    assert _most_at_once(half.values()) == 2
+
+
+def _most_at_once(spans: Any) -> int:
+    spans = list(spans)
+    return max(
+        sum(other == device and begin <= moment < end for other, begin, end in spans) for device, moment, _ in spans
+    )
