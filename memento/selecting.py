@@ -29,7 +29,7 @@ def rows_meeting(results: Sequence[Result], conditions: dict[str, Any]) -> list[
     parameters = dict.fromkeys(name for result in results for name in result.config) if conditions else {}
     for name, wanted in conditions.items():
         if name in parameters:
-            values = [result.config.get(name, _ABSENT) for result in results]
+            values = [result.config.asdict().get(name, _ABSENT) for result in results]
         elif name == "replicate":
             values = [result.config.replicate for result in results]
         elif name == "status":

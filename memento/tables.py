@@ -114,7 +114,7 @@ def replicates_of(results: Sequence[Result]) -> Columns:
 def _parameters() -> Cells:
     text = ByIdentity(shown)
     return lambda result: [
-        (name, value if type(value) in _PLAIN else text(value)) for name, value in result.config.items()
+        (name, value if type(value) in _PLAIN else text(value)) for name, value in result.config.asdict().items()
     ]
 
 
@@ -247,7 +247,7 @@ def _without_replicates(configs: Iterable[Config]) -> list[list[int]]:
     digested = ByIdentity(digest)
     groups: dict[Any, list[int]] = {}
     for row, config in enumerate(configs):
-        own = frozenset((name, digested(value)) for name, value in config.items())
+        own = frozenset((name, digested(value)) for name, value in config.asdict().items())
         groups.setdefault((own, digested(config.settings)), []).append(row)
     return list(groups.values())
 

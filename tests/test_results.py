@@ -7,7 +7,7 @@ import pickle
 import subprocess
 import sys
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 
 from memento import payload
+from memento.config import Config
 from memento.errors import (
     AggregateException,
     ExperimentFailed,
@@ -34,29 +35,6 @@ from memento.task import Failure, Outcome, Part, Status
 
 RUN = b"run-one!"
 OTHER_RUN = b"run-two!"
-
-
-class Configuration(Mapping[str, Any]):
-    """As much of a configuration as results need."""
-
-    def __init__(self, parameters: dict[str, Any], replicate: int | None, settings: Mapping[str, Any]) -> None:
-        self._parameters, self.replicate, self.settings = parameters, replicate, settings
-
-    def __getitem__(self, name: str) -> Any:
-        return self._parameters[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._parameters)
-
-    def __len__(self) -> int:
-        return len(self._parameters)
-
-    @property
-    def key(self) -> str:
-        return "c0" * 16
-
-    def __str__(self) -> str:
-        return str(self._parameters)
 
 
 @dataclass
@@ -135,7 +113,7 @@ class Made:
         cached: bool = False,
         started: bool = True,
     ) -> Made:
-        self.configs.append(Configuration(parameters, replicate, settings or {}))
+        self.configs.append(Config.of(parameters, replicate=replicate, settings=settings))
         self.cached.append(cached)
         number = len(self.entries)
         self.entries.append(
@@ -269,7 +247,7 @@ def test_a_configuration_that_never_ran_is_cancelled(made: Made) -> None:
         timedelta(0),
     )
     assert (result.log, result.host, result.attempts, result.directory) == ("", "", [], None)
-    assert (result.key, result.cpu_time, result.memory) == ("c0" * 16, timedelta(0), MemoryUsage())
+    assert (result.key, result.cpu_time, result.memory) == (result.config.key, timedelta(0), MemoryUsage())
     assert len(result.metrics) == 0
     with pytest.raises(
         NotStored, match=r"cancelled \(Cancelled: it was never started, because the run stopped early\)"
@@ -553,14 +531,17 @@ def test_replicates_are_a_column_where_there_are_any(made: Made) -> None:
 
 def test_names_that_collide_get_their_group_before_them(made: Made) -> None:
     made.add(
-        {"depth": 3, "status": "on", "key": "k"}, {"depth": 5, "loss": 1.0}, metrics=metrics_of(loss=[2], depth=[7])
+        {"depth": 3, "status": "on", "error": "none"},
+        {"depth": 5, "loss": 1.0},
+        metrics=metrics_of(loss=[2], depth=[7]),
     )
     frame = made.results.to_frame()
     row = frame.iloc[0]
     assert (row["depth"], row["result.depth"], row["metric.depth"]) == (3, 5, 7)
     assert (row["status"], row["run.status"]) == ("on", "succeeded")
     assert (row["loss"], row["metric.loss"]) == (1.0, 2.0)
-    assert (row["key"], row["run.key"]) == ("k", "0" * 32)
+    assert row["error"] == "none"
+    assert "run.error" in frame
 
 
 def test_values_that_are_not_plain_are_readable(made: Made) -> None:
