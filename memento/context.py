@@ -140,7 +140,7 @@ class Context:
             if default is not _MISSING:
                 return default
             raise NotStored(
-                f"there is no checkpoint for {self.key}; ask checkpoint_exist() first, or write context.restore(default=None)"
+                f"there is no checkpoint for {self.key}; ask checkpoint_exist() first, or give restore a default"
             ) from None
         try:
             magic, codec, length, digest = CHECKPOINT.unpack_from(data)
@@ -153,10 +153,6 @@ class Context:
                 path=str(path),
             ) from None
         return payload.decode(codec, body[length:], bytes(body[:length]))
-
-    def forget_checkpoint(self) -> None:
-        """Remove the checkpoint, as is done when the experiment has succeeded."""
-        checkpoint_path(self._root, self._key).unlink(missing_ok=True)
 
     def progress(self, delta: float, total: float | None = None) -> None:
         """Add `delta` to the steps done, out of `total` (once known); shown in the progress bar."""
@@ -188,6 +184,11 @@ class Context:
         if self._log is None:
             self._log = _logger(self.key)
         return self._log
+
+
+def forget_checkpoint(root: Path, key: bytes) -> None:
+    """Remove the checkpoint of `key`, as is done when its experiment has succeeded."""
+    checkpoint_path(root, key).unlink(missing_ok=True)
 
 
 def _not_a_number(name: str, value: Any) -> TypeError:

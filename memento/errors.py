@@ -23,6 +23,7 @@ All derive from `MementoError`, and each also from the builtin a caller would ex
     ├── UnknownMetric (KeyError)           a result or metric of a name that nothing returned or recorded
     ├── UnpicklableResult (TypeError)      a result that cannot be stored
     ├── UnreadableResult (RuntimeError)    a stored result whose own unpickling fails
+    ├── NotificationError (OSError)        a notification could not be sent
     └── MissingExtra (ImportError)         an optional dependency is not installed
 """
 
@@ -235,6 +236,10 @@ class UnreadableResult(MementoError, RuntimeError):
             "make that type loadable again, or compute the result anew with force_run=True"
         )
         self.value_type = value_type
+
+
+class NotificationError(MementoError, OSError):
+    """A notification could not be sent; its message holds no password and no address's secret part."""
 
 
 class MissingExtra(MementoError, ImportError):

@@ -14,12 +14,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from memento.task import Outcome
 
-
-def blob_path(root: Path, outcome: Outcome, part: str) -> Path:
-    """Return where `part` of `outcome` lies when it is too large for the ledger."""
-    return root / "blobs" / outcome.blob_name(part)
+def blob_path(root: Path, key: bytes, run: bytes, attempt: int, part: str) -> Path:
+    """Return where one part of an outcome lies when it is too large for the ledger."""
+    name = f"{key.hex()}.{run.hex()}.{attempt}.{part}"
+    return root / "blobs" / name[:2] / name
 
 
 def checkpoint_path(root: Path, key: bytes) -> Path:

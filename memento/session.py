@@ -5,13 +5,14 @@
       └──── retry after a wait ─────────────┘          others' claims ─poll→ their results, or ours to run
 
 Guarantees: an outcome is in the store before anybody is told of it; a configuration is claimed before it is handed out,
-and the claim is given up in the transaction that stores its last outcome, so two runs never both see it as open; however
-the run ends, what workers have delivered is taken in.
+and the claim is given up in the transaction that stores its last outcome, so two runs never both see it as open;
+however the run ends, what workers have delivered is taken in.
 """
 
 from __future__ import annotations
 
 import heapq
+import socket
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -24,6 +25,7 @@ from memento.config import Configurations
 from memento.failing import IN_A_ROW, FailureWatch
 from memento.hearing import Audience
 from memento.interrupts import Interrupts
+from memento.layout import blob_path
 from memento.plan import Plan
 from memento.protocols import Advanced, Begun, Delivered, Executor, Lost
 from memento.retries import RetryPolicy
@@ -278,23 +280,24 @@ class Session:
         self._tell_failure(outcome, failure, will_retry=wait is not None)
 
     def _outcome_of(self, lost: Lost) -> Outcome:
-        outcome = Outcome(
-            key=lost.task.key,
+        task = lost.task
+        root = Path(self._job.store)
+        parts = {
+            name: keep(lambda name=name: blob_path(root, task.key, self._run.id, task.attempt, name), 1, [data])
+            for name, data in (("log", lost.log), ("metrics", lost.metrics))
+            if data
+        }
+        return Outcome(
+            key=task.key,
             run=self._run.id,
-            attempt=lost.task.attempt,
+            attempt=task.attempt,
             status=lost.status,
             started=lost.started,
             runtime=lost.runtime,
             failure=lost.failure,
+            host=socket.gethostname(),
+            **parts,
         )
-        root = Path(self._job.store)
-        parts = {
-            name: keep(root, outcome, name, 1, [data])
-            for name, data in (("log", lost.log), ("metrics", lost.metrics))
-            if data
-        }
-        fields = {name: getattr(outcome, name) for name in outcome.__slots__}
-        return Outcome(**{**fields, **parts})
 
     def _tell_failure(self, outcome: Outcome, failure: Failure, *, will_retry: bool) -> None:
         if not self._audience.wants(events.Failed):

@@ -220,11 +220,6 @@ class Outcome:
         except (struct.error, KeyError, IndexError, UnicodeDecodeError) as error:
             raise ValueError(f"not an outcome's head: {error}") from error
 
-    def blob_name(self, part: str) -> str:
-        """Return the file name, below the store's blob folder, of a part that is kept in a file."""
-        name = f"{self.key.hex()}.{self.run.hex()}.{self.attempt}.{part}"
-        return f"{name[:2]}/{name}"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:

@@ -6,6 +6,7 @@ after that it is bytes until somebody reads it.
 
 from __future__ import annotations
 
+import _signal  # signal.getsignal makes an enum of every answer
 import contextlib
 import errno
 import os
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memento import payload
-from memento.context import Context
+from memento.context import Context, forget_checkpoint
 from memento.files import private_folder, write_atomically
 from memento.layout import blob_path
 from memento.measure import Meter
@@ -65,6 +66,7 @@ class Worker:
         self._stopping = stopping
         self._report = report
         self._spill = spill
+        self._checkpoints = str(self._root / "checkpoints")  # text: asked about after every experiment
         self._meter = Meter()
         self._host = socket.gethostname()
         self._pid = os.getpid()
@@ -107,7 +109,12 @@ class Worker:
                 failure = replace(describe_exception(error), cause="unpicklable")
         if self._surroundings is not None:
             self._surroundings.restore()
-        outcome = Outcome(
+        value = EMPTY_PART
+        if encoded is not None:
+            value = self._keep(task, "value", encoded.codec, encoded.chunks, encoded.size, encoded.digest)
+        recorded = context.collect_metrics()
+        printed = self._output.take()
+        return Outcome(
             key=task.key,
             run=self._job.run,
             attempt=task.attempt,
@@ -121,28 +128,18 @@ class Worker:
             host=self._host,
             summary=encoded.summary if encoded else b"",
             failure=failure,
+            value=value,
+            metrics=self._keep(task, "metrics", 1, recorded) if recorded else EMPTY_PART,
+            log=self._keep(task, "log", 1, [printed]) if printed else EMPTY_PART,
         )
-        return self._with_parts(outcome, encoded, context)
 
-    def _with_parts(self, outcome: Outcome, encoded: payload.Encoded | None, context: Context) -> Outcome:
-        value = EMPTY_PART
-        if encoded is not None:
-            value = keep(self._root, outcome, "value", encoded.codec, encoded.chunks, encoded.size, encoded.digest)
-        metrics = log = EMPTY_PART
-        recorded = context.collect_metrics()
-        if recorded:
-            metrics = keep(self._root, outcome, "metrics", 1, recorded)
-        printed = self._output.take()
-        if printed:
-            log = keep(self._root, outcome, "log", 1, [printed])
-        if value is EMPTY_PART and metrics is EMPTY_PART and log is EMPTY_PART:
-            return outcome
-        return replace(outcome, value=value, metrics=metrics, log=log)
+    def _keep(self, task: Task, name: str, codec: int, chunks: Sequence[Buffer], *known: Any) -> Part:
+        return keep(lambda: blob_path(self._root, task.key, self._job.run, task.attempt, name), codec, chunks, *known)
 
     def finish(self, outcome: Outcome) -> None:
         """Forget what only an unfinished experiment needs; called once `outcome` is safe in the spool."""
-        if outcome.status.ok:
-            Context(key=outcome.key, root=self._root).forget_checkpoint()
+        if outcome.status.ok and os.path.exists(self._checkpoints):
+            forget_checkpoint(self._root, outcome.key)
 
     def close(self) -> None:
         """Give back what was opened."""
@@ -151,15 +148,9 @@ class Worker:
 
 
 def keep(
-    root: Path,
-    outcome: Outcome,
-    name: str,
-    codec: int,
-    chunks: Sequence[Buffer],
-    size: int | None = None,
-    digest: bytes | None = None,
+    path: Path, codec: int, chunks: Sequence[Buffer], size: int | None = None, digest: bytes | None = None
 ) -> Part:
-    """Return a part of `outcome` made of `chunks`; a large one is then complete in its file, and on the disk.
+    """Return a part made of `chunks`; a large one is then complete in the file `path`, and on the disk.
 
     Raises:
         StoreUnwritable: the disk is full or failing.
@@ -169,7 +160,7 @@ def keep(
         digest = payload.digest_of(chunks)
     if size <= LARGEST_INLINE:
         return Part(codec, size, digest, b"".join(chunks))
-    path = blob_path(root, outcome, name)
+    path = place()
     try:
         private_folder(path.parent)
         write_atomically(path, chunks)
@@ -252,9 +243,9 @@ class Surroundings:
 
     def __init__(self) -> None:
         self._directory = os.getcwd()
-        self._environment = dict(os.environ)
+        self._environment = dict(_plain_environment())
         self._import_path = list(sys.path)
-        self._handlers = {number: signal.getsignal(number) for number in self.SIGNALS}
+        self._handlers = {number: _signal.getsignal(number) for number in self.SIGNALS}
         # Handlers can only be set, and an experiment can only have set them, in the main thread.
         self._main = threading.current_thread() is threading.main_thread()
 
@@ -263,7 +254,7 @@ class Surroundings:
         if self._main:
             signal.setitimer(signal.ITIMER_REAL, 0)
             for number, handler in self._handlers.items():
-                if signal.getsignal(number) is not handler and handler is not None:
+                if _signal.getsignal(number) is not handler and handler is not None:
                     signal.signal(number, handler)
         try:
             moved = os.getcwd() != self._directory
@@ -272,11 +263,16 @@ class Surroundings:
         if moved:
             with contextlib.suppress(OSError):
                 os.chdir(self._directory)
-        if os.environ != self._environment:
+        if _plain_environment() != self._environment:
             os.environ.clear()
-            os.environ.update(self._environment)
+            os.environ.update({os.fsdecode(name): os.fsdecode(value) for name, value in self._environment.items()})
         if sys.path != self._import_path:
             sys.path[:] = self._import_path
+
+
+def _plain_environment() -> Mapping[Any, Any]:
+    # The mapping below os.environ, which spares decoding every variable after every experiment.
+    return getattr(os.environ, "_data", os.environ)
 
 
 def pack_job(job: Job) -> bytes:

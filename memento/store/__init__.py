@@ -1,0 +1,7 @@
+"""Where outcomes are kept for ever."""
+
+from memento.store.opening import open_store
+from memento.store.runs import Run
+from memento.store.sqlite import Entry, SqliteStore
+
+__all__ = ["Entry", "Run", "SqliteStore", "open_store"]

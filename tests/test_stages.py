@@ -1,0 +1,49 @@
+"""Matrices that depend on one another."""
+
+from __future__ import annotations
+
+import pytest
+
+from memento.errors import CyclicDependency, MatrixError, UnknownDependency
+from memento.stages import in_order, with_inputs
+
+
+def test_a_matrix_comes_after_those_it_depends_on() -> None:
+    matrices = [
+        {"id": "c", "dependencies": ["b", "a"]},
+        {"id": "b", "dependencies": ["a"]},
+        {"id": "a", "dependencies": []},
+    ]
+    assert [matrix["id"] for matrix in in_order(matrices)] == ["a", "b", "c"]
+
+
+def test_independent_matrices_keep_their_order() -> None:
+    assert [matrix["id"] for matrix in in_order([{"id": 2}, {"id": 1}, {"id": 3}])] == [2, 1, 3]
+
+
+def test_a_cycle_is_refused_with_its_path() -> None:
+    with pytest.raises(CyclicDependency, match=r"cyclic dependency between matrices: (a → b → a|b → a → b)"):
+        in_order([{"id": "a", "dependencies": ["b"]}, {"id": "b", "dependencies": ["a"]}])
+
+
+def test_an_unknown_dependency_says_which() -> None:
+    with pytest.raises(UnknownDependency, match=r"matrix 'a' depends on 'x', which was never added; added are: 'a'"):
+        in_order([{"id": "a", "dependencies": ["x"]}])
+
+
+def test_ids_are_needed_and_unique() -> None:
+    with pytest.raises(MatrixError, match="needs an 'id'"):
+        in_order([{"parameters": {}}])
+    with pytest.raises(MatrixError, match="two matrices have the id 1"):
+        in_order([{"id": 1}, {"id": 1}])
+
+
+def test_results_become_a_parameter_named_after_the_matrix_and_nothing_given_is_changed() -> None:
+    matrix = {"id": "b", "dependencies": [7], "parameters": {"x": [1]}}
+    assert with_inputs(matrix, {7: [10, 20]})["parameters"] == {"x": [1], "7": [10, 20]}
+    assert matrix == {"id": "b", "dependencies": [7], "parameters": {"x": [1]}}
+
+
+def test_a_parameter_of_the_same_name_is_not_overwritten() -> None:
+    with pytest.raises(MatrixError, match="has a parameter 'a' and depends on a matrix of that name"):
+        with_inputs({"id": "b", "dependencies": ["a"], "parameters": {"a": [1]}}, {"a": [2]})
