@@ -8,7 +8,7 @@ import subprocess
 import sys
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -31,6 +31,8 @@ from memento.errors import (
 )
 from memento.layout import artifact_path
 from memento.results import MemoryUsage, Result, Results
+from memento.spool import frame_of
+from memento.store import open_store
 from memento.task import Failure, Outcome, Part, Status
 
 RUN = b"run-one!"
@@ -295,6 +297,32 @@ def test_the_directory_is_told_where_there_is_one(made: Made, tmp_path: Path) ->
     folder = artifact_path(tmp_path, bytes(16), RUN, 1)
     folder.mkdir(parents=True)
     assert result.directory == folder
+
+
+# ── from a real store ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def part(data: bytes, codec: int = 1) -> Part:
+    return Part(codec, len(data), payload.digest_of([data]), data)
+
+
+def test_results_are_read_from_a_real_store_and_travel_with_it(store_path: Path) -> None:
+    failed = Outcome(key=bytes(16), run=RUN, attempt=1, status=Status.FAILED, started=1.0, runtime=1.0, failure=BOOM)
+    done = Outcome(key=bytes(16), run=RUN, attempt=2, status=Status.SUCCEEDED, started=2.0, runtime=1.0)
+    encoded = payload.encode([1, 2])
+    value = part(b"".join(bytes(chunk) for chunk in encoded.chunks), encoded.codec)
+    done = replace(done, value=value, metrics=part(metrics_of(loss=[3])), log=part(b"second"))
+    with open_store(store_path) as store:
+        store.save([frame_of(replace(failed, log=part(b"first"))), frame_of(done)])
+        entries = [store.find([bytes(16)])[bytes(16)]]
+        results = Results(configs=[Config.of({"a": 1})], entries=entries, store=store)
+        other_store, travelled = pickle.loads(pickle.dumps((store, results)))
+        with other_store:
+            for result in (results[0], travelled[0]):
+                assert (result.inner, result.log, result.metric_points("loss")[1][0]) == ([1, 2], "second", 3.0)
+                told = [(attempt.attempt, attempt.status.value, attempt.log) for attempt in result.attempts]
+                assert told == [(1, "failed", "first"), (2, "succeeded", "second")]
+                assert result.directory is None
 
 
 # ── metrics ─────────────────────────────────────────────────────────────────────────────────────────────────────────
