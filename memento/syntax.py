@@ -1,0 +1,196 @@
+"""Source code → syntax trees → digests that comments, docstrings, annotations and layout do not change.
+
+The walk is our own: `ast.dump` and byte code differ between Python versions for one and the same source.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import linecache
+import os
+import types
+from collections.abc import Iterator
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
+
+# What says nothing about what the code does, or exists in some versions of Python only.
+IGNORED_FIELDS = frozenset(
+    {"annotation", "returns", "type_comment", "type_params", "type_ignores", "ctx", "kind", "simple"}
+)
+
+
+def digest_of(nodes: list[ast.AST]) -> str:
+    """Return the digest, as hex, of what `nodes` do."""
+    hasher = hashlib.sha256()
+    for node in nodes:
+        hasher.update(b"\n".join(_canonical(node)))
+        hasher.update(b"\0")
+    return hasher.hexdigest()[:32]
+
+
+def _canonical(node: object) -> Iterator[bytes]:
+    if isinstance(node, ast.AnnAssign) and node.value is not None:
+        node = ast.Assign(targets=[node.target], value=node.value)
+    if isinstance(node, ast.AST):
+        yield b"(" + type(node).__name__.encode()
+        for name in sorted(node._fields):
+            value = getattr(node, name, None)
+            if name in IGNORED_FIELDS or value is None and name != "value" or value == []:
+                continue
+            if name == "body" and isinstance(value, list):
+                value = _without_docstring(node, value)
+            yield name.encode()
+            yield from _canonical(value)
+        yield b")"
+    elif isinstance(node, list):
+        yield b"["
+        for item in node:
+            yield from _canonical(item)
+        yield b"]"
+    else:  # a constant or an identifier; the type tells 1 from True and 1.0
+        yield f"{type(node).__name__}:{node!r}".encode("utf-8", "surrogatepass")
+
+
+def _without_docstring(node: ast.AST, body: list[ast.stmt]) -> list[ast.stmt]:
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
+        return body
+    first = body[0]
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        return body[1:]
+    return body
+
+
+def tree_of(file: str) -> ast.Module | None:
+    """Return the syntax tree of the source file (or notebook cell) `file` as it is now, None where there is no source."""
+    try:
+        facts = os.stat(file)
+    except OSError:
+        linecache.checkcache(file)
+        text = "".join(linecache.getlines(file))
+        return _parsed(file, text) if text else None
+    return _parsed_file(file, facts.st_mtime_ns, facts.st_size)
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed_file(file: str, changed: int, size: int) -> ast.Module | None:
+    try:
+        with open(file, "rb") as source:
+            return ast.parse(source.read())
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+@functools.lru_cache(maxsize=256)
+def _parsed(file: str, text: str) -> ast.Module | None:
+    try:
+        return ast.parse(text)
+    except SyntaxError:
+        return None  # a cell with magics
+
+
+def definition_of(code: types.CodeType) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | None:
+    """Return the definition that was compiled to `code`, None where its source is not to be had."""
+    tree = tree_of(code.co_filename)
+    if tree is None:
+        return None
+    if code.co_name == "<lambda>":
+        return _lambda_of(tree, code)
+    named = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == code.co_name
+    ]
+    # The code begins with the first decorator.
+    starts = [min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]) for node in named]
+    exact = [node for node, start in zip(named, starts, strict=True) if start == code.co_firstlineno]
+    if exact:
+        return exact[0]
+    return named[0] if len(named) == 1 else None  # moved by an edit since it was imported
+
+
+def _lambda_of(tree: ast.Module, code: types.CodeType) -> ast.Lambda | None:
+    on_line = [node for node in ast.walk(tree) if isinstance(node, ast.Lambda) and node.lineno == code.co_firstlineno]
+    if len(on_line) < 2:
+        return on_line[0] if on_line else None
+    places = [
+        (line, column)
+        for line, _, column, _ in code.co_positions()
+        if line is not None and column is not None and column
+    ]
+    inside = [node for node in on_line if all(_covers(node.body, place) for place in places)]
+    return min(inside, key=lambda node: _length(node.body), default=None)
+
+
+def _covers(node: ast.expr, place: tuple[int, int]) -> bool:
+    end = (node.end_lineno or node.lineno, node.end_col_offset or 0)
+    return (node.lineno, node.col_offset) <= place < end
+
+
+def _length(node: ast.expr) -> tuple[int, int]:
+    return (node.end_lineno or node.lineno) - node.lineno, (node.end_col_offset or 0) - node.col_offset
+
+
+def class_of(tree: ast.Module, qualname: str) -> ast.ClassDef | None:
+    """Return the class called `qualname` in `tree`."""
+    body: list[ast.stmt] = tree.body
+    found: ast.ClassDef | None = None
+    for name in qualname.replace(".<locals>", "").split("."):
+        scopes = [node for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name]
+        if not scopes:
+            return None
+        body = scopes[-1].body
+        found = scopes[-1] if isinstance(scopes[-1], ast.ClassDef) else None
+    return found
+
+
+def assignments_of(tree: ast.Module, name: str) -> list[ast.AST]:
+    """Return the statements at the top of a module that give `name` its value."""
+    found: list[ast.AST] = []
+    for statement in tree.body:
+        targets: list[ast.expr] = []
+        if isinstance(statement, ast.Assign):
+            targets = statement.targets
+        elif isinstance(statement, ast.AnnAssign | ast.AugAssign):
+            targets = [statement.target]
+        names = (node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name))
+        if name in names:
+            found.append(statement)
+    return found
+
+
+def names_in(nodes: list[ast.AST]) -> tuple[set[tuple[str, ...]], list[ast.Import | ast.ImportFrom]]:
+    """Return the dotted names that `nodes` use (`("helpers", "train")` for helpers.train), and the imports in them."""
+    dotted: set[tuple[str, ...]] = set()
+    imports: list[ast.Import | ast.ImportFrom] = []
+    for root in nodes:
+        for node in ast.walk(root):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                imports.append(node)
+            elif isinstance(node, ast.Name | ast.Attribute):
+                chain = _chain(node)
+                if chain:
+                    dotted.add(chain)
+    return dotted, imports
+
+
+def _chain(node: ast.expr) -> tuple[str, ...]:
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
+
+
+def code_digest(code: types.CodeType) -> tuple[str, bool]:
+    """Return a digest of what a function does, and whether its source was found.
+
+    Without source it is made of the names and constants that the code uses, which notices most edits.
+    """
+    node = definition_of(code)
+    if node is not None:
+        return digest_of([node]), True
+    constants = [constant for constant in code.co_consts if not isinstance(constant, types.CodeType)]
+    text = repr((code.co_names, code.co_varnames, [f"{type(item).__name__}:{item!r}" for item in constants[1:]]))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32], False
