@@ -1,0 +1,79 @@
+"""Writes docs/reference.md: every public name of memento with its signature and the first sentence of its docstring.
+
+Run it as `python docs/make_reference.py [FILE]` after public names have changed; a test compares.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import memento
+
+HEADER = """\
+# Reference
+
+Every public name, `from memento import ...`. The whole text is in the docstrings: `help(memento.Memento)`.
+This page is written by `docs/make_reference.py`.
+"""
+GROUPS = ("Classes and functions", "Errors")
+
+
+def sentence_of(thing: object) -> str:
+    """Return the first paragraph of a docstring on one line."""
+    return " ".join((inspect.getdoc(thing) or "").split("\n\n")[0].split())
+
+
+def signature_of(thing: object) -> str:
+    """Return how `thing` is called, without the types."""
+    try:
+        signature = inspect.signature(thing)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return ""
+    bare = [each.replace(annotation=each.empty) for each in signature.parameters.values() if each.name != "self"]
+    return str(signature.replace(parameters=bare, return_annotation=signature.empty))
+
+
+def members_of(cls: type) -> Iterator[str]:
+    """Yield a line for each public method and property that `cls` or a base of ours defines."""
+    for name, member in sorted(inspect.getmembers(cls)):
+        ours = any(name in vars(base) for base in cls.__mro__ if base.__module__.startswith("memento"))
+        if name.startswith("_") or not ours or not inspect.getdoc(member):
+            continue
+        if isinstance(member, property):
+            yield f"- `{name}`: {sentence_of(member)}"
+        elif callable(member):
+            yield f"- `{name}{signature_of(member)}`: {sentence_of(member)}"
+
+
+def entry_of(name: str) -> str:
+    """Return the section of one public name."""
+    thing = getattr(memento, name)
+    is_error = inspect.isclass(thing) and issubclass(thing, BaseException)
+    called = "" if is_error or not callable(thing) else signature_of(thing)
+    lines = [f"### {name}", ""]
+    if called:
+        lines += [f"`{name}{called}`", ""]
+    lines += [sentence_of(thing) if callable(thing) else f"`{thing!r}`"]
+    if inspect.isclass(thing) and not is_error and (members := list(members_of(thing))):
+        lines += ["", *members]
+    return "\n".join(lines)
+
+
+def main(target: Path) -> None:
+    """Write the page to `target`."""
+    names = sorted(memento.__all__, key=str.lower)
+    errors = [
+        name for name in names if inspect.isclass(value := getattr(memento, name)) and issubclass(value, Exception)
+    ]
+    others = [name for name in names if name not in errors]
+    sections = [HEADER]
+    for title, group in zip(GROUPS, (others, errors), strict=True):
+        sections += [f"## {title}\n", *(f"{entry_of(name)}\n" for name in group)]
+    target.write_text("\n".join(sections))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("reference.md"))
