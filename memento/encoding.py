@@ -1,7 +1,8 @@
 """The canonical, typed form of a value, whose hash is its digest.
 
-A form is a tag and the lengths of its pieces before them, so no two values share one. What has no stable form is refused with
-the way out. The forms are the scheme "m1": they never change; another scheme would be another name and a migration.
+A form is a tag and the lengths of its pieces before them, so no two values share one. What has no stable form is
+refused with the way out. The forms are the scheme "m1": they never change; another scheme would be another name and a
+migration.
 
 Large arrays are not copied: their form holds the SHA-256 of their bytes.
 """
@@ -141,8 +142,8 @@ def _encode(value: Any, path: str, inner: Encode) -> bytes:
     for match, form in _FORMS:
         if match(value):
             return form(value, path, inner)
-    form = _optional(value)
-    return form(value, path, inner) if form else _reduced(value, path, inner)
+    optional = _optional(value)
+    return optional(value, path, inner) if optional else _reduced(value, path, inner)
 
 
 def _dict(value: Mapping[Any, Any], path: str, inner: Encode) -> bytes:
@@ -183,8 +184,8 @@ def _function(value: Any, path: str, inner: Encode) -> bytes:
             return _text(b"name", name)
         if isinstance(value, type):
             raise UnkeyableValue(
-                f"{path} is the class {name}, which is defined inside a function and has no stable key; define it at the "
-                f"top of a module, or write Named({value.__name__!r}, value)",
+                f"{path} is the class {name}, which is defined inside a function and has no stable key; define it at "
+                f"the top of a module, or write Named({value.__name__!r}, value)",
                 path=path,
                 value=value,
             )
@@ -326,7 +327,7 @@ _UNSTABLE: tuple[type, ...] = (
     types.FrameType,
     types.TracebackType,
     types.CodeType,
-    Iterator,  # type: ignore[assignment]
+    Iterator,
 )
 
 

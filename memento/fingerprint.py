@@ -1,7 +1,7 @@
 """Functions → who they are (part of every key) and what their code is (kept beside every result).
 
-The code of an experiment is its own and that of whatever it calls in the user's own project: functions, classes, and the
-assignments that make module-level values. Installed packages and the standard library do not count.
+The code of an experiment is its own and that of whatever it calls in the user's own project: functions, classes, and
+the assignments that make module-level values. Installed packages and the standard library do not count.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ def _carried(values: dict[str, Any], notes: list[str], whose: str) -> str:
             texts.append(f"{name}={digest(value, path=name).hex()[:16]}")
         except UnkeyableValue:
             notes.append(
-                f"{whose} carries {name}, of type {type(value).__qualname__}, which cannot be keyed: a change to it will not "
-                "be noticed; pass it through the matrix, or give Memento another version= when it changes"
+                f"{whose} carries {name}, of type {type(value).__qualname__}, which cannot be keyed: a change to it "
+                "will not be noticed; pass it through the matrix, or give Memento another version= when it changes"
             )
     return f"[{','.join(texts)}]" if texts else ""
 

@@ -48,7 +48,7 @@ def _text(value: Any) -> str:
     if dataclasses.is_dataclass(value):
         parts = [f"{field.name}={_text(getattr(value, field.name))}" for field in dataclasses.fields(value)]
         return f"{kind.__qualname__}({', '.join(parts)})"
-    if hasattr(value, "dtype") and hasattr(value, "shape") and getattr(value, "ndim", 0):
+    if hasattr(value, "dtype") and hasattr(value, "shape") and value.shape:
         return f"{kind.__name__}{tuple(value.shape)} {value.dtype} #{_short(value)}"
     return _own(value)
 

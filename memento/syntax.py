@@ -37,7 +37,7 @@ def _canonical(node: object) -> Iterator[bytes]:
         yield b"(" + type(node).__name__.encode()
         for name in sorted(node._fields):
             value = getattr(node, name, None)
-            if name in IGNORED_FIELDS or value is None and name != "value" or value == []:
+            if name in IGNORED_FIELDS or (value is None and name != "value") or value == []:
                 continue
             if name == "body" and isinstance(value, list):
                 value = _without_docstring(node, value)
@@ -63,7 +63,7 @@ def _without_docstring(node: ast.AST, body: list[ast.stmt]) -> list[ast.stmt]:
 
 
 def tree_of(file: str) -> ast.Module | None:
-    """Return the syntax tree of the source file (or notebook cell) `file` as it is now, None where there is no source."""
+    """Return the syntax tree of the source file (or notebook cell) `file` as it is now, None where there is none."""
     try:
         facts = os.stat(file)
     except OSError:
