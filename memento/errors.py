@@ -66,6 +66,10 @@ class MatrixTypeError(MatrixError, TypeError):
     """A part of a matrix has the wrong type."""
 
 
+class MatrixWarning(UserWarning):
+    """A matrix that can be run, but of which a part has no effect or may not be meant."""
+
+
 class OptionError(MementoError, ValueError):
     """An argument that cannot be meant; `option` is its name and `value` what was given."""
 

@@ -1,0 +1,195 @@
+"""Axis: the values one parameter takes, or several that move together, each digested and rendered once."""
+
+from __future__ import annotations
+
+import copy
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
+from types import BuiltinFunctionType, FunctionType, NoneType
+from typing import Any
+
+from memento.hashing import digest, readable
+
+EAGER = 100_000
+"""Axes with more values than this are digested when a digest is first needed, and rendered value by value."""
+
+_ATOMIC = frozenset(
+    (str, int, float, bool, NoneType, bytes, complex, range, FunctionType, BuiltinFunctionType),
+)
+_NOT_MADE: Any = object()
+
+
+class Axis:
+    """The values of `names`; with more than one name, or `linked`, each value is a tuple with one for each name.
+
+    Indices count from 0. Ranges stay ranges: one of a thousand million numbers costs nothing.
+    """
+
+    __slots__ = ("_copies", "_digests", "_fragments", "_lookups", "_mutable", "linked", "names", "path", "values")
+
+    def __init__(self, names: tuple[str, ...], values: Sequence[Any], *, linked: bool = False, path: str = "") -> None:
+        self.names = names
+        self.values = values
+        self.linked = linked
+        self.path = path or (f"parameters[{names!r}]" if linked else f"parameters[{names[0]!r}]")
+        self._digests: list[tuple[bytes, ...]] | None = None
+        self._forget()
+
+    def _forget(self) -> None:
+        self._fragments: list[str] | None = None
+        self._lookups: dict[int | None, dict[Any, list[int]]] = {}
+        self._mutable: list[frozenset[int]] | None = None
+        self._copies: dict[tuple[int, int], Callable[[], Any]] = {}
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        digests = b"".join(one for row in self._digests for one in row) if self._digests else b""
+        return self.names, self.values, self.linked, self.path, digests
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.names, self.values, self.linked, self.path, joined = state
+        flat = [joined[start : start + 16] for start in range(0, len(joined), 16)]
+        self._digests = list(zip(*[iter(flat)] * len(self.names), strict=True)) if flat else None
+        self._forget()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def value(self, index: int, column: int) -> Any:
+        """Return the value of name number `column` at `index`."""
+        value = self.values[index]
+        return value[column] if self.linked else value
+
+    def named(self, index: int) -> dict[str, Any]:
+        """Return the values at `index` by name."""
+        return {name: self.value(index, column) for column, name in enumerate(self.names)}
+
+    def named_digests(self, index: int) -> dict[str, bytes]:
+        """Return the digests at `index` by name."""
+        return dict(zip(self.names, self.digests(index), strict=True))
+
+    def digests(self, index: int) -> tuple[bytes, ...]:
+        """Return the digests at `index`, one for each name.
+
+        Raises:
+            UnkeyableValue: a value has no stable digest.
+        """
+        rows = self._digests
+        if rows is None:
+            if len(self) > EAGER:
+                return self._digest(index)
+            rows = self.all_digests()
+        return rows[index]
+
+    def all_digests(self) -> list[tuple[bytes, ...]]:
+        """Return the digests at every index."""
+        if self._digests is None:
+            self._digests = [self._digest(index) for index in range(len(self))]
+        return self._digests
+
+    def _digest(self, index: int) -> tuple[bytes, ...]:
+        if self.linked:
+            value, path = self.values[index], f"{self.path}[{index}]"
+            return tuple([digest(one, path=f"{path}[{column}]") for column, one in enumerate(value)])
+        return (digest(self.values[index], path=f"{self.path}[{index}]"),)
+
+    def fragment(self, index: int) -> str:
+        """Return `"name": "readable value"` at `index`, as it stands in a JSON object."""
+        if self._fragments is None:
+            if len(self) > EAGER:
+                return self._render(index)
+            self._fragments = [self._render(index) for index in range(len(self))]
+        return self._fragments[index]
+
+    def _render(self, index: int) -> str:
+        return ", ".join([fragment(name, self.value(index, column)) for column, name in enumerate(self.names)])
+
+    def find(self, values: Mapping[str, Any], digests: Mapping[str, bytes]) -> int | None:
+        """Return the first index with these values, given by name with their digests, by the equality of keys."""
+        if isinstance(self.values, range):
+            return _in_range(self.values, values[self.names[0]])
+        if None not in self._lookups:
+            self._lookups[None] = _inverted(self.all_digests())
+        found = self._lookups[None].get(tuple([digests[name] for name in self.names]))
+        return found[0] if found else None
+
+    def matching(self, column: int, value: Any, path: str) -> list[int]:
+        """Return the indices at which name number `column` has this value, by the equality of keys.
+
+        Raises:
+            UnkeyableValue: `value`, found at `path`, has no stable digest.
+        """
+        if isinstance(self.values, range):
+            found = _in_range(self.values, value)
+            return [] if found is None else [found]
+        if column not in self._lookups:
+            self._lookups[column] = _inverted(row[column] for row in self.all_digests())
+        return self._lookups[column].get(digest(value, path=path), [])
+
+    @property
+    def mutable(self) -> list[frozenset[int]]:
+        """For each name, the indices of values that an experiment could change."""
+        if self._mutable is None:
+            if isinstance(self.values, range):
+                self._mutable = [frozenset()]
+            else:
+                columns = zip(*self.values, strict=True) if self.linked else [self.values]
+                self._mutable = [
+                    frozenset(index for index, value in enumerate(column) if not atomic(value)) for column in columns
+                ]
+        return self._mutable
+
+    def copied(self, index: int, column: int) -> Any:
+        """Return a copy of a value; the value itself, where there is no way to copy it."""
+        copier = self._copies.get((index, column))
+        if copier is None:
+            copier = self._copies[index, column] = copier_of(self.value(index, column))
+        return copier()
+
+
+def atomic(value: Any) -> bool:
+    """Whether `value` cannot be changed, so that experiments can share it."""
+    if type(value) in _ATOMIC or isinstance(value, (type, Enum)):
+        return True
+    if type(value) is tuple:
+        return all(map(atomic, value))
+    numpy = sys.modules.get("numpy")  # asks nothing of those who do not use it
+    return numpy is not None and isinstance(value, (numpy.number, numpy.bool_))
+
+
+def copier_of(value: Any) -> Callable[[], Any]:
+    """Return a function that gives a new copy of `value` at each call, as it is now.
+
+    The copy is made through pickle, which an experiment's values survive anyway on their way to a worker; then by
+    `deepcopy`; what neither can copy, an open file for example, is given as it is.
+    """
+    import cloudpickle
+
+    try:
+        data = cloudpickle.dumps(value)
+        cloudpickle.loads(data)
+    except Exception:  # a value's own pickling may raise anything
+        try:
+            original = copy.deepcopy(value)
+            return lambda: copy.deepcopy(original)
+        except Exception:
+            return lambda: value
+    return lambda: cloudpickle.loads(data)
+
+
+def fragment(name: str, value: Any) -> str:
+    """Return `"name": "readable value"`, as it stands in a JSON object."""
+    return f"{json.dumps(name, ensure_ascii=False)}: {json.dumps(readable(value), ensure_ascii=False)}"
+
+
+def _in_range(values: range, value: Any) -> int | None:
+    # Only an int has the digest of an int: a truth value, a float or numpy's 3 is never a member.
+    return values.index(value) if type(value) is int and value in values else None
+
+
+def _inverted(rows: Iterable[Any]) -> dict[Any, list[int]]:
+    places: dict[Any, list[int]] = {}
+    for index, row in enumerate(rows):
+        places.setdefault(row, []).append(index)
+    return places

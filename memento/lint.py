@@ -1,0 +1,320 @@
+"""What is refused in a matrix before anything runs, and how it is said: the place, the value, what to write instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from typing import Any, NoReturn
+
+from memento.axis import EAGER, Axis
+from memento.config import REPLICATE, check_name, nearest
+from memento.errors import MatrixError, MatrixTypeError, UnkeyableValue
+from memento.hashing import readable
+
+KNOWN_KEYS = (
+    "parameters", "settings", "exclude", "include", "replicates", "introduced", "runtime", "sample", "id", "dependencies",
+)  # fmt: skip
+RUNTIME_KEYS = (
+    "cpus", "gpus", "memory", "time", "partition", "account", "jobname", "output", "mem_per_cpu", "slurm",
+)  # fmt: skip
+MOST_INTRODUCED = 8
+_MEMORY = re.compile(r"\d+(\.\d+)?\s*[KMGT]?(i?B)?", re.IGNORECASE)
+_TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}")
+_LONGEST = 80
+
+Warn = Callable[[str], None]
+
+
+def check_matrix(matrix: object, place: str) -> Mapping[str, Any]:
+    """Return `matrix` if it is a dict with known keys and parameters."""
+    if not isinstance(matrix, Mapping):
+        refuse(
+            place,
+            matrix,
+            f"a matrix is a dict such as {{'parameters': {{'lr': [0.1, 0.01]}}}}, or a list of such dicts, not {said(matrix)}",
+            wrong_type=True,
+        )
+    for key in matrix:
+        if key not in KNOWN_KEYS:
+            refuse(
+                place + f"[{key!r}]",
+                matrix[key],
+                f"{place} has an unknown key {key!r}{nearest(key, KNOWN_KEYS)} (known are: {', '.join(KNOWN_KEYS)})",
+            )
+    if "parameters" not in matrix:
+        refuse(place, matrix, f"{place} has no 'parameters'; write {{'parameters': {{'lr': [0.1, 0.01]}}}}")
+    check_dict(matrix["parameters"], "parameters", "{'lr': [0.1, 0.01]}")
+    return matrix
+
+
+def check_dict(value: object, place: str, example: str) -> Mapping[Any, Any]:
+    """Return `value` if it is a dict."""
+    if not isinstance(value, Mapping):
+        refuse(place, value, f"{place} is {said(value)}, not a dict; write for example {example}", wrong_type=True)
+    return value
+
+
+def check_list(value: object, place: str, example: str) -> Sequence[Any]:
+    """Return `value` if it is a list or a tuple."""
+    if not isinstance(value, (list, tuple)):
+        refuse(place, value, f"{place} is {said(value)}, not a list; write for example {example}", wrong_type=True)
+    return value
+
+
+def axis_of(names: object, values: object, warn: Warn) -> Axis:
+    """Return the axis declared as `names: values`, without duplicates, digested unless it is very long."""
+    linked = isinstance(names, tuple)
+    path = f"parameters[{names!r}]"
+    every: tuple[Any, ...] = names if isinstance(names, tuple) else (names,)
+    if not every:
+        refuse(path, values, "parameters[()] links no names; write for example ('depth', 'trees'): [(2, 100), (8, 10)]")
+    for name in every:
+        check_name(name, path)
+    if len(set(every)) < len(every):
+        refuse(path, names, f"{path} links a parameter with itself; name each parameter once")
+    listed = values_of(values, path)
+    if linked:
+        listed = [_row(row, every, f"{path}[{index}]") for index, row in enumerate(listed)]
+    if len(listed) > EAGER or isinstance(listed, range):
+        return Axis(every, listed, linked=linked)
+    return without_duplicates(Axis(every, listed, linked=linked), warn)
+
+
+def values_of(values: object, path: str) -> Sequence[Any]:
+    """Return the values of an axis: a range as it is, everything else as a new list."""
+    if isinstance(values, (str, bytes, int, float, complex)) or values is None:
+        refuse(
+            path,
+            values,
+            f"{path} is {said(values)}, not a list of values; for a single value write [{readable(values)}]",
+            wrong_type=True,
+        )
+    if isinstance(values, (Mapping, Set)):
+        kind = "dict" if isinstance(values, Mapping) else "set"
+        refuse(
+            path,
+            values,
+            f"{path} is a {kind}, which is no list of values; write [{{...}}] for one value that is a {kind}, "
+            "or a list of its members in the order you want",
+            wrong_type=True,
+        )
+    if isinstance(values, Iterator):
+        refuse(
+            path,
+            values,
+            f"{path} is a {type(values).__name__}, which can be read only once; make it a list: write list(...)",
+            wrong_type=True,
+        )
+    dimensions = getattr(values, "ndim", 1)
+    if isinstance(dimensions, int) and dimensions != 1:
+        refuse(
+            path,
+            values,
+            f"{path} is an array of {dimensions} dimensions, not a list of values; for its rows write list(array), "
+            "for the array as one value [array]",
+            wrong_type=True,
+        )
+    if not isinstance(values, Sequence) and not (hasattr(values, "__len__") and hasattr(values, "__iter__")):
+        refuse(
+            path,
+            values,
+            f"{path} is {said(values)}, not a list of values; for a single value write [it]",
+            wrong_type=True,
+        )
+    listed = values if isinstance(values, range) else list(values)
+    if not listed:
+        refuse(
+            path, values, f"{path} is empty, so there is nothing to run; give it a value, or leave the parameter out"
+        )
+    return listed
+
+
+def _row(row: object, names: tuple[str, ...], path: str) -> tuple[Any, ...]:
+    if not isinstance(row, (tuple, list)):
+        refuse(
+            path,
+            row,
+            f"{path} is {said(row)}, not a tuple; {names!r} move together, so write one value for each: ({', '.join(names)},)",
+            wrong_type=True,
+        )
+    if len(row) != len(names):
+        count = f"{len(row)} value{'' if len(row) == 1 else 's'}"
+        refuse(
+            path,
+            row,
+            f"{path} is {shortly(row)}, which has {count} for the {len(names)} names {names!r}; write one for each",
+        )
+    return tuple(row)
+
+
+def without_duplicates(axis: Axis, warn: Warn) -> Axis:
+    """Return the axis with each value once; refuses values that cannot be keyed."""
+    keyed(axis.path, axis.all_digests)
+    first: dict[tuple[bytes, ...], int] = {}
+    duplicates = []
+    for index, row in enumerate(axis.all_digests()):
+        if row in first:
+            duplicates.append(index)
+        first.setdefault(row, index)
+    if duplicates:
+        told = ", ".join(shortly(axis.values[index]) for index in duplicates[:3]) + (
+            ", …" if len(duplicates) > 3 else ""
+        )
+        warn(f"{axis.path} has duplicates, which are left out: {told}")
+        axis = Axis(axis.names, [axis.values[index] for index in first.values()], linked=axis.linked, path=axis.path)
+    for column, name in enumerate(axis.names):
+        _warn_of_lookalikes(axis, column, name, warn)
+    return axis
+
+
+def _warn_of_lookalikes(axis: Axis, column: int, name: str, warn: Warn) -> None:
+    # Only numbers and truth values: comparing anything else may be slow, or an array, or have effects.
+    seen: dict[Any, Any] = {}
+    for index in range(len(axis)):
+        value = axis.value(index, column)
+        if not isinstance(value, (bool, int, float, complex)):
+            continue
+        other = seen.setdefault(value, value)
+        if type(other) is not type(value):
+            warn(
+                f"{axis.path} has both {other!r} and {value!r}, which Python calls equal; they are two values of {name!r} here "
+                f"({type(other).__name__} and {type(value).__name__})"
+            )
+            return
+
+
+def check_known(name: object, known: Sequence[str], place: str) -> None:
+    """Refuse a name that is no parameter of the matrix."""
+    if name not in known:
+        refuse(
+            place,
+            name,
+            f"{place} names {name!r}, which is no parameter{nearest(name, known)} "
+            f"(parameters are: {', '.join(map(repr, known)) or 'none'})",
+        )
+
+
+def check_settings(settings: object, parameters: Sequence[str]) -> dict[str, Any]:
+    """Return the settings if their names can be read, and are not those of parameters."""
+    found = dict(check_dict(settings, "settings", "{'epochs': 10}"))
+    for name in found:
+        if not isinstance(name, str):
+            refuse("settings", name, f"settings: {name!r} is no name; write a string", wrong_type=True)
+        if name in parameters or name == REPLICATE:
+            refuse(
+                f"settings[{name!r}]",
+                found[name],
+                f"settings: {name!r} is also a parameter; keep it in 'parameters' if it varies, else in 'settings'",
+            )
+    return found
+
+
+def check_replicates(replicates: object) -> int:
+    """Return how many replicates there are to be."""
+    if type(replicates) is not int or replicates < 1:
+        refuse(
+            "replicates",
+            replicates,
+            f"replicates is {said(replicates)}; write how often to run each configuration, 1 or more",
+        )
+    return replicates
+
+
+def check_introduced(introduced: object, known: Sequence[str]) -> dict[str, Any]:
+    """Return the introduced parameters and settings with the values of older results."""
+    found = dict(check_dict(introduced, "introduced", "{'depth': 2}"))
+    for name in found:
+        check_known(name, known, "introduced")
+    if len(found) > MOST_INTRODUCED:
+        refuse(
+            "introduced",
+            introduced,
+            f"introduced has {len(found)} names, and at most {MOST_INTRODUCED} can be looked for at once; "
+            "leave out those that all stored results already have",
+        )
+    return found
+
+
+def check_sample(sample: object) -> tuple[int, int]:
+    """Return how many configurations to draw, and the seed."""
+    found = check_dict(sample, "sample", "{'n': 50, 'seed': 0}")
+    for key in found:
+        if key not in ("n", "seed"):
+            refuse(
+                f"sample[{key!r}]",
+                found[key],
+                f"sample has an unknown key {key!r}{nearest(key, ('n', 'seed'))} (known are: n, seed)",
+            )
+    count, seed = found.get("n"), found.get("seed", 0)
+    if type(count) is not int or count < 1:
+        refuse("sample['n']", count, f"sample['n'] is {said(count)}; write how many configurations to draw, 1 or more")
+    if type(seed) is not int:
+        refuse("sample['seed']", seed, f"sample['seed'] is {said(seed)}; write a whole number")
+    return count, seed
+
+
+def check_runtime(runtime: object) -> dict[str, Any]:
+    """Return how configurations are to be run."""
+    found = dict(check_dict(runtime, "runtime", "{'cpus': 1, 'memory': '2G', 'time': '01:00:00'}"))
+    for key, value in found.items():
+        if key not in RUNTIME_KEYS:
+            refuse(
+                f"runtime[{key!r}]",
+                value,
+                f"runtime has an unknown key {key!r}{nearest(key, RUNTIME_KEYS)} (known are: {', '.join(RUNTIME_KEYS)}; "
+                "further options of Slurm go under 'slurm')",
+            )
+        wanted = _RUNTIME_RULES.get(key)
+        if wanted is not None and not wanted[0](value):
+            refuse(f"runtime[{key!r}]", value, f"runtime[{key!r}] is {said(value)}; write {wanted[1]}")
+    return found
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _memory(value: object) -> bool:
+    return (type(value) is int and value > 0) or (isinstance(value, str) and bool(_MEMORY.fullmatch(value.strip())))
+
+
+def _time(value: object) -> bool:
+    return (type(value) is int and value > 0) or (isinstance(value, str) and bool(_TIME.fullmatch(value)))
+
+
+_RUNTIME_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "cpus": (lambda value: type(value) is int and value > 0, "a whole number of processors, 1 or more"),
+    "gpus": (lambda value: _number(value) and value >= 0, "a number of devices, 0 or more"),
+    "memory": (_memory, "a text such as '2G', or a number of bytes"),
+    "mem_per_cpu": (_memory, "a text such as '2G', or a number of bytes"),
+    "time": (_time, "a text such as '01:30:00' or '2-00:00:00', or a number of minutes"),
+    "slurm": (lambda value: isinstance(value, Mapping), "a dict of options such as {'qos': 'long'}"),
+}
+
+
+def keyed(place: str, digest: Callable[[], Any]) -> Any:
+    """Return what `digest` returns, or refuse the matrix because of a value that cannot be keyed."""
+    try:
+        return digest()
+    except UnkeyableValue as error:
+        raise MatrixTypeError(str(error), key=error.path or place, value=error.value) from error
+
+
+def refuse(place: str, value: object, message: str, *, wrong_type: bool = False) -> NoReturn:
+    """Raise the error about `value` at `place`."""
+    raise (MatrixTypeError if wrong_type else MatrixError)(message, key=place, value=value)
+
+
+def said(value: object) -> str:
+    """Return a value with the name of its type, as a sentence says it."""
+    if value is None:
+        return "None"
+    kinds = {"str": "the string", "int": "the number", "float": "the number", "bool": "the truth value"}
+    kind = type(value).__name__
+    return f"{kinds.get(kind, 'the ' + kind)} {shortly(value)}"
+
+
+def shortly(value: object) -> str:
+    """Return a value as readable text, cut where it is long."""
+    text = readable(value)
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

@@ -1,0 +1,297 @@
+"""A matrix → Configurations: product, linked axes, replicates, exclude, include, union, sampling.
+
+The product and what is included become blocks of a space; which of their positions are configurations is decided afterwards::
+
+    matrix ─> Block(product), Block(include) ─> exclude ─> sample ─> without earlier matrices ─> Configurations
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from memento import lint
+from memento.axis import Axis
+from memento.config import REPLICATE, Config
+from memento.configurations import Configurations
+from memento.errors import MatrixError, MatrixWarning
+from memento.selection import Box, Chain, Cut, Diagram, Picked, Selection
+from memento.space import Block, Space
+from memento.union import Boxed, without_earlier
+
+_MOST = 2**62
+_Predicate = Callable[[Config], object]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Plan:
+    """One matrix of a union: its blocks' numbers in the space, and what is to be chosen from them."""
+
+    place: str
+    product: int
+    include: int | None
+    boxes: Sequence[Box]
+    predicates: Sequence[tuple[str, _Predicate]]
+    sample: tuple[int, int] | None
+
+
+def generate_configurations(
+    matrix: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, experiment: str = ""
+) -> Configurations:
+    """Return the configurations of `matrix`, in declared order with the last parameter fastest; `matrix` is left as it is.
+
+    Args:
+        matrix: A dict with `parameters` and, where wanted, `settings`, `exclude`, `include`, `replicates`, `introduced`, `sample` and
+            `runtime`; or a list of such dicts, which gives their union with each configuration once, where it is first.
+            A value in an `exclude` matches by the equality of keys; a list there matches itself and each of its elements.
+        experiment: The identity of what is run, which is part of every key.
+
+    Raises:
+        MatrixError: the matrix cannot be meant; the message says what to write instead.
+
+    Warns:
+        MatrixWarning: an exclude that matches nothing, duplicate values, and the like.
+
+    >>> matrix = {"parameters": {"model": ["svm", "tree"], "depth": [1, 2]}, "exclude": [{"model": "svm", "depth": 2}]}
+    >>> for config in generate_configurations(matrix):
+    ...     print(config)
+    {'model': 'svm', 'depth': 1}
+    {'model': 'tree', 'depth': 1}
+    {'model': 'tree', 'depth': 2}
+    """
+    union = isinstance(matrix, (list, tuple))
+    if union and not matrix:
+        lint.refuse(
+            "matrix", matrix, "the list of matrices is empty; write at least one, such as {'parameters': {...}}"
+        )
+    warned: list[str] = []
+    blocks: list[Block] = []
+    plans = [
+        _planned(one, f"matrix[{number}]" if union else "matrix", blocks, experiment, warned.append)
+        for number, one in enumerate(matrix if union else [matrix])
+    ]
+    space = Space(blocks)
+    if space.size > _MOST:
+        lint.refuse(
+            "parameters", None, f"{space.size} configurations are more than can be numbered; leave parameters out"
+        )
+
+    def select(warn: lint.Warn) -> Selection:
+        return _selected(space, plans, warn)
+
+    if any(plan.predicates for plan in plans):  # scanned when somebody asks, which may be never
+        _issue(warned)
+        return Configurations(space, lambda warn: select(_both(warn)), warned=warned)
+    selection = select(warned.append)
+    _issue(warned)
+    return Configurations(space, selection, warned=warned)
+
+
+def _planned(matrix: object, place: str, blocks: list[Block], experiment: str, warn: lint.Warn) -> _Plan:
+    """Check one matrix and append its blocks."""
+    found = lint.check_matrix(matrix, place)
+    axes = [lint.axis_of(names, values, warn) for names, values in found["parameters"].items()]
+    names = [name for axis in axes for name in axis.names]
+    for name in names:
+        if names.count(name) > 1:
+            lint.refuse(f"parameters[{name!r}]", name, f"parameters: {name!r} is declared twice; keep it in one axis")
+    settings = lint.check_settings(found.get("settings") or {}, names)
+    replicates = found.get("replicates")
+    repeated = [] if replicates is None else [Axis((REPLICATE,), range(lint.check_replicates(replicates)))]
+    known = [*names, *([REPLICATE] if repeated else [])]
+    shared: dict[str, Any] = {
+        "settings": settings,
+        "runtime": lint.check_runtime(found.get("runtime") or {}),
+        "introduced": lint.check_introduced(found.get("introduced") or {}, [*known, *settings]),
+        "experiment": experiment,
+    }
+    number = len(blocks)
+    block = lint.keyed("settings", lambda: Block([*axes, *repeated], **shared))
+    blocks.append(block)
+    rows = _included(found.get("include") or (), names, warn)
+    if rows is not None:
+        blocks.append(Block([rows, *repeated], included=True, **shared))
+    boxes, predicates = _excludes(found.get("exclude") or (), block, known, warn)
+    return _Plan(
+        place=place,
+        product=number,
+        include=None if rows is None else number + 1,
+        boxes=boxes,
+        predicates=predicates,
+        sample=None if found.get("sample") is None else lint.check_sample(found["sample"]),
+    )
+
+
+def _included(include: object, names: Sequence[str], warn: lint.Warn) -> Axis | None:
+    """Return what is included as one linked axis over all parameters."""
+    rows = []
+    for number, one in enumerate(lint.check_list(include, "include", "[{'model': 'svm', 'depth': 1}]")):
+        place = f"include[{number}]"
+        given = lint.check_dict(one, place, "{'model': 'svm', 'depth': 1}")
+        for name in given:
+            lint.check_known(name, names, place)
+        missing = [name for name in names if name not in given]
+        if missing:
+            lint.refuse(
+                place,
+                one,
+                f"{place} gives no value for {', '.join(map(repr, missing))}; a configuration needs one for every parameter",
+            )
+        rows.append(tuple(given[name] for name in names))
+    if not rows:
+        return None
+    axis = Axis(tuple(names), rows, linked=True, path="include")
+    return lint.without_duplicates(axis, warn)
+
+
+def _excludes(
+    exclude: object, block: Block, known: Sequence[str], warn: lint.Warn
+) -> tuple[list[Box], list[tuple[str, _Predicate]]]:
+    """Return the excludes of values as boxes in the product, and the others with their places."""
+    boxes: list[Box] = []
+    predicates: list[tuple[str, _Predicate]] = []
+    for number, rule in enumerate(lint.check_list(exclude, "exclude", "[{'model': 'svm', 'depth': 8}]")):
+        place = f"exclude[{number}]"
+        if isinstance(rule, Mapping):
+            box = _box(rule, block, known, place)
+            if all(box.values()):
+                boxes.append(box)
+            else:
+                warn(f"{place} matches nothing, so it has no effect: {lint.shortly(dict(rule))}")
+        elif callable(rule):
+            predicates.append((place, rule))
+        else:
+            lint.refuse(
+                place,
+                rule,
+                f"{place} is {lint.said(rule)}; write a dict such as {{'depth': 8}}, or a function of the configuration",
+                wrong_type=True,
+            )
+    return boxes, predicates
+
+
+def _box(rule: Mapping[Any, Any], block: Block, known: Sequence[str], place: str) -> Box:
+    if not rule:
+        lint.refuse(
+            place, rule, f"{place} is empty and would match every configuration; write which values to leave out"
+        )
+    numbers = {axis: number for number, axis in enumerate(block.axes)}
+    box: dict[int, frozenset[int]] = {}
+    for name, value in rule.items():
+        lint.check_known(name, known, place)
+        axis, _, _, column = block.places[name]
+        path = f"{place}[{name!r}]"
+        wanted = [value, *value] if isinstance(value, list) else [value]
+        matching = frozenset(
+            index
+            for one in wanted
+            for index in lint.keyed(path, lambda one=one: axis.matching(column, one, path))  # type: ignore[misc]
+        )
+        number = numbers[axis]
+        box[number] = box[number] & matching if number in box else matching
+    return box
+
+
+def _selected(space: Space, plans: Sequence[_Plan], warn: lint.Warn) -> Selection:
+    """Return the positions that are configurations, of all matrices."""
+    done: list[Boxed] = []
+    for plan in plans:
+        boxed = _chosen(space, plan, warn)
+        done.append(without_earlier(space, boxed, done))
+        if not boxed.selection.count:
+            warn(f"{plan.place}: everything is excluded, so there is nothing to run")
+    return done[0].selection if len(done) == 1 else Chain(one.selection for one in done)
+
+
+def _chosen(space: Space, plan: _Plan, warn: lint.Warn) -> Boxed:
+    """Return the positions of one matrix that are configurations, whatever other matrices there are."""
+    block, start = space.blocks[plan.product], space.starts[plan.product]
+    sizes = [len(axis) for axis in block.axes]
+    cuts = [Cut(number) for number in range(len(plan.boxes))]
+    kept: Selection = Diagram(sizes, plan.boxes, cuts, start=start)
+    if plan.predicates:
+        kept = Picked(_scan(space, kept, plan.predicates, warn))
+    product = Boxed(selection=kept, blocks=(plan.product,), boxes=None if plan.predicates else tuple(plan.boxes))
+    if plan.include is None and plan.sample is None:
+        return product
+    blocks: tuple[int, ...] = (plan.product,)
+    if plan.include is not None:
+        added = Diagram([len(axis) for axis in space.blocks[plan.include].axes], start=space.starts[plan.include])
+        beside = without_earlier(space, Boxed(selection=added, blocks=(plan.include,), boxes=None), [product])
+        kept = Chain([kept, beside.selection])
+        blocks = (plan.product, plan.include)
+    if plan.sample is not None:
+        kept = _sampled(kept, *plan.sample, warn)
+    return Boxed(selection=kept, blocks=blocks, boxes=None)
+
+
+def _scan(space: Space, base: Selection, predicates: Sequence[tuple[str, _Predicate]], warn: lint.Warn) -> list[int]:
+    """Return the positions that no predicate excludes."""
+    matched = [0] * len(predicates)
+    kept = []
+    for position in base.positions():
+        config = space.config(position)
+        for number, (place, predicate) in enumerate(predicates):
+            if _excluded(predicate, config, place):
+                matched[number] += 1
+                break
+        else:
+            kept.append(position)
+    for (place, _), count in zip(predicates, matched, strict=True):
+        if not count:
+            warn(f"{place} matches nothing that is not already excluded, so it has no effect")
+    return kept
+
+
+def _excluded(predicate: _Predicate, config: Config, place: str) -> bool:
+    try:
+        answer = predicate(config)
+    except Exception as error:
+        raise MatrixError(
+            f"{place} raised {type(error).__name__}: {error}, for the configuration {config}; "
+            "make it return True or False for every configuration",
+            key=place,
+            value=predicate,
+        ) from error
+    if answer is True or answer is False:
+        return answer
+    if getattr(getattr(answer, "dtype", None), "kind", "") == "b" and getattr(answer, "ndim", 1) == 0:
+        return bool(answer)  # what comparing numpy's numbers gives
+    raise MatrixError(
+        f"{place} returned {lint.said(answer)} for the configuration {config}; make it return True to leave a configuration out, "
+        "False to keep it",
+        key=place,
+        value=predicate,
+    )
+
+
+def _sampled(base: Selection, count: int, seed: int, warn: lint.Warn) -> Selection:
+    if count >= base.count:
+        if count > base.count:
+            warn(f"sample['n'] is {count:,}, but there are only {base.count:,} configurations; all of them are taken")
+        return base
+    import random
+
+    return Picked(base.at(rank) for rank in sorted(random.Random(seed).sample(range(base.count), count)))
+
+
+def _both(warn: lint.Warn) -> lint.Warn:
+    """Return what keeps a warning and issues it."""
+
+    def told(message: str) -> None:
+        warn(message)
+        _issue([message])
+
+    return told
+
+
+def _issue(messages: Sequence[str]) -> None:
+    """Warn in the name of the first caller outside of this package."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("memento."):
+        frame, level = frame.f_back, level + 1
+    for message in messages:
+        warnings.warn(message, MatrixWarning, stacklevel=level - 1)

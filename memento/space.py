@@ -1,0 +1,343 @@
+"""Space: the raw products behind a matrix, in which every configuration has a position; this is what workers get.
+
+A matrix becomes one block, or several that follow one another: one for its product, one for what it includes, and so on for
+each matrix of a union. Excludes and samples are not here: they only choose positions (selection.py)::
+
+    position ──> block, then one index for each axis (the last fastest) ──> values, digests, key, description
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain, product
+from typing import Any
+
+from memento.axis import EAGER, Axis, atomic, copier_of, fragment
+from memento.config import REPLICATE, Config, Settings, config_at, digests_of
+from memento.hashing import KeyMaker
+
+# What of a block is pickled; all else follows from it.
+_KEPT = ("axes", "settings", "setting_digests", "runtime", "introduced", "introduced_digests", "experiment", "included")
+
+_Rows = list[tuple[bytes, ...]]
+
+
+class Block:
+    """The product of `axes`, with the settings and the ways to run that all its configurations share.
+
+    `included` says that it stands for the `include` of a matrix: one linked axis, and the replicates.
+    """
+
+    def __init__(
+        self,
+        axes: Sequence[Axis],
+        *,
+        settings: Mapping[str, Any],
+        runtime: Mapping[str, Any],
+        introduced: Mapping[str, Any],
+        experiment: str,
+        included: bool = False,
+    ) -> None:
+        self.included = included
+        self.axes = tuple(axes)
+        self.settings = Settings(settings)
+        self.setting_digests = digests_of(settings, "settings")
+        self.runtime = dict(runtime)
+        self.introduced = dict(introduced)
+        self.introduced_digests = digests_of(introduced, "introduced")
+        self.experiment = experiment
+        self._prepare()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: self.__dict__[name] for name in _KEPT}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        size = 1
+        strides = []
+        for axis in reversed(self.axes):
+            strides.append(size)
+            size *= len(axis)
+        self.size = size
+        self.strides = tuple(reversed(strides))
+        self.keyed_names = tuple(name for axis in self.axes for name in axis.names)
+        self.names = tuple(name for name in self.keyed_names if name != REPLICATE)
+        # Where each name is: its axis, the axis's stride and length, and which of the axis's names it is.
+        self.places = {
+            name: (axis, stride, len(axis), column)
+            for axis, stride in zip(self.axes, self.strides, strict=True)
+            for column, name in enumerate(axis.names)
+        }
+        self._maker = KeyMaker(self.experiment, self.keyed_names, self.setting_digests)
+        self._makers: dict[frozenset[str], KeyMaker] = {}
+        self._renderers = [
+            (axis.fragment, stride, len(axis)) for axis, stride in zip(self.axes, self.strides, strict=True)
+        ]
+        self._tail: str | None = None
+        self._copied_settings: Any = None
+
+    def indices(self, position: int) -> list[int]:
+        """Return the index on each axis."""
+        return [position // stride % len(axis) for axis, stride in zip(self.axes, self.strides, strict=True)]
+
+    def digests(self, position: int) -> tuple[bytes, ...]:
+        """Return the digests in the order of `keyed_names`."""
+        rows = [axis.digests(index) for axis, index in zip(self.axes, self.indices(position), strict=True)]
+        return tuple(chain.from_iterable(rows))
+
+    def key(self, position: int) -> bytes:
+        """Return the key of the configuration at `position`."""
+        return self._maker.key(self.digests(position))
+
+    def keys(self, positions: Iterator[int], dense: bool) -> Iterator[bytes]:
+        """Return the keys at ascending positions; `dense` says that they are a good part of the block."""
+        if not dense or any(len(axis) > EAGER for axis in self.axes):
+            return map(self.key, positions)
+        rows = [axis.all_digests() for axis in self.axes]
+        return map(self._maker.key, self._digest_rows(rows, positions))
+
+    def _digest_rows(self, rows: list[_Rows], positions: Iterator[int]) -> Iterator[tuple[bytes, ...]]:
+        # Digests of neighbours differ in the last axes alone: those of the first are put together once for each run.
+        split, inner = len(rows), 1
+        while split and inner * len(rows[split - 1]) <= 4096:
+            split -= 1
+            inner *= len(rows[split])
+        tails = list(_concatenated(rows[split:]))
+        heads = self.axes[:split], self.strides[:split]
+        last = -1
+        head: tuple[bytes, ...] = ()
+        for position in positions:
+            first = position // inner
+            if first != last:
+                last = first
+                head = tuple(
+                    chain.from_iterable(
+                        axis.digests(position // stride % len(axis)) for axis, stride in zip(*heads, strict=True)
+                    )
+                )
+            yield head + tails[position - first * inner]
+
+    def key_without(self, position: int, left_out: frozenset[str]) -> bytes:
+        """Return the key that the configuration had before these parameters and settings were introduced."""
+        maker = self._makers.get(left_out)
+        names = [name for name in self.keyed_names if name not in left_out]
+        if maker is None:
+            settings = {name: one for name, one in self.setting_digests.items() if name not in left_out}
+            maker = self._makers[left_out] = KeyMaker(self.experiment, tuple(names), settings)
+        known = dict(zip(self.keyed_names, self.digests(position), strict=True))
+        return maker.key(tuple(known[name] for name in names))
+
+    def describe(self, position: int) -> str:
+        """Return the parameters and settings as the text of a JSON object with readable values."""
+        if self._tail is None:
+            self._tail = ", ".join(fragment(name, value) for name, value in self.settings.items())
+        parts = [render(position // stride % size) for render, stride, size in self._renderers]
+        if self._tail:
+            parts.append(self._tail)
+        return "{" + ", ".join(parts) + "}"
+
+    def private_settings(self) -> Settings:
+        """Return the settings, with copies of those that an experiment could change."""
+        if all(map(atomic, self.settings.values())):
+            return self.settings
+        if self._copied_settings is None:
+            self._copied_settings = {name: copier_of(value) for name, value in self.settings.items()}
+        return Settings({name: copied() for name, copied in self._copied_settings.items()})
+
+
+class Space:
+    """Every configuration of a matrix before anything is excluded, by position; pickles as its axes.
+
+    It is the source (see config.py) of the configurations that it gives.
+    """
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        self.blocks = tuple(blocks)
+        self._prepare()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"blocks": self.blocks}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.blocks = state["blocks"]
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self.starts = [0]
+        for block in self.blocks:
+            self.starts.append(self.starts[-1] + block.size)
+        self.size = self.starts[-1]
+        self.experiment = self.blocks[0].experiment if self.blocks else ""
+        self._single = self.blocks[0] if len(self.blocks) == 1 else None
+        self._mutable: list[list[tuple[int, int, frozenset[int]]]] | None = None
+        self.varying = _varying(self.blocks)
+
+    def locate(self, position: int) -> tuple[Block, int]:
+        """Return the block in which `position` is, and where in it.
+
+        Raises:
+            IndexError: there is no such position.
+        """
+        if not 0 <= position < self.size:
+            raise IndexError(f"position {position} is outside of this space of {self.size} configurations")
+        if self._single is not None:
+            return self._single, position
+        number = bisect_right(self.starts, position) - 1
+        return self.blocks[number], position - self.starts[number]
+
+    def config(self, position: int) -> Config:
+        """Return the configuration at `position`; its values are those of the matrix itself."""
+        self.locate(position)
+        return config_at(self, position)
+
+    def private(self, position: int) -> Config:
+        """Return the configuration at `position` with values of its own.
+
+        Whatever an experiment does to `config.model` is seen by no other configuration. Each mutable value is copied when
+        it is first read, and kept as long as the configuration.
+        """
+        block, local = self.locate(position)
+        if self._mutable is None:
+            self._mutable = [_mutable_axes(block) for block in self.blocks]
+        for stride, size, mutable in self._mutable[0 if self._single else bisect_right(self.starts, position) - 1]:
+            if local // stride % size in mutable:
+                return config_at(Private(self, block, local), position)
+        return config_at(self, position)
+
+    def key(self, position: int) -> bytes:
+        """Return the key of the configuration at `position`."""
+        block, local = self.locate(position)
+        return block.key(local)
+
+    key_at = key
+
+    def describe(self, position: int) -> str:
+        """Return parameters and settings at `position` as the text of a JSON object with readable values."""
+        block, local = self.locate(position)
+        return block.describe(local)
+
+    def names_at(self, position: int) -> Sequence[str]:
+        """Return the names of the parameters."""
+        return self.locate(position)[0].names
+
+    def value_at(self, position: int, name: str) -> Any:
+        """Return one parameter's value."""
+        block, local = self.locate(position)
+        axis, stride, size, column = block.places[name]
+        return axis.value(local // stride % size, column)
+
+    def settings_at(self, position: int) -> Settings:
+        """Return the settings."""
+        return self.locate(position)[0].settings
+
+    def replicate_at(self, position: int) -> int | None:
+        """Return the number of the replicate."""
+        block, local = self.locate(position)
+        if REPLICATE not in block.places:
+            return None
+        axis, stride, size, column = block.places[REPLICATE]
+        return int(axis.value(local // stride % size, column))
+
+    def digests_at(self, position: int) -> dict[str, bytes]:
+        """Return the digests of the parameters and of the replicate."""
+        block, local = self.locate(position)
+        return dict(zip(block.keyed_names, block.digests(local), strict=True))
+
+    def setting_digests_at(self, position: int) -> dict[str, bytes]:
+        """Return the digests of the settings."""
+        return self.locate(position)[0].setting_digests
+
+
+class Private:
+    """One configuration whose mutable values are copies of its own: the source of what an experiment is given.
+
+    Its key and digests are those of the matrix, whatever the experiment does to the copies.
+    """
+
+    __slots__ = ("_block", "_copies", "_local", "_settings", "experiment", "space", "varying")
+
+    def __init__(self, space: Space, block: Block, local: int) -> None:
+        self.space = space
+        self._block = block
+        self._local = local
+        self._copies: dict[str, Any] = {}
+        self._settings: Settings | None = None
+        self.experiment = space.experiment
+        self.varying = space.varying
+
+    def names_at(self, position: int) -> Sequence[str]:
+        """Return the names of the parameters."""
+        return self._block.names
+
+    def value_at(self, position: int, name: str) -> Any:
+        """Return one parameter's value, copied at the first reading."""
+        copies = self._copies
+        if name not in copies:
+            axis, stride, size, column = self._block.places[name]
+            index = self._local // stride % size
+            mutable = index in axis.mutable[column]
+            copies[name] = axis.copied(index, column) if mutable else axis.value(index, column)
+        return copies[name]
+
+    def settings_at(self, position: int) -> Settings:
+        """Return the settings, copied at the first reading."""
+        if self._settings is None:
+            self._settings = self._block.private_settings()
+        return self._settings
+
+    def replicate_at(self, position: int) -> int | None:
+        """Return the number of the replicate."""
+        return self.space.replicate_at(position)
+
+    def digests_at(self, position: int) -> dict[str, bytes]:
+        """Return the digests of the parameters as the matrix has them."""
+        return self.space.digests_at(position)
+
+    def setting_digests_at(self, position: int) -> dict[str, bytes]:
+        """Return the digests of the settings as the matrix has them."""
+        return self.space.setting_digests_at(position)
+
+    def key_at(self, position: int) -> bytes:
+        """Return the key."""
+        return self.space.key(position)
+
+
+def _mutable_axes(block: Block) -> list[tuple[int, int, frozenset[int]]]:
+    """Return stride, length and mutable indices of each axis that has any; mutable settings make every position so."""
+    if not all(map(atomic, block.settings.values())):
+        return [(1, 1, frozenset((0,)))]
+    found = [
+        (stride, len(axis), frozenset().union(*axis.mutable))
+        for axis, stride in zip(block.axes, block.strides, strict=True)
+    ]
+    return [(stride, size, mutable) for stride, size, mutable in found if mutable]
+
+
+def _varying(blocks: Sequence[Block]) -> tuple[str, ...]:
+    """Return the names of parameters that are not the same in all configurations."""
+    names = dict.fromkeys(name for block in blocks for name in block.keyed_names)
+    return tuple(name for name in names if not _constant(name, blocks))
+
+
+def _constant(name: str, blocks: Sequence[Block]) -> bool:
+    seen: set[bytes | None] = set()
+    for block in blocks:
+        if name not in block.places:
+            seen.add(None)
+        else:
+            axis, _, size, column = block.places[name]
+            if size > EAGER or (isinstance(axis.values, range) and size > 1):
+                return False
+            for row in axis.all_digests():
+                seen.add(row[column])
+                if len(seen) > 1:
+                    return False
+    return len(seen) <= 1
+
+
+def _concatenated(rows: Sequence[_Rows]) -> Iterator[tuple[bytes, ...]]:
+    return (tuple(chain.from_iterable(combined)) for combined in product(*rows))
