@@ -1,0 +1,29 @@
+"""Notifications as lines on standard output."""
+
+from __future__ import annotations
+
+import sys
+
+from memento.notifications.base import MessageProvider
+from memento.notifications.message import Notification
+
+
+class ConsoleNotificationProvider(MessageProvider):
+    """Prints a line for each event, and is told each one.
+
+    Example:
+        >>> ConsoleNotificationProvider().all_tasks_completed()
+        All tasks completed
+    """
+
+    def deliver(self, notification: Notification) -> None:
+        """Print the line; it goes above a progress bar on the same terminal."""
+        stream = sys.stdout
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        line = notification.line.encode(encoding, "backslashreplace").decode(encoding)
+        bars = sys.modules.get("tqdm.std")
+        if bars is not None and stream.isatty():
+            bars.tqdm.write(line, file=stream)
+        else:
+            stream.write(line + "\n")
+            stream.flush()

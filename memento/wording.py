@@ -1,0 +1,100 @@
+"""How a run is put into words: durations, rates, totals, and text that is safe to show on one line."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from memento.events import Counts, RunFinished
+
+if TYPE_CHECKING:
+    from memento.config import Config
+
+_UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\s]+")
+_TAGS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])")
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a reader would say them.
+
+    >>> duration(0.04), duration(3.21), duration(65), duration(7380), duration(100_000)
+    ('0.0 s', '3.2 s', '1 min 05 s', '2 h 03 min', '1 d 03 h')
+    """
+    if seconds < 59.95:
+        return f"{max(seconds, 0.0):.1f} s"
+    whole = round(seconds)
+    for size, unit, smaller, name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            return f"{whole // size} {unit} {whole % size // smaller:02} {name}"
+    return f"{whole} s"
+
+
+def rate(per_second: float) -> str:
+    """Return a speed per second, or the time for one where that reads better.
+
+    >>> rate(1234.5), rate(3.21), rate(0.05)
+    ('1,234/s', '3.2/s', '20.0 s each')
+    """
+    if per_second >= 100:
+        return f"{per_second:,.0f}/s"
+    return f"{per_second:.1f}/s" if per_second >= 1 else f"{duration(1 / per_second)} each"
+
+
+def one_line(text: object, limit: int = 200) -> str:
+    r"""Return `text` on one line of at most `limit` characters, without anything that steers a terminal.
+
+    >>> one_line("a\n\x1b[31mb", 10), one_line("abcdefgh", 5)
+    ('a b', 'abcd…')
+    """
+    shown = _UNSHOWABLE.sub(" ", _TAGS.sub("", str(text)[: 20 * limit])).strip()
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return `count` with its noun.
+
+    >>> plural(1, "failure"), plural(1200, "failure")
+    ('1 failure', '1,200 failures')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def label(config: Config, limit: int = 120) -> str:
+    """Return the short name of a configuration: what varies in it, or all of it where nothing does."""
+    return one_line(config.label, limit)
+
+
+def totals(counts: Counts, elapsed: float) -> str:
+    """Return what became of all configurations.
+
+    >>> totals(Counts(total=12, stored=4, succeeded=7, failed=1), 3.21)
+    '12 configurations: 4 stored, 7 succeeded, 1 failed in 3.2 s'
+    """
+    parts = [(counts.stored, "stored"), (counts.succeeded, "succeeded"), (counts.failed, "failed")]
+    parts += [(counts.cancelled, "cancelled"), (counts.running, "unfinished"), (counts.waiting, "not started")]
+    said = ", ".join(f"{count:,} {word}" for count, word in parts if count > 0) or "nothing to run"
+    return f"{plural(counts.total, 'configuration')}: {said} in {duration(elapsed)}"
+
+
+def standing(counts: Counts, left: float | None) -> str:
+    """Return how far a run is.
+
+    >>> standing(Counts(total=12, stored=4, succeeded=2, failed=1), 130)
+    '7 of 12 done, 1 failed, about 2 min 10 s left'
+    """
+    said = f"{counts.done:,} of {counts.total:,} done"
+    said += f", {counts.failed:,} failed" if counts.failed else ""
+    return said + (f", about {duration(left)} left" if left is not None and counts.done < counts.total else "")
+
+
+def ending(event: RunFinished) -> list[str]:
+    """Return the closing lines of a run: why it ended early, its totals, how to go on."""
+    lines = []
+    if event.interrupted:
+        lines.append(f"Interrupted by {one_line(event.interrupted)}.")
+    if event.stopped:
+        lines.append(f"Stopped early: {one_line(event.stopped, 500)}")
+    lines.append(totals(event.counts, event.elapsed))
+    if event.resume:
+        lines.append(one_line(event.resume, 500))
+    return lines
