@@ -13,62 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
-from memento.errors import MatrixError, UnknownParameter
 from memento.hashing import KeyMaker, digest, readable
+from memento.names import REPLICATE, check_name, unknown
+from memento.settings import Settings, shown
 
-RESERVED = frozenset(
-    ["settings", "keys", "items", "values", "get", "asdict", "key", "label", "replicate", "context", "config", "of"]
-)
-"""Names that a parameter cannot have: attributes of every Config, and what experiments are called with."""
-
-REPLICATE = "replicate"
 _LONGEST_IN_LABEL = 40
-
-
-class Settings(Mapping[str, Any]):
-    """Values that are the same for every configuration, read by name: `settings["lr"]` or `settings.lr`.
-
-    >>> Settings({"lr": 0.1}).lr
-    0.1
-    """
-
-    __slots__ = ("_values",)
-    _values: dict[str, Any]
-
-    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
-        object.__setattr__(self, "_values", dict(values or {}))
-
-    def __getitem__(self, name: str) -> Any:
-        try:
-            return self._values[name]
-        except KeyError:
-            raise unknown("setting", name, self._values) from None
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # what copy and pickle ask for on objects that are not made yet
-            raise AttributeError(name)
-        return self[name]
-
-    def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"settings cannot be changed: {name!r} is set in the matrix, under 'settings'")
-
-    def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"settings cannot be changed: {name!r} is set in the matrix, under 'settings'")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        return shown(self._values)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Settings, (self._values,)
-
-    def __memento_key__(self) -> dict[str, Any]:
-        return self._values
 
 
 class Source(Protocol):
@@ -248,7 +197,7 @@ class Config(Mapping[str, Any]):
         )
 
 
-# The slots are set through their descriptors: C functions that a batch of configurations is made with, see `configs_at`.
+# The slots are set through their descriptors: C functions, with which configurations are made by the batch.
 set_source = Config.__dict__["_source"].__set__
 set_position = Config.__dict__["_position"].__set__
 
@@ -338,44 +287,6 @@ def digests_of(values: Mapping[str, Any], place: str) -> dict[str, bytes]:
         UnkeyableValue: a value has no stable digest.
     """
     return {name: digest(value, path=f"{place}[{name!r}]") for name, value in values.items()}
-
-
-def check_name(name: object, where: str) -> None:
-    """Refuse a name that no parameter can have.
-
-    Raises:
-        MatrixError: it is no string, reserved, or begins with an underscore.
-    """
-    if not isinstance(name, str):
-        raise MatrixError(f"{where}: {name!r} is no name for a parameter; write a string", key=where, value=name)
-    if name in RESERVED or name.startswith("_") or not name:
-        better = f"{name.strip('_') or 'parameter'}_"
-        reason = "is reserved" if name in RESERVED else "begins with an underscore" if name else "is empty"
-        raise MatrixError(
-            f"{where}: a parameter cannot be named {name!r}, because that name {reason}; call it for example {better!r}",
-            key=where,
-            value=name,
-        )
-
-
-def nearest(name: object, known: Sequence[str]) -> str:
-    """Return "; did you mean ...?" where a known name is near, else an empty text."""
-    import difflib  # costs more than the rest of this module, and only where something is wrong
-
-    close = difflib.get_close_matches(str(name), known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
-
-
-def unknown(kind: str, name: object, known: Mapping[str, Any], hint: str = "") -> UnknownParameter:
-    """Return the error for a parameter or setting that is not there."""
-    names = [str(one) for one in known]
-    there = f"there is: {', '.join(map(repr, names))}" if names else "there is none"
-    return UnknownParameter(f"no {kind} {name!r}{nearest(name, names)}{hint} ({there})", name=str(name))
-
-
-def shown(values: Mapping[str, Any]) -> str:
-    """Return values as the text of a dict, each as a reader would write it."""
-    return "{" + ", ".join(f"{name!r}: {readable(value)}" for name, value in values.items()) + "}"
 
 
 def _with_replicate(config: Config) -> dict[str, Any]:

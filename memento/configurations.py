@@ -8,10 +8,13 @@ from functools import cached_property
 from itertools import chain, combinations, islice, repeat
 from typing import Any, overload
 
-from memento.config import REPLICATE, Config, Settings, position_of, set_position, set_source, source_of
+from memento.block import Block
+from memento.config import Config, position_of, set_position, set_source, source_of
 from memento.errors import UnkeyableValue
+from memento.names import REPLICATE
 from memento.selection import Part, Selection
-from memento.space import Block, Private, Space
+from memento.settings import Settings
+from memento.space import Private, Space
 
 _BATCH = 1024
 

@@ -26,8 +26,8 @@ def grid(**axes: Any) -> list[dict[str, Any]]:
 def random_grid(n: int, /, *, seed: int = 0, **axes: Any) -> list[dict[str, Any]]:
     """Return `n` combinations of the axes' values, drawn at random in an order that depends on the seed alone.
 
-    None comes twice where the grid has at least `n` combinations; where it has fewer they are drawn with replacement. An axis
-    cannot be called `seed`.
+    None comes twice where the grid has at least `n` combinations; where it has fewer they are drawn with replacement.
+    An axis cannot be called `seed`.
 
     Raises:
         MatrixError: `n` or `seed` is no whole number, an axis is empty, or can be read only once.

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from memento.axis import EAGER, Axis
-from memento.config import REPLICATE, check_name, nearest
 from memento.errors import MatrixError, MatrixTypeError, UnkeyableValue
 from memento.hashing import readable
+from memento.names import REPLICATE, check_name, nearest
 
 KNOWN_KEYS = (
-    "parameters", "settings", "exclude", "include", "replicates", "introduced", "runtime", "sample", "id", "dependencies",
-)  # fmt: skip
-RUNTIME_KEYS = (
-    "cpus", "gpus", "memory", "time", "partition", "account", "jobname", "output", "mem_per_cpu", "slurm",
+    "parameters", "settings", "exclude", "include", "replicates", "introduced", "sample", "runtime",
+    "id", "dependencies",  # what `run_all` reads
 )  # fmt: skip
 MOST_INTRODUCED = 8
-_MEMORY = re.compile(r"\d+(\.\d+)?\s*[KMGT]?(i?B)?", re.IGNORECASE)
-_TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}")
 _LONGEST = 80
 
 Warn = Callable[[str], None]
@@ -31,7 +27,8 @@ def check_matrix(matrix: object, place: str) -> Mapping[str, Any]:
         refuse(
             place,
             matrix,
-            f"a matrix is a dict such as {{'parameters': {{'lr': [0.1, 0.01]}}}}, or a list of such dicts, not {said(matrix)}",
+            "a matrix is a dict such as {'parameters': {'lr': [0.1, 0.01]}}, or a list of such dicts, "
+            f"not {said(matrix)}",
             wrong_type=True,
         )
     for key in matrix:
@@ -134,7 +131,7 @@ def _row(row: object, names: tuple[str, ...], path: str) -> tuple[Any, ...]:
         refuse(
             path,
             row,
-            f"{path} is {said(row)}, not a tuple; {names!r} move together, so write one value for each: ({', '.join(names)},)",
+            f"{path} is {said(row)}, not a tuple; {names!r} move together, so write one value for each of them",
             wrong_type=True,
         )
     if len(row) != len(names):
@@ -149,10 +146,11 @@ def _row(row: object, names: tuple[str, ...], path: str) -> tuple[Any, ...]:
 
 def without_duplicates(axis: Axis, warn: Warn) -> Axis:
     """Return the axis with each value once; refuses values that cannot be keyed."""
-    keyed(axis.path, axis.all_digests)
+    with keying(axis.path):
+        digests = axis.all_digests()
     first: dict[tuple[bytes, ...], int] = {}
     duplicates = []
-    for index, row in enumerate(axis.all_digests()):
+    for index, row in enumerate(digests):
         if row in first:
             duplicates.append(index)
         first.setdefault(row, index)
@@ -177,8 +175,8 @@ def _warn_of_lookalikes(axis: Axis, column: int, name: str, warn: Warn) -> None:
         other = seen.setdefault(value, value)
         if type(other) is not type(value):
             warn(
-                f"{axis.path} has both {other!r} and {value!r}, which Python calls equal; they are two values of {name!r} here "
-                f"({type(other).__name__} and {type(value).__name__})"
+                f"{axis.path} has both {other!r} and {value!r}, which Python calls equal; they are two values "
+                f"of {name!r}, because {type(other).__name__} and {type(value).__name__} differ"
             )
             return
 
@@ -253,49 +251,11 @@ def check_sample(sample: object) -> tuple[int, int]:
     return count, seed
 
 
-def check_runtime(runtime: object) -> dict[str, Any]:
-    """Return how configurations are to be run."""
-    found = dict(check_dict(runtime, "runtime", "{'cpus': 1, 'memory': '2G', 'time': '01:00:00'}"))
-    for key, value in found.items():
-        if key not in RUNTIME_KEYS:
-            refuse(
-                f"runtime[{key!r}]",
-                value,
-                f"runtime has an unknown key {key!r}{nearest(key, RUNTIME_KEYS)} (known are: {', '.join(RUNTIME_KEYS)}; "
-                "further options of Slurm go under 'slurm')",
-            )
-        wanted = _RUNTIME_RULES.get(key)
-        if wanted is not None and not wanted[0](value):
-            refuse(f"runtime[{key!r}]", value, f"runtime[{key!r}] is {said(value)}; write {wanted[1]}")
-    return found
-
-
-def _number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
-
-
-def _memory(value: object) -> bool:
-    return (type(value) is int and value > 0) or (isinstance(value, str) and bool(_MEMORY.fullmatch(value.strip())))
-
-
-def _time(value: object) -> bool:
-    return (type(value) is int and value > 0) or (isinstance(value, str) and bool(_TIME.fullmatch(value)))
-
-
-_RUNTIME_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "cpus": (lambda value: type(value) is int and value > 0, "a whole number of processors, 1 or more"),
-    "gpus": (lambda value: _number(value) and value >= 0, "a number of devices, 0 or more"),
-    "memory": (_memory, "a text such as '2G', or a number of bytes"),
-    "mem_per_cpu": (_memory, "a text such as '2G', or a number of bytes"),
-    "time": (_time, "a text such as '01:30:00' or '2-00:00:00', or a number of minutes"),
-    "slurm": (lambda value: isinstance(value, Mapping), "a dict of options such as {'qos': 'long'}"),
-}
-
-
-def keyed(place: str, digest: Callable[[], Any]) -> Any:
-    """Return what `digest` returns, or refuse the matrix because of a value that cannot be keyed."""
+@contextmanager
+def keying(place: str) -> Iterator[None]:
+    """Refuse the matrix where a value cannot be keyed."""
     try:
-        return digest()
+        yield
     except UnkeyableValue as error:
         raise MatrixTypeError(str(error), key=error.path or place, value=error.value) from error
 

@@ -1,6 +1,6 @@
 """A matrix → Configurations: product, linked axes, replicates, exclude, include, union, sampling.
 
-The product and what is included become blocks of a space; which of their positions are configurations is decided afterwards::
+The product and what is included become blocks of a space; which of their positions are configurations is decided then::
 
     matrix ─> Block(product), Block(include) ─> exclude ─> sample ─> without earlier matrices ─> Configurations
 """
@@ -15,11 +15,15 @@ from typing import Any
 
 from memento import lint
 from memento.axis import Axis
-from memento.config import REPLICATE, Config
+from memento.block import Block
+from memento.config import Config
 from memento.configurations import Configurations
+from memento.diagram import Box, Cut, Diagram
 from memento.errors import MatrixError, MatrixWarning
-from memento.selection import Box, Chain, Cut, Diagram, Picked, Selection
-from memento.space import Block, Space
+from memento.names import REPLICATE
+from memento.runtime import check_runtime
+from memento.selection import Chain, Picked, Selection
+from memento.space import Space
 from memento.union import Boxed, without_earlier
 
 _MOST = 2**62
@@ -41,12 +45,13 @@ class _Plan:
 def generate_configurations(
     matrix: Mapping[str, Any] | Sequence[Mapping[str, Any]], *, experiment: str = ""
 ) -> Configurations:
-    """Return the configurations of `matrix`, in declared order with the last parameter fastest; `matrix` is left as it is.
+    """Return the configurations of `matrix`, in declared order with the last parameter fastest.
 
     Args:
-        matrix: A dict with `parameters` and, where wanted, `settings`, `exclude`, `include`, `replicates`, `introduced`, `sample` and
-            `runtime`; or a list of such dicts, which gives their union with each configuration once, where it is first.
-            A value in an `exclude` matches by the equality of keys; a list there matches itself and each of its elements.
+        matrix: A dict with `parameters` and, where wanted, `settings`, `exclude`, `include`, `replicates`, `introduced`,
+            `sample` and `runtime`; or a list of such dicts, which gives their union with each configuration once,
+            where it is first. A value in an `exclude` matches by the equality of keys; a list there matches itself
+            and each of its elements. What is given is never changed.
         experiment: The identity of what is run, which is part of every key.
 
     Raises:
@@ -104,12 +109,13 @@ def _planned(matrix: object, place: str, blocks: list[Block], experiment: str, w
     known = [*names, *([REPLICATE] if repeated else [])]
     shared: dict[str, Any] = {
         "settings": settings,
-        "runtime": lint.check_runtime(found.get("runtime") or {}),
+        "runtime": check_runtime(found.get("runtime") or {}),
         "introduced": lint.check_introduced(found.get("introduced") or {}, [*known, *settings]),
         "experiment": experiment,
     }
     number = len(blocks)
-    block = lint.keyed("settings", lambda: Block([*axes, *repeated], **shared))
+    with lint.keying(place):
+        block = Block([*axes, *repeated], **shared)
     blocks.append(block)
     rows = _included(found.get("include") or (), names, warn)
     if rows is not None:
@@ -138,7 +144,7 @@ def _included(include: object, names: Sequence[str], warn: lint.Warn) -> Axis | 
             lint.refuse(
                 place,
                 one,
-                f"{place} gives no value for {', '.join(map(repr, missing))}; a configuration needs one for every parameter",
+                f"{place} gives no value for {', '.join(map(repr, missing))}; give one for every parameter",
             )
         rows.append(tuple(given[name] for name in names))
     if not rows:
@@ -167,7 +173,7 @@ def _excludes(
             lint.refuse(
                 place,
                 rule,
-                f"{place} is {lint.said(rule)}; write a dict such as {{'depth': 8}}, or a function of the configuration",
+                f"{place} is {lint.said(rule)}; write a dict such as {{'depth': 8}}, or a function of a configuration",
                 wrong_type=True,
             )
     return boxes, predicates
@@ -185,11 +191,8 @@ def _box(rule: Mapping[Any, Any], block: Block, known: Sequence[str], place: str
         axis, _, _, column = block.places[name]
         path = f"{place}[{name!r}]"
         wanted = [value, *value] if isinstance(value, list) else [value]
-        matching = frozenset(
-            index
-            for one in wanted
-            for index in lint.keyed(path, lambda one=one: axis.matching(column, one, path))  # type: ignore[misc]
-        )
+        with lint.keying(path):
+            matching = frozenset(index for one in wanted for index in axis.matching(column, one, path))
         number = numbers[axis]
         box[number] = box[number] & matching if number in box else matching
     return box
@@ -261,8 +264,8 @@ def _excluded(predicate: _Predicate, config: Config, place: str) -> bool:
     if getattr(getattr(answer, "dtype", None), "kind", "") == "b" and getattr(answer, "ndim", 1) == 0:
         return bool(answer)  # what comparing numpy's numbers gives
     raise MatrixError(
-        f"{place} returned {lint.said(answer)} for the configuration {config}; make it return True to leave a configuration out, "
-        "False to keep it",
+        f"{place} returned {lint.said(answer)} for the configuration {config}; "
+        "make it return True to leave a configuration out, False to keep it",
         key=place,
         value=predicate,
     )

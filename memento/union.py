@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from memento.axis import Axis
+from memento.block import Block
 from memento.configurations import find
-from memento.selection import Box, Cut, Diagram, Selection, Without
-from memento.space import Block, Space
+from memento.diagram import Box, Cut, Diagram
+from memento.selection import Selection, Without
+from memento.space import Space
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

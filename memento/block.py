@@ -1,0 +1,164 @@
+"""Block: one product of axes, with what all of its configurations share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, product
+from typing import Any
+
+from memento.axis import EAGER, Axis, atomic, copier_of, fragment
+from memento.config import digests_of
+from memento.hashing import KeyMaker
+from memento.names import REPLICATE
+from memento.settings import Settings
+
+# What of a block is pickled; all else follows from it.
+_KEPT = ("axes", "settings", "setting_digests", "runtime", "introduced", "introduced_digests", "experiment", "included")
+
+_GROUP = 1024
+_Rows = list[tuple[bytes, ...]]
+
+
+class Block:
+    """The product of `axes`, with the settings and the ways to run that all its configurations share.
+
+    `included` says that it stands for the `include` of a matrix: one linked axis, and the replicates.
+    """
+
+    def __init__(
+        self,
+        axes: Sequence[Axis],
+        *,
+        settings: Mapping[str, Any],
+        runtime: Mapping[str, Any],
+        introduced: Mapping[str, Any],
+        experiment: str,
+        included: bool = False,
+    ) -> None:
+        self.included = included
+        self.axes = tuple(axes)
+        self.settings = Settings(settings)
+        self.setting_digests = digests_of(settings, "settings")
+        self.runtime = dict(runtime)
+        self.introduced = dict(introduced)
+        self.introduced_digests = digests_of(introduced, "introduced")
+        self.experiment = experiment
+        self._prepare()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: self.__dict__[name] for name in _KEPT}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        size = 1
+        strides = []
+        for axis in reversed(self.axes):
+            strides.append(size)
+            size *= len(axis)
+        self.size = size
+        self.strides = tuple(reversed(strides))
+        self.keyed_names = tuple(name for axis in self.axes for name in axis.names)
+        self.names = tuple(name for name in self.keyed_names if name != REPLICATE)
+        # Where each name is: its axis, the axis's stride and length, and which of the axis's names it is.
+        self.places = {
+            name: (axis, stride, len(axis), column)
+            for axis, stride in zip(self.axes, self.strides, strict=True)
+            for column, name in enumerate(axis.names)
+        }
+        self._maker = KeyMaker(self.experiment, self.keyed_names, self.setting_digests)
+        self._makers: dict[frozenset[str], KeyMaker] = {}
+        self._renderers: list[tuple[Callable[[int], str], int, int]] | None = None
+        self._tail = ""
+        self._copied_settings: Any = None
+
+    def indices(self, position: int) -> list[int]:
+        """Return the index on each axis."""
+        return [position // stride % len(axis) for axis, stride in zip(self.axes, self.strides, strict=True)]
+
+    def digests(self, position: int) -> tuple[bytes, ...]:
+        """Return the digests in the order of `keyed_names`."""
+        rows = [axis.digests(index) for axis, index in zip(self.axes, self.indices(position), strict=True)]
+        return tuple(chain.from_iterable(rows))
+
+    def key(self, position: int) -> bytes:
+        """Return the key of the configuration at `position`."""
+        return self._maker.key(self.digests(position))
+
+    def keys(self, positions: Iterator[int], dense: bool) -> Iterator[bytes]:
+        """Return the keys at ascending positions; `dense` says that they are a good part of the block."""
+        if not dense or any(len(axis) > EAGER for axis in self.axes):
+            return map(self.key, positions)
+        rows = [axis.all_digests() for axis in self.axes]
+        return map(self._maker.key, self._digest_rows(rows, positions))
+
+    def _digest_rows(self, rows: list[_Rows], positions: Iterator[int]) -> Iterator[tuple[bytes, ...]]:
+        # Digests of neighbours differ in the last axes alone: those of the first are put together once for each run.
+        split, inner = len(rows), 1
+        while split and inner * len(rows[split - 1]) <= 4096:
+            split -= 1
+            inner *= len(rows[split])
+        tails = list(_concatenated(rows[split:]))
+        heads = self.axes[:split], self.strides[:split]
+        last = -1
+        head: tuple[bytes, ...] = ()
+        for position in positions:
+            first = position // inner
+            if first != last:
+                last = first
+                head = tuple(
+                    chain.from_iterable(
+                        axis.digests(position // stride % len(axis)) for axis, stride in zip(*heads, strict=True)
+                    )
+                )
+            yield head + tails[position - first * inner]
+
+    def key_without(self, position: int, left_out: frozenset[str]) -> bytes:
+        """Return the key that the configuration had before these parameters and settings were introduced."""
+        maker = self._makers.get(left_out)
+        names = [name for name in self.keyed_names if name not in left_out]
+        if maker is None:
+            settings = {name: one for name, one in self.setting_digests.items() if name not in left_out}
+            maker = self._makers[left_out] = KeyMaker(self.experiment, tuple(names), settings)
+        known = dict(zip(self.keyed_names, self.digests(position), strict=True))
+        return maker.key(tuple(known[name] for name in names))
+
+    def describe(self, position: int) -> str:
+        """Return the parameters and settings as the text of a JSON object with readable values."""
+        if self._renderers is None:
+            self._tail = ", ".join(fragment(name, value) for name, value in self.settings.items())
+            self._renderers = list(self._grouped())
+        parts = [render(position // stride % size) for render, stride, size in self._renderers]
+        if self._tail:
+            parts.append(self._tail)
+        return "{" + ", ".join(parts) + "}"
+
+    def _grouped(self) -> Iterator[tuple[Callable[[int], str], int, int]]:
+        """Yield functions that render the indices of one axis, or of neighbouring small ones put together."""
+        waiting = list(zip(self.axes, self.strides, strict=True))
+        while waiting:
+            group = [waiting.pop(0)]
+            size = len(group[0][0])
+            while waiting and size * len(waiting[0][0]) <= _GROUP:
+                group.append(waiting.pop(0))
+                size *= len(group[-1][0])
+            stride = group[-1][1]
+            if len(group) == 1:
+                yield group[0][0].fragment, stride, size
+            else:
+                rendered = [[axis.fragment(index) for index in range(len(axis))] for axis, _ in group]
+                yield [", ".join(parts) for parts in product(*rendered)].__getitem__, stride, size
+
+    def private_settings(self) -> Settings:
+        """Return the settings, with copies of those that an experiment could change."""
+        if all(map(atomic, self.settings.values())):
+            return self.settings
+        if self._copied_settings is None:
+            self._copied_settings = {name: copier_of(value) for name, value in self.settings.items()}
+        return Settings({name: copied() for name, copied in self._copied_settings.items()})
+
+
+def _concatenated(rows: Sequence[_Rows]) -> Iterator[tuple[bytes, ...]]:
+    return (tuple(chain.from_iterable(combined)) for combined in product(*rows))

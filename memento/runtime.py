@@ -1,0 +1,55 @@
+"""What `runtime` in a matrix may say about how configurations are run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from memento.lint import check_dict, refuse, said
+from memento.names import nearest
+
+RUNTIME_KEYS = (
+    "cpus", "gpus", "memory", "time", "partition", "account", "jobname", "output", "mem_per_cpu", "slurm",
+)  # fmt: skip
+_MEMORY = re.compile(r"\d+(\.\d+)?\s*[KMGT]?(i?B)?", re.IGNORECASE)
+_TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}")
+
+
+def check_runtime(runtime: object) -> dict[str, Any]:
+    """Return how configurations are to be run."""
+    found = dict(check_dict(runtime, "runtime", "{'cpus': 1, 'memory': '2G', 'time': '01:00:00'}"))
+    for key, value in found.items():
+        if key not in RUNTIME_KEYS:
+            refuse(
+                f"runtime[{key!r}]",
+                value,
+                f"runtime has an unknown key {key!r}{nearest(key, RUNTIME_KEYS)} "
+                f"(known are: {', '.join(RUNTIME_KEYS)}; further options of Slurm go under 'slurm')",
+            )
+        wanted = _RUNTIME_RULES.get(key)
+        if wanted is not None and not wanted[0](value):
+            refuse(f"runtime[{key!r}]", value, f"runtime[{key!r}] is {said(value)}; write {wanted[1]}")
+    return found
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _memory(value: object) -> bool:
+    return (type(value) is int and value > 0) or (isinstance(value, str) and bool(_MEMORY.fullmatch(value.strip())))
+
+
+def _time(value: object) -> bool:
+    return (type(value) is int and value > 0) or (isinstance(value, str) and bool(_TIME.fullmatch(value)))
+
+
+_RUNTIME_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "cpus": (lambda value: type(value) is int and value > 0, "a whole number of processors, 1 or more"),
+    "gpus": (lambda value: _number(value) and value >= 0, "a number of devices, 0 or more"),
+    "memory": (_memory, "a text such as '2G', or a number of bytes"),
+    "mem_per_cpu": (_memory, "a text such as '2G', or a number of bytes"),
+    "time": (_time, "a text such as '01:30:00' or '2-00:00:00', or a number of minutes"),
+    "slurm": (lambda value: isinstance(value, Mapping), "a dict of options such as {'qos': 'long'}"),
+}
