@@ -23,7 +23,8 @@ class ConsoleNotificationProvider(MessageProvider):
         line = notification.line.encode(encoding, "backslashreplace").decode(encoding)
         bars = sys.modules.get("tqdm.std")
         if bars is not None and stream.isatty():
-            bars.tqdm.write(line, file=stream)
+            # Without the lock: making it would fix the start method of multiprocessing for the whole process.
+            bars.tqdm.write(line, file=stream, nolock=True)
         else:
             stream.write(line + "\n")
             stream.flush()
