@@ -22,7 +22,8 @@ from typing import Any
 
 from memento import syntax
 from memento.errors import UnkeyableValue
-from memento.hashing import digest, function_name
+from memento.hashing import digest
+from memento.naming import module_name, module_of
 from memento.task import Experiment
 
 # Beyond this many functions and values the rest is not looked at, and a note says so.
@@ -71,7 +72,7 @@ def _identity(func: Any, notes: list[str]) -> str:
 
 
 def _module(thing: Any) -> str:
-    return function_name(thing).partition(":")[0]
+    return module_name(module_of(thing))
 
 
 def _captured(function: types.FunctionType) -> dict[str, Any]:
@@ -267,7 +268,7 @@ def _project_module(name: str) -> types.ModuleType | None:
 
 
 def _name_of_main(module: str) -> str:
-    return function_name(sys.modules[module]).partition(":")[0] if module == "__main__" else module
+    return module_name(module)
 
 
 def is_project(module: types.ModuleType | None) -> bool:

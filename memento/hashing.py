@@ -1,65 +1,102 @@
-"""Values → digests, and digests → keys: the same in every process, on every run, with every Python, for ever."""
+"""Values → digests, and digests → keys: the same in every process, on every run, on every Python, for ever.
+
+What is hashed is a canonical, typed form: `encoding` walks a value, by the rules in `kinds`, `callables`, `arrays` and
+`reducing`, and `forms` puts the pieces together. Two values share a digest when they are of the same type and content:
+`1`, `1.0` and `True` differ, a list and a tuple differ, dicts and sets in any order are equal, NaN equals NaN, `-0.0`
+differs from `0.0`.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import sha256
 from operator import itemgetter
 
-from memento.encoding import Named, encode, framed, function_name, register_key
+from memento.encoding import Named, encode, register_key
+from memento.forms import PLAIN, encode_text, group, leaf
 from memento.readable import readable
 
-__all__ = ["SCHEME", "KeyMaker", "Named", "config_key", "digest", "function_name", "readable", "register_key"]
+__all__ = ["DIGEST_BYTES", "SCHEME", "KeyMaker", "Named", "config_key", "digest", "readable", "register_key"]
 
 SCHEME = "m1"
+"""The name of the rules, part of everything that is hashed. Other rules are another scheme, with a migration."""
 DIGEST_BYTES = 16
+
+_VALUE = f"{SCHEME} value ".encode()
+_CONFIGURATION = f"{SCHEME} configuration ".encode()
 
 
 def digest(value: object, *, path: str = "value") -> bytes:
-    """Return the 16-byte digest of `value`: equal for equal values, whatever process, version or order made them.
+    """Return the 16-byte digest of `value`: equal for equal values of the same type, and for no others.
 
     Args:
-        value: anything with a stable form; 1, 1.0 and True differ, dicts and sets in any order are equal.
-        path: where it was found, for the error.
+        value: Anything whose content is stable: plain values, containers, arrays, dataclasses, functions, objects.
+        path: What an error calls the value, such as `parameters['model']`.
 
     Raises:
-        UnkeyableValue: it has none; the message says what to write.
+        UnkeyableValue: a part of it has no stable form; the error says which, and what to do.
 
     Example:
-        >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
-        True
+        >>> digest({"lr": 0.1, "layers": [8, 8]}).hex()
+        'b54ec40fc412b026e69835b9e4c8bac3'
     """
-    return hashlib.sha256(encode(value, path)).digest()[:DIGEST_BYTES]
+    plain = PLAIN.get(type(value))
+    form = encode(value, path) if plain is None else plain(value)
+    return sha256(_VALUE + form).digest()[:DIGEST_BYTES]
 
 
 class KeyMaker:
-    """Makes the keys of configurations that share an experiment, the names of their parameters, and settings.
+    """Makes the keys of configurations that share their experiment, parameter names and settings.
 
-    What they share is hashed once; a key then costs one hash over the digests of the values.
+    All that they share is hashed once, so a key costs one hash of the parameters' digests.
+
+    Args:
+        experiment: The experiment's identity.
+        names: The parameters' names, in the order in which `key` gets their digests. The key does not depend on it.
+        settings: The digest of each setting.
 
     Example:
-        >>> maker = KeyMaker("train:experiment", ("lr", "model"), {})
-        >>> swapped = KeyMaker("train:experiment", ("model", "lr"), {})
-        >>> maker.key([digest(0.1), digest("svm")]) == swapped.key([digest("svm"), digest(0.1)])
+        >>> maker = KeyMaker("train:fit", ("lr", "depth"), {})
+        >>> other = KeyMaker("train:fit", ("depth", "lr"), {})
+        >>> maker.key([digest(0.1), digest(2)]) == other.key([digest(2), digest(0.1)])
         True
     """
 
+    __slots__ = ("_prefix", "_sorted")
+
     def __init__(self, experiment: str, names: Sequence[str], settings: Mapping[str, bytes]) -> None:
-        order = sorted(range(len(names)), key=lambda place: names[place])
-        texts = [name.encode() for name in (SCHEME, experiment)]
-        parameters = [names[place].encode() for place in order]
-        shared = [piece for name in sorted(settings) for piece in (name.encode(), settings[name])]
-        self._prefix = hashlib.sha256(
-            framed(b"config", *texts, framed(b"names", *parameters), framed(b"settings", *shared))
-        ).digest()
-        self._pick = itemgetter(*order) if len(names) > 1 and order != sorted(order) else None
+        ordered = sorted(names)
+        shared = [
+            encode_text(experiment),
+            group(b"settings", (encode_text(name) + leaf(b"digest", settings[name]) for name in sorted(settings))),
+            group(b"names", map(encode_text, ordered)),
+        ]
+        self._prefix = sha256(_CONFIGURATION + b"".join(shared)).digest()
+        places = [list(names).index(name) for name in ordered]
+        self._sorted: Callable[[Sequence[bytes]], Sequence[bytes]] | None = None
+        if places != sorted(places):
+            self._sorted = itemgetter(*places)
 
     def key(self, digests: Sequence[bytes]) -> bytes:
-        """Return the key of the configuration whose values have these digests, in the order of the names."""
-        values = digests if self._pick is None else self._pick(digests)
-        return hashlib.sha256(self._prefix + b"".join(values)).digest()[:DIGEST_BYTES]
+        """Return the key, 16 bytes, of the configuration whose values have these digests."""
+        if self._sorted is not None:
+            digests = self._sorted(digests)
+        return sha256(self._prefix + b"".join(digests)).digest()[:DIGEST_BYTES]
 
 
-def config_key(experiment: str, parameters: Mapping[str, bytes], settings: Mapping[str, bytes]) -> bytes:
-    """Return the key of one configuration from the digests of its parameters and settings."""
-    return KeyMaker(experiment, tuple(parameters), settings).key(tuple(parameters.values()))
+def config_key(
+    experiment: str, parameters: Iterable[tuple[str, bytes]], settings: Iterable[tuple[str, bytes]]
+) -> bytes:
+    """Return the key of one configuration; for many that share names and settings, a `KeyMaker` costs less.
+
+    Args:
+        experiment: The experiment's identity.
+        parameters: Each parameter's name and the digest of its value, in any order.
+        settings: The same of each setting.
+
+    Example:
+        >>> config_key("train:fit", [("lr", digest(0.1))], []) == KeyMaker("train:fit", ("lr",), {}).key([digest(0.1)])
+        True
+    """
+    named = dict(parameters)
+    return KeyMaker(experiment, tuple(named), dict(settings)).key(tuple(named.values()))

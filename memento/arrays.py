@@ -1,0 +1,212 @@
+"""The rules of encoding for values of numpy, pandas, scipy, torch and estimators: by type and content.
+
+A library is never imported here: who holds a value of it has imported it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from memento.forms import encode_text, group, leaf
+
+if TYPE_CHECKING:
+    from memento.encoding import Encoder
+
+LIBRARIES = frozenset({"numpy", "pandas", "scipy", "sklearn", "torch"})
+_CHUNK = 1 << 16
+
+
+def encode_library_value(encoder: Encoder, value: Any) -> bytes | None:
+    """Return the form of a value of a known library or of a class derived from one of its, None for any other."""
+    for base in type(value).__mro__:
+        rule = _RULES.get(base.__module__.partition(".")[0])
+        form = rule(encoder, value) if rule is not None else None
+        if form is not None:
+            return form
+    return None
+
+
+def _encode_numpy(encoder: Encoder, value: Any) -> bytes | None:
+    numpy = sys.modules["numpy"]
+    kind = type(value)
+    if isinstance(value, numpy.ma.MaskedArray):
+        content = value.filled(0) if not value.dtype.hasobject else value.filled(None)
+        return group(b"masked", [array_form(encoder, content), array_form(encoder, numpy.ma.getmaskarray(value))])
+    if isinstance(value, numpy.ndarray):
+        form = array_form(encoder, numpy.asarray(value))
+        if kind in (numpy.ndarray, numpy.memmap):
+            return form
+        return group(b"array-kind", [encoder.encode(kind), form])
+    if isinstance(value, numpy.generic):
+        return group(b"scalar", [array_form(encoder, numpy.asarray(value))])
+    if isinstance(value, numpy.dtype):
+        return group(b"dtype", [_encode_dtype(value)])
+    if isinstance(value, numpy.random.Generator):
+        return group(b"generator", [encoder.encode(kind), encoder.encode(value.bit_generator.state, ".bit_generator")])
+    if isinstance(value, numpy.random.RandomState):
+        return group(
+            b"generator", [encoder.encode(kind), encoder.encode(value.get_state(legacy=False), ".get_state()")]
+        )
+    if isinstance(value, numpy.random.BitGenerator | numpy.random.SeedSequence):
+        return group(b"generator", [encoder.encode(kind), encoder.encode(value.state, ".state")])
+    if isinstance(value, numpy.ufunc):
+        return leaf(b"function", f"numpy:{value.__name__}".encode())
+    if kind.__name__ == "_ArrayFunctionDispatcher":
+        return leaf(b"function", f"{value.__module__}:{value.__qualname__}".encode())
+    return None
+
+
+def array_form(encoder: Encoder, array: Any) -> bytes:
+    """Return the form of an array: its dtype, its shape, and its content in C order, whatever the order in memory."""
+    return group(
+        b"array", [_encode_dtype(array.dtype), encoder.encode(tuple(map(int, array.shape))), _content(encoder, array)]
+    )
+
+
+def _encode_dtype(dtype: Any) -> bytes:
+    if dtype.names is not None:
+        return group(b"fields", (encode_text(name) + _encode_dtype(dtype[name]) for name in dtype.names))
+    if dtype.subdtype is not None:
+        base, shape = dtype.subdtype
+        return group(b"repeated", [_encode_dtype(base), encode_text(repr(tuple(map(int, shape))))])
+    return encode_text("string" if dtype.kind == "T" else dtype.str)
+
+
+def _content(encoder: Encoder, array: Any) -> bytes:
+    dtype = array.dtype
+    if dtype.names is not None:  # by field: what lies between fields is not content
+        return group(b"columns", (_content(encoder, array[name]) for name in dtype.names))
+    if dtype.hasobject or dtype.kind == "T":  # in memory they are addresses
+        return encoder.sequence(b"elements", array.ravel(order="C").tolist())
+    if dtype.char in "gG":  # long doubles have bytes that mean nothing, different ones on different machines
+        numpy = sys.modules["numpy"]
+        texts = (numpy.format_float_scientific(part) for part in array.ravel(order="C").view(array.real.dtype))
+        return group(b"elements", map(encode_text, texts))
+    hasher = hashlib.sha256()
+    for chunk in _chunks(array):
+        hasher.update(chunk)
+    return leaf(b"sha", hasher.digest())
+
+
+def _chunks(array: Any) -> Iterator[Any]:
+    """Yield the content as bytes in C order, some at a time: an array of any order and size is never copied whole."""
+    if array.size == 0 or array.dtype.itemsize == 0:
+        return
+    numpy = sys.modules["numpy"]
+    if array.flags.c_contiguous:
+        flat = array.reshape(-1)
+        blocks: Any = (flat[start : start + _CHUNK] for start in range(0, array.size, _CHUNK))
+    else:
+        blocks = numpy.nditer(array, flags=["external_loop", "buffered"], order="C", buffersize=_CHUNK)
+    for block in blocks:
+        if array.dtype.kind in "fc":
+            block = _with_one_nan(numpy, numpy.ascontiguousarray(block))
+        yield numpy.ascontiguousarray(block).view(numpy.uint8)
+
+
+def _with_one_nan(numpy: Any, block: Any) -> Any:
+    """Return `block` with one NaN in place of the many: which of them comes out depends on the machine."""
+    parts = block.view(block.real.dtype)
+    missing = numpy.isnan(parts)
+    if not missing.any():
+        return block
+    parts = parts.copy()
+    parts[missing] = numpy.nan
+    return parts
+
+
+def _encode_pandas(encoder: Encoder, value: Any) -> bytes | None:
+    pandas = sys.modules["pandas"]
+    kind = type(value)
+    if value is pandas.NA or value is pandas.NaT:
+        return leaf(b"constant", b"NA" if value is pandas.NA else b"NaT")
+    if isinstance(value, pandas.DataFrame):
+        columns = (_values(encoder, value.iloc[:, place].array) for place in range(value.shape[1]))
+        return group(
+            b"frame", [encoder.encode(kind), _index(encoder, value.columns), _index(encoder, value.index), *columns]
+        )
+    if isinstance(value, pandas.Series):
+        name = encoder.encode(value.name, ".name")
+        return group(
+            b"series", [encoder.encode(kind), name, _index(encoder, value.index), _values(encoder, value.array)]
+        )
+    if isinstance(value, pandas.Index):
+        return _index(encoder, value)
+    if isinstance(value, pandas.api.extensions.ExtensionArray):
+        return _values(encoder, value)
+    if isinstance(value, pandas.Timestamp):
+        return group(b"timestamp", [encode_text((value if value.tz is None else value.tz_convert("UTC")).isoformat())])
+    if isinstance(value, pandas.Timedelta):
+        return group(b"duration", [encode_text(value.isoformat())])
+    if isinstance(value, pandas.Interval):
+        return encoder.sequence(b"interval", [value.left, value.right, value.closed])
+    if isinstance(value, pandas.Period):
+        return group(b"period", [encode_text(value.freqstr), encoder.encode(value.ordinal)])
+    return None
+
+
+def _index(encoder: Encoder, index: Any) -> bytes:
+    # A RangeIndex and an index that lists the same numbers are one: which of them a frame has is chance.
+    names = encoder.encode([*index.names], ".names")
+    levels = [index.get_level_values(place) for place in range(index.nlevels)]
+    return group(b"index", [names, *(_values(encoder, level.array) for level in levels)])
+
+
+def _values(encoder: Encoder, values: Any) -> bytes:
+    """Return the form of a column's values."""
+    dtype, name = values.dtype, type(values).__name__
+    if name == "Categorical":
+        categories = _index(encoder, values.categories)
+        content = group(
+            b"codes", [categories, encoder.encode(bool(values.ordered)), encoder.encode([*map(int, values.codes)])]
+        )
+    elif isinstance(dtype, sys.modules["numpy"].dtype) or name in ("DatetimeArray", "TimedeltaArray"):
+        content = encoder.encode(values.to_numpy() if isinstance(dtype, sys.modules["numpy"].dtype) else values.asi8)
+    else:
+        content = encoder.sequence(b"elements", values.astype(object))
+    return group(b"column", [encode_text(name if name == "Categorical" else str(dtype)), content])
+
+
+def _encode_scipy(encoder: Encoder, value: Any) -> bytes | None:
+    sparse = sys.modules.get("scipy.sparse")
+    if sparse is None or not sparse.issparse(value):
+        return None
+    numpy = sys.modules["numpy"]
+    table = value.tocoo(copy=True)
+    table.sum_duplicates()  # and sorts: how it is laid out in memory depends on how it was made
+    table.eliminate_zeros()
+    coordinates = [array_form(encoder, numpy.asarray(part, dtype="<i8")) for part in table.coords]
+    shape = encoder.encode(tuple(map(int, value.shape)))
+    return group(b"sparse", [encoder.encode(type(value)), shape, *coordinates, array_form(encoder, table.data)])
+
+
+def _encode_sklearn(encoder: Encoder, value: Any) -> bytes | None:
+    base = getattr(sys.modules.get("sklearn.base"), "BaseEstimator", None)
+    if base is None or not isinstance(value, base):
+        return None
+    parameters = encoder.mapping(b"parameters", value.get_params(deep=False).items(), attributes=True)
+    return group(b"estimator", [encoder.encode(type(value)), parameters])
+
+
+def _encode_torch(encoder: Encoder, value: Any) -> bytes | None:
+    torch: Any = sys.modules.get("torch")
+    kind: Any = getattr(torch, "Tensor", ())
+    if not isinstance(value, kind):
+        return None
+    tensor = value.detach().cpu().contiguous()
+    shape = encoder.encode(tuple(map(int, tensor.shape)))
+    # As bytes, because numpy lacks some of its types; not the device, because it says where and not what.
+    content = tensor.reshape(-1).view(torch.uint8).numpy()
+    return group(b"tensor", [encode_text(str(value.dtype)), shape, array_form(encoder, content)])
+
+
+_RULES = {
+    "numpy": _encode_numpy,
+    "pandas": _encode_pandas,
+    "scipy": _encode_scipy,
+    "sklearn": _encode_sklearn,
+    "torch": _encode_torch,
+}

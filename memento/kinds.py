@@ -1,0 +1,170 @@
+"""The rules of encoding, one for each kind of value that Python itself brings."""
+
+from __future__ import annotations
+
+import enum
+import sys
+import types
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from memento.arrays import LIBRARIES, encode_library_value
+from memento.callables import encode_callable, encode_class
+from memento.forms import encode_float, encode_int, encode_text, group, leaf
+from memento.naming import module_name
+from memento.reducing import encode_reduced
+
+if TYPE_CHECKING:
+    from memento.encoding import Encoder
+
+Rule = Callable[["Encoder", Any], bytes]
+
+
+def encode_kind(encoder: Encoder, value: Any) -> bytes:
+    """Return the form of a value that is not plain, by the first rule that knows its type.
+
+    Raises:
+        UnkeyableValue: it has no stable form.
+    """
+    kind = type(value)
+    rule = _BY_TYPE.get(kind) or _BY_NAME.get((kind.__module__, kind.__qualname__))
+    if rule is not None:
+        return rule(encoder, value)
+    if isinstance(value, enum.Enum):
+        return _encode_enum(encoder, value)
+    if isinstance(value, type):
+        return encode_class(encoder, value)
+    form = encode_callable(encoder, value) or _encode_fields(encoder, value) or _encode_foreign(encoder, value)
+    if form is not None:
+        return form
+    if isinstance(value, set | frozenset):  # they would describe themselves by a list, in the order of their hashes
+        state = encoder.mapping(b"state", getattr(value, "__dict__", {}).items(), attributes=True)
+        return group(b"set-kind", [encoder.encode(kind), encoder.unordered(b"set", value), state])
+    if kind.__module__.partition(".")[0] == "pathlib":
+        return leaf(b"path", value.as_posix().encode("utf-8", "surrogatepass"))
+    return encode_reduced(encoder, value)
+
+
+def _encode_enum(encoder: Encoder, value: enum.Enum) -> bytes:
+    # The names of combined flags differ between versions of Python, their values do not.
+    name = value.value if isinstance(value, enum.Flag) else value.name
+    return group(b"enum", [encoder.encode(type(value)), encoder.encode(name)])
+
+
+def _encode_fields(encoder: Encoder, value: Any) -> bytes | None:
+    """Return the form of a value whose class declares its fields, None for others.
+
+    A subclass that does not declare its own may hold more than the fields; it goes by what it says of itself.
+    """
+    kind = type(value)
+    own = kind.__dict__
+    if isinstance(value, tuple) and "_fields" in own:
+        return _fields(encoder, b"namedtuple", value, zip(kind._fields, value, strict=True))
+    if "__dataclass_fields__" in own:
+        import dataclasses
+
+        names = [field.name for field in dataclasses.fields(value)]
+        return _fields(encoder, b"dataclass", value, ((name, getattr(value, name)) for name in names))
+    if "__attrs_attrs__" in own:
+        names = [field.name for field in kind.__attrs_attrs__]
+        return _fields(encoder, b"attrs", value, ((name, getattr(value, name)) for name in names))
+    if hasattr(kind, "__pydantic_fields__") or hasattr(kind, "__pydantic_core_schema__"):
+        extra = getattr(value, "__pydantic_extra__", None) or {}
+        shown = {**{name: getattr(value, name) for name in type(value).model_fields}, **extra}
+        return _fields(encoder, b"pydantic", value, shown.items())
+    return None
+
+
+def _fields(encoder: Encoder, tag: bytes, value: Any, pairs: Any) -> bytes:
+    return group(tag, [encoder.encode(type(value)), encoder.mapping(b"fields", pairs, attributes=True)])
+
+
+def _encode_foreign(encoder: Encoder, value: Any) -> bytes | None:
+    """Return the form of a value of a known library; one that is not loaded has no values, and is not imported."""
+    if not any(base.__module__.partition(".")[0] in LIBRARIES for base in type(value).__mro__):
+        return None
+    return encode_library_value(encoder, value)
+
+
+def _encode_range(encoder: Encoder, value: range) -> bytes:
+    # As ranges compare: by the numbers in them.
+    first = value[0] if value else None
+    step = value.step if len(value) > 1 else None
+    return encoder.sequence(b"range", (len(value), first, step))
+
+
+def _encode_datetime(encoder: Encoder, value: Any) -> bytes:
+    import datetime
+
+    if value.utcoffset() is None:
+        return group(b"datetime", [encode_text(value.replace(tzinfo=None).isoformat()), encoder.encode(value.tzinfo)])
+    try:
+        return leaf(b"instant", value.astimezone(datetime.UTC).isoformat().encode())
+    except OverflowError:  # in the first or last hours that a datetime can be
+        return leaf(b"instant", value.isoformat().encode())
+
+
+def _encode_time(encoder: Encoder, value: Any) -> bytes:
+    clock = encode_text(value.replace(tzinfo=None).isoformat())
+    return group(b"time", [clock, encoder.encode(value.tzinfo, ".tzinfo")])
+
+
+def _encode_partial(encoder: Encoder, value: Any) -> bytes:
+    keywords = encoder.mapping(b"keywords", value.keywords.items())
+    return group(b"partial", [encoder.encode(value.func, ".func"), encoder.sequence(b"args", value.args), keywords])
+
+
+def _encode_random(encoder: Encoder, value: Any) -> bytes:
+    return group(b"random", [encoder.encode(type(value)), encoder.encode(value.getstate(), ".getstate()")])
+
+
+def _encode_module(encoder: Encoder, value: types.ModuleType) -> bytes:
+    if sys.modules.get(value.__name__) is not value:
+        encoder.refuse(value, "is a module that cannot be imported by its name")
+    return leaf(b"module", module_name(value.__name__).encode())
+
+
+_BY_TYPE: dict[type, Rule] = {
+    list: lambda encoder, value: encoder.sequence(b"list", value),
+    tuple: lambda encoder, value: encoder.sequence(b"tuple", value),
+    dict: lambda encoder, value: encoder.mapping(b"dict", value.items()),
+    set: lambda encoder, value: encoder.unordered(b"set", value),
+    frozenset: lambda encoder, value: encoder.unordered(b"frozenset", value),
+    bytearray: lambda encoder, value: leaf(b"bytearray", bytes(value)),
+    complex: lambda encoder, value: group(b"complex", [encode_float(value.real), encode_float(value.imag)]),
+    range: _encode_range,
+    slice: lambda encoder, value: encoder.sequence(b"slice", (value.start, value.stop, value.step)),
+    types.ModuleType: _encode_module,
+    types.MappingProxyType: lambda encoder, value: encoder.mapping(b"mappingproxy", value.items()),
+    types.SimpleNamespace: lambda encoder, value: encoder.mapping(b"namespace", vars(value).items(), attributes=True),
+    type(Ellipsis): lambda encoder, value: leaf(b"constant", b"Ellipsis"),
+    type(NotImplemented): lambda encoder, value: leaf(b"constant", b"NotImplemented"),
+    types.GenericAlias: lambda encoder, value: group(
+        b"alias", [encoder.encode(value.__origin__), encoder.encode(value.__args__)]
+    ),
+    types.UnionType: lambda encoder, value: encoder.unordered(b"union", value.__args__),
+}
+
+# By name, so that nothing is imported for types that nobody uses.
+_BY_NAME: dict[tuple[str, str], Rule] = {
+    ("collections", "OrderedDict"): lambda encoder, value: group(b"ordereddict", encoder.pairs(value.items())),
+    ("collections", "deque"): lambda encoder, value: group(
+        b"deque", [encoder.encode(value.maxlen), encoder.sequence(b"items", value)]
+    ),
+    ("datetime", "date"): lambda encoder, value: leaf(b"date", value.isoformat().encode()),
+    ("datetime", "datetime"): _encode_datetime,
+    ("datetime", "time"): _encode_time,
+    ("datetime", "timedelta"): lambda encoder, value: group(
+        b"timedelta", [encode_int(value.days), encode_int(value.seconds), encode_int(value.microseconds)]
+    ),
+    ("decimal", "Decimal"): lambda encoder, value: leaf(b"decimal", str(value).encode()),
+    ("fractions", "Fraction"): lambda encoder, value: group(
+        b"fraction", [encode_int(value.numerator), encode_int(value.denominator)]
+    ),
+    ("functools", "partial"): _encode_partial,
+    ("random", "Random"): _encode_random,
+    ("re", "Pattern"): lambda encoder, value: group(
+        b"pattern", [encoder.encode(value.pattern), encode_int(value.flags)]
+    ),
+    ("uuid", "UUID"): lambda encoder, value: leaf(b"uuid", value.hex.encode()),
+}

@@ -1,0 +1,87 @@
+"""Objects → the names that users know them by: the same in a script, when it is imported, and in its workers."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import PurePath
+from typing import Any
+
+NOTEBOOK = "notebook"
+MAIN_MODULES = frozenset({"__main__", "__mp_main__"})  # multiprocessing imports a script again under the second name
+
+
+def module_name(module: str) -> str:
+    """Return `module`, or what stands for `__main__`: the script's stem, the module behind `-m`, or `notebook`.
+
+    >>> module_name("json.decoder")
+    'json.decoder'
+    """
+    if module not in MAIN_MODULES:
+        return module
+    main = sys.modules.get("__main__")
+    spec = getattr(main, "__spec__", None)
+    if spec is not None and spec.name and spec.name not in MAIN_MODULES:
+        return str(spec.name).removesuffix(".__main__")
+    file = getattr(main, "__file__", None)
+    # Workers hold the script under its second name, while their own `__main__` is multiprocessing's.
+    file = file or getattr(sys.modules.get("__mp_main__"), "__file__", None)
+    if not file or PurePath(file).name == "ipykernel_launcher.py":
+        return NOTEBOOK
+    return PurePath(file).stem
+
+
+def qualified(thing: Any) -> str:
+    """Return `module:qualname` of a class or function.
+
+    >>> import json
+    >>> qualified(json.JSONDecoder)
+    'json.decoder:JSONDecoder'
+    """
+    return f"{module_name(module_of(thing))}:{qualname_of(thing)}"
+
+
+def module_of(thing: Any) -> str:
+    """Return the name of the module that made `thing`, as Python has it."""
+    module = getattr(thing, "__module__", None)
+    return module if isinstance(module, str) else "builtins"
+
+
+def qualname_of(thing: Any) -> str:
+    """Return the name of `thing` within its module."""
+    name = getattr(thing, "__qualname__", None) or getattr(thing, "__name__", None)
+    return name if isinstance(name, str) else type(thing).__qualname__
+
+
+def is_importable(thing: Any) -> bool:
+    """Return whether `thing` is what its module holds under its name."""
+    found = resolve(module_of(thing), qualname_of(thing))
+    return found is thing
+
+
+def resolve(module: str, qualname: str) -> Any:
+    """Return what an imported module holds under a dotted name, None where there is no such thing."""
+    found: Any = sys.modules.get(module)
+    for name in qualname.split("."):
+        # A module's own `__getattr__` could import more; a class's attributes may be inherited.
+        found = vars(found).get(name) if isinstance(found, type(sys)) else getattr(found, name, None)
+        if found is None:
+            return None
+    return found
+
+
+def public_name(thing: Any) -> str:
+    """Return the dotted name by which `thing` is imported, without private modules where their package shows it.
+
+    >>> import json
+    >>> public_name(json.JSONDecoder)
+    'json.JSONDecoder'
+    """
+    module, qualname = module_of(thing), qualname_of(thing)
+    if module == "builtins" or module in MAIN_MODULES:
+        return qualname
+    parts = module.split(".")
+    for length in range(1, len(parts)):
+        package = ".".join(parts[:length])
+        if not any(part.startswith("_") for part in parts[:length]) and resolve(package, qualname) is thing:
+            return f"{package}.{qualname}"
+    return f"{module}.{qualname}"
