@@ -1,0 +1,104 @@
+"""Memento runs experiments over a matrix of parameters, and loses nothing whatever happens.
+
+Example:
+    >>> from memento import Memento
+    >>> def experiment(context, config):
+    ...     return config.width * config.height
+    >>> matrix = {"parameters": {"width": [1, 2], "height": [3, 4]}}
+    >>> results = Memento(experiment, executor="serial").run(matrix)
+    >>> [result.inner for result in results]
+    [3, 4, 6, 8]
+"""
+
+from memento.config import Config
+from memento.configurations import Configurations
+from memento.context import Context
+from memento.errors import (
+    AggregateException,
+    CacheMiss,
+    CyclicDependency,
+    DamagedEntry,
+    ExperimentFailed,
+    MatrixError,
+    MatrixWarning,
+    MementoError,
+    MissingExtra,
+    NotStored,
+    OptionError,
+    StoreError,
+    TooManyFailures,
+    UnkeyableValue,
+    UnknownDependency,
+    UnknownParameter,
+    WorkerStartError,
+)
+from memento.executors.processes import ProcessExecutor
+from memento.executors.serial import SerialExecutor
+from memento.executors.threads import ThreadExecutor
+from memento.grid import grid, random_grid
+from memento.hashing import Named, register_key
+from memento.matrix import generate_configurations
+from memento.memoize import Cache
+from memento.notifications import (
+    AppriseNotificationProvider,
+    ConsoleNotificationProvider,
+    DefaultNotificationProvider,
+    EmailNotificationProvider,
+    FileSystemNotificationProvider,
+    NotificationProvider,
+    SmtpConfiguration,
+    WebhookNotificationProvider,
+)
+from memento.orchestrator import Memento
+from memento.results import MemoryUsage, Result, Results
+from memento.store import open_store
+from memento.task import Failure, Status
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AggregateException",
+    "AppriseNotificationProvider",
+    "Cache",
+    "CacheMiss",
+    "Config",
+    "Configurations",
+    "ConsoleNotificationProvider",
+    "Context",
+    "CyclicDependency",
+    "DamagedEntry",
+    "DefaultNotificationProvider",
+    "EmailNotificationProvider",
+    "ExperimentFailed",
+    "Failure",
+    "FileSystemNotificationProvider",
+    "MatrixError",
+    "MatrixWarning",
+    "Memento",
+    "MementoError",
+    "MemoryUsage",
+    "MissingExtra",
+    "Named",
+    "NotStored",
+    "NotificationProvider",
+    "OptionError",
+    "ProcessExecutor",
+    "Result",
+    "Results",
+    "SerialExecutor",
+    "SmtpConfiguration",
+    "Status",
+    "StoreError",
+    "ThreadExecutor",
+    "TooManyFailures",
+    "UnkeyableValue",
+    "UnknownDependency",
+    "UnknownParameter",
+    "WebhookNotificationProvider",
+    "WorkerStartError",
+    "generate_configurations",
+    "grid",
+    "open_store",
+    "random_grid",
+    "register_key",
+]

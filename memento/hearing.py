@@ -39,7 +39,8 @@ class Audience:
         self._listeners.remove(listener)
         self._by_type.clear()
         warnings.warn(
-            f"the listener {type(listener).__name__} failed and hears no more of this run: {type(error).__name__}: {error}",
+            f"the listener {type(listener).__name__} failed and hears no more of this run: "
+            f"{type(error).__name__}: {error}",
             RuntimeWarning,
             stacklevel=2,
         )

@@ -13,8 +13,8 @@ WATCHED = (signal.SIGINT, signal.SIGTERM)
 class Interrupts:
     """While it is entered, signals are counted instead of ending the process.
 
-    Only Python's main thread can watch signals; elsewhere (a run in a thread, a web server) nothing changes. With `inline`
-    an experiment runs in this very thread, and Ctrl-C reaches it as the usual KeyboardInterrupt.
+    Only Python's main thread can watch signals; elsewhere (a run in a thread, a web server) nothing changes. With
+    `inline` an experiment runs in this very thread, and Ctrl-C reaches it as the usual KeyboardInterrupt.
     """
 
     def __init__(self, *, inline: bool) -> None:

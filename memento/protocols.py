@@ -53,7 +53,14 @@ class Lost:
     metrics: bytes = b""
 
 
-Report = Delivered | Begun | Advanced | Lost
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Returned:
+    """`task` had been handed to a worker when the run was cancelled, was not begun, and will not be."""
+
+    task: Task
+
+
+Report = Delivered | Begun | Advanced | Lost | Returned
 
 
 @runtime_checkable
@@ -61,7 +68,7 @@ class Executor(Protocol):
     """Something that runs tasks.
 
     One thread calls it, always the same. Every submitted task comes back exactly once: in a `Delivered` frame, as
-    `Lost`, or in what `stop` returns. A task whose worker died before it was begun is run elsewhere by the
+    `Lost` or `Returned`, or in what `cancel` or `stop` return. A task whose worker died before it was begun is run elsewhere by the
     executor itself and costs nothing. An executor passed in as an object is closed by whoever made it.
     """
 
@@ -101,7 +108,7 @@ class Executor(Protocol):
         ...
 
     def cancel(self) -> Sequence[Task]:
-        """Begin nothing more: return the tasks not begun, and ask running experiments to stop."""
+        """Begin nothing more: return the tasks not handed to workers, and ask running experiments to stop."""
         ...
 
     def stop(self) -> Sequence[Task]:

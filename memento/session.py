@@ -16,18 +16,18 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from memento import events
-from memento.config import Configurations
+from memento.configurations import Configurations
 from memento.failing import IN_A_ROW, FailureWatch
 from memento.hearing import Audience
 from memento.interrupts import Interrupts
 from memento.layout import blob_path
+from memento.options import Options
 from memento.plan import Plan
-from memento.protocols import Advanced, Begun, Delivered, Executor, Lost
+from memento.protocols import Advanced, Begun, Delivered, Executor, Lost, Returned
 from memento.retries import RetryPolicy
 from memento.spool import Frame, frame_of
 from memento.store import SqliteStore
@@ -39,20 +39,12 @@ TICK = 0.1
 # Running experiments are given this many seconds to see `context.should_stop` after Ctrl-C.
 GRACE = 5.0
 # As much work as this many seconds take is claimed ahead, so that other runs find some too.
-AHEAD = 0.3
+AHEAD = 0.15
 LARGEST_GROUP = 5000
 # Storing may take this share of the time between two commits; slow experiments are stored at once.
 COMMIT_PAUSE = 4.0
 POLL = 0.2
 LOG_SHOWN = 2000
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
-    """What the user said about how to run."""
-
-    timeout: float | None = None
-    force: bool = False
 
 
 class Session:
@@ -68,14 +60,14 @@ class Session:
         job: Job,
         executor: Executor,
         audience: Audience,
-        retries: RetryPolicy,
-        watch: FailureWatch,
         options: Options,
         name: str,
     ) -> None:
         self._configurations, self._plan, self._store, self._run = configurations, plan, store, run
         self._job, self._executor, self._audience = job, executor, audience
-        self._retries, self._watch, self._options, self._name = retries, watch, options, name
+        self._options, self._name = options, name
+        self._retries = RetryPolicy(options.retries)
+        self._watch = FailureWatch(stop_at_first=options.on_error == "stop", max_failures=options.max_failures)
         self._positions = configurations.positions
         self._rows = {plan.keys[row]: row for row in plan.todo}
         self._todo: deque[int] = deque(plan.todo)
@@ -94,9 +86,7 @@ class Session:
         self._polled_at = 0.0
         self._poll_pause = POLL
         self._ticked_at = 0.0
-        self.own_failures: set[bytes] = set()
-        self.run_id: bytes = run.id
-        self.forced = options.force
+        self._own_failures: set[bytes] = set()
         self.stopped: str | None = None
         self.interrupts = Interrupts(inline=executor.inline)
 
@@ -143,9 +133,9 @@ class Session:
         return max(0.0, patience)
 
     def _interrupted(self) -> None:
-        self._executor.cancel()
+        self._cancel()
         until = time.monotonic() + GRACE
-        while self._running_tasks() and time.monotonic() < until and self.interrupts.count < 2:
+        while self._out and time.monotonic() < until and self.interrupts.count < 2:
             self._hear(self._executor.wait(TICK))
             self._commit_when_due()
             self._tick()
@@ -153,15 +143,19 @@ class Session:
     def _stop_early(self, reason: str) -> None:
         """Start nothing new, and wait for what is running."""
         self.stopped = reason
-        for task in self._executor.cancel():
-            self._out.pop(task.key, None)
-        while self._running_tasks() and self.interrupts.count == 0:
+        self._cancel()
+        while self._out and self.interrupts.count == 0:
             self._hear(self._executor.wait(TICK))
             self._commit_when_due()
             self._tick()
 
-    def _running_tasks(self) -> bool:
-        return any(key in self._out for key in self._running)
+    def _cancel(self) -> None:
+        for task in self._executor.cancel():
+            self._give_back(task)
+
+    def _give_back(self, task: Task) -> None:
+        self._out.pop(task.key, None)
+        self._running.pop(task.key, None)
 
     def _wind_up(self) -> None:
         """End what still runs, and keep everything that was delivered."""
@@ -169,6 +163,7 @@ class Session:
         self._hear(self._executor.wait(0.0))
         self._commit()
         self._store.end_run(self._run)
+        self._look_up()
 
     # Handing out
 
@@ -188,7 +183,7 @@ class Session:
             self._name,
             [(key, self._configurations.describe(self._positions[row])) for key, row in zip(keys, rows, strict=True)],
         )
-        granted = set(self._store.claim(self._run, keys, force=self._options.force))
+        granted = set(self._store.claim(self._run, keys, force=self._options.force_run))
         self._others.update(row for row, key in zip(rows, keys, strict=True) if key not in granted)
         self._submit([(row, 1) for row, key in zip(rows, keys, strict=True) if key in granted])
 
@@ -237,6 +232,8 @@ class Session:
                     self._take(frame)
             elif isinstance(report, Lost):
                 self._take(frame_of(self._outcome_of(report)))
+            elif isinstance(report, Returned):
+                self._give_back(report.task)
             elif isinstance(report, Begun):
                 self._note_begun(report.task)
             elif isinstance(report, Advanced) and report.task.key in self._running:
@@ -274,7 +271,7 @@ class Session:
             heapq.heappush(self._later, (time.monotonic() + wait, self._rows[key], task.attempt + 1))
         elif outcome.status is not Status.CANCELLED:
             self._failed += 1
-            self.own_failures.add(key)
+            self._own_failures.add(key)
             self._watch.failed(failure)
             self._finals.append((key, frame))
         self._tell_failure(outcome, failure, will_retry=wait is not None)
@@ -379,7 +376,7 @@ class Session:
 
     def _is_new(self, entry: Any) -> bool:
         """Whether another run computed `entry` while this one went on; an older failure is to be tried again."""
-        if entry.status is Status.SUCCEEDED and not self._options.force:
+        if entry.status is Status.SUCCEEDED and not self._options.force_run:
             return True
         outcome = entry.outcome
         return bool(outcome.started + outcome.runtime >= self._begun_at)
@@ -420,14 +417,41 @@ class Session:
         counts = self._counts()
         return (time.monotonic() - self._begun) / done * (counts.waiting + counts.running)
 
-    def finished(self, resume: str | None) -> events.RunFinished:
-        """Return the closing event."""
-        return events.RunFinished(
-            counts=self._counts(),
-            elapsed=time.monotonic() - self._begun,
-            left=None,
-            name=self._name,
-            interrupted=self.interrupts.name,
-            stopped=self.stopped,
-            resume=resume,
+    # The end
+
+    @property
+    def cached(self) -> bytearray:
+        """For each row, whether its result came from the store rather than from this run."""
+        cached = bytearray(b"\1" * len(self._plan.keys))
+        for row in self._plan.todo:
+            entry = self._plan.entries[row]
+            cached[row] = entry is not None and entry.run != self._run.id
+        return cached
+
+    def _look_up(self) -> None:
+        """Fill in what this run computed; what never came to its turn stays empty."""
+        rows = [row for row in self._plan.todo if self._plan.entries[row] is None]
+        found = self._store.find([self._plan.keys[row] for row in rows])
+        for row in rows:
+            key = self._plan.keys[row]
+            entry = found.get(key)
+            if key in self._own_failures:
+                entry = self._store.history(key)[-1]  # an older success is not what this run gave
+            if entry is not None and entry.run == self._run.id:
+                self._plan.entries[row] = entry
+
+    def conclude(self) -> None:
+        """Tell everybody that the run is over, and let them finish."""
+        left = sum(entry is None for entry in self._plan.entries)
+        resume = f"{left:,} configurations are left: run the same again, nothing stored is run twice" if left else None
+        self._audience.tell(
+            events.RunFinished(
+                counts=self._counts(),
+                elapsed=time.monotonic() - self._begun,
+                name=self._name,
+                interrupted=self.interrupts.name,
+                stopped=self.stopped,
+                resume=resume,
+            )
         )
+        self._audience.close()

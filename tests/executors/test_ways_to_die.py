@@ -66,7 +66,12 @@ def test_what_an_experiment_leaves_behind_does_not_reach_the_next(way: Any, tmp_
         if config["index"] == 5:
             return way()
         print("still heard")
-        return os.getcwd(), os.environ.get("LD_SOMETHING"), signal.getsignal(signal.SIGTERM).name, "/nowhere" in os.sys.path
+        return (
+            os.getcwd(),
+            os.environ.get("LD_SOMETHING"),
+            signal.getsignal(signal.SIGTERM).name,
+            "/nowhere" in os.sys.path,
+        )
 
     executor = ProcessExecutor(1)
     try:

@@ -25,7 +25,7 @@ from memento.executors.processes.devices import DevicePool, environment_for
 from memento.executors.processes.handle import Handle
 from memento.executors.processes.wire import OFFSET, PROGRESS, Kind, unpack_tasks
 from memento.output import shorten
-from memento.protocols import Advanced, Begun, Delivered, Lost, Report
+from memento.protocols import Advanced, Begun, Delivered, Lost, Report, Returned
 from memento.spool import Frame
 from memento.task import Job, Status, Task
 from memento.worker import pack_job
@@ -92,7 +92,6 @@ class ProcessExecutor:
     def _reset(self) -> None:
         self._queue: deque[Task] = deque()
         self._workers: dict[int, Handle] = {}
-        self._returned: list[Task] = []
         self._reports: list[Report] = []
         self._failed_starts = 0
         self._cancelled = False
@@ -290,10 +289,7 @@ class ProcessExecutor:
                 self._failed_starts = 0
             elif kind is Kind.WITHDRAWN:
                 back = worker.take_back(unpack_tasks(body))
-                if self._cancelled:
-                    self._returned.extend(back)
-                else:
-                    self._queue.extendleft(reversed(back))
+                self._take_back(back)
             elif kind is Kind.BROKEN:
                 details = body.decode()
                 last = details.strip().rsplit("\n", 1)[-1]
@@ -327,11 +323,15 @@ class ProcessExecutor:
             self._reports.append(lost)
         elif not worker.ready and worker.ending is None:
             self._failed_start(f"a worker ended with status {status} before it was ready", worker)
-        if self._cancelled:
-            self._returned.extend(worker.tasks)
-        else:
-            self._queue.extendleft(reversed(worker.tasks))
+        self._take_back(list(worker.tasks))
         self._forget(worker)
+
+    def _take_back(self, tasks: list[Task]) -> None:
+        """Queue `tasks`, which a worker had and did not begin, again."""
+        if self._cancelled:
+            self._reports.extend(Returned(task=task) for task in tasks)
+        else:
+            self._queue.extendleft(reversed(tasks))
 
     def _failed_start(self, what: str, worker: Handle | None = None) -> None:
         self._failed_starts += 1
@@ -388,10 +388,9 @@ class ProcessExecutor:
         until = time.monotonic() + GRACE_OF_STOP
         while self._workers and time.monotonic() < until:
             self._listen(until - time.monotonic())
-        left, self._queue, self._returned = [*self._queue, *self._returned], deque(), []
-        for report in [report for report in self._reports if isinstance(report, Lost)]:
-            self._reports.remove(report)
-            left.append(report.task)
+        left, self._queue = [*self._queue], deque()
+        left += [report.task for report in self._reports if isinstance(report, Lost | Returned)]
+        self._reports = [report for report in self._reports if not isinstance(report, Lost | Returned)]
         return left
 
     def close(self) -> None:

@@ -1,0 +1,128 @@
+"""Experiments of the tests of whole runs: importable by workers; each notes in a file that it ran."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from memento.context import Context
+
+
+def note(config: Any) -> None:
+    """Append the configuration to the file that the settings name: one write, so that lines stay whole."""
+    with open(config.settings["notes"], "a") as file:
+        file.write(f"{config.asdict()}\n")
+
+
+def noted(path: Path) -> list[str]:
+    """Return what was noted, in the order of running."""
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def square(context: Context, config: Any) -> int:
+    """The plain case."""
+    note(config)
+    return config.x**2
+
+
+def sleeping(context: Context, config: Any) -> int:
+    """Takes as long as its settings say."""
+    time.sleep(config.settings["seconds"])
+    note(config)
+    return config.x**2
+
+
+def failing_at_three(context: Context, config: Any) -> int:
+    """Fails where x is 3."""
+    note(config)
+    if config.x == 3:
+        print("on the way to failure")
+        raise ValueError("three is too many")
+    return config.x**2
+
+
+def always_failing(context: Context, config: Any) -> int:
+    """Has a bug."""
+    note(config)
+    raise KeyError("the bug")
+
+
+def dying_at_three(context: Context, config: Any) -> int:
+    """Is killed where x is 3."""
+    note(config)
+    if config.x == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return config.x**2
+
+
+def succeeding_at_the_third_attempt(context: Context, config: Any) -> int:
+    """Fails twice, each time in another way."""
+    note(config)
+    if context.attempt == 1:
+        raise ConnectionResetError("no answer")
+    if context.attempt == 2:
+        os._exit(3)
+    return context.attempt
+
+
+def hanging_at_three(context: Context, config: Any) -> int:
+    """Hangs where x is 3."""
+    note(config)
+    if config.x == 3:
+        time.sleep(1000)
+    return config.x**2
+
+
+def stepping(context: Context, config: Any) -> int:
+    """Makes ten steps with a checkpoint after each, and is killed after the fourth at the first attempt."""
+    done = context.restore(default=0)
+    while done < 10:
+        note(config)
+        done += 1
+        context.record({"done": (done, done)})
+        context.progress(1, total=10)
+        context.checkpoint(done)
+        if done == 4 and context.attempt == 1 and config.settings.get("die", True):
+            os.kill(os.getpid(), signal.SIGKILL)
+    return done
+
+
+def stopping_politely(context: Context, config: Any) -> str:
+    """Runs until it is asked to stop, and then keeps its state."""
+    note(config)
+    started = context.restore(default=0)
+    while not context.should_stop:
+        time.sleep(0.02)
+        if started:
+            return "went on"
+    context.checkpoint(1)
+    raise KeyboardInterrupt
+
+
+def recording(context: Context, config: Any) -> dict[str, float]:
+    """Records metrics and writes an artifact."""
+    for step in range(5):
+        context.record({"loss": 1.0 / (step + 1), "accuracy": (step, step / 5)})
+    (context.directory / "model.txt").write_text(f"model {config.x}")
+    context.log.info("trained")
+    return {"score": config.x / 10, "seed": context.seed}
+
+
+def main_with(matrix: dict[str, Any], experiment: str, **options: Any) -> None:
+    """Run `experiment` of this module as a script would; used by tests that kill it."""
+    from memento import Memento
+
+    results = Memento(globals()[experiment], num_workers=2).run(matrix, **options)
+    assert results is not None
+    print("got", [result.inner for result in results])
+
+
+if __name__ == "__main__":
+    import json
+
+    arguments = json.loads(sys.argv[1])
+    main_with(arguments["matrix"], arguments["experiment"], **arguments.get("options", {}))

@@ -1,0 +1,375 @@
+"""What a run promises."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memento import AggregateException, CacheMiss, Memento, OptionError, Results, Status, TooManyFailures
+from tests import experiments
+from tests.experiments import noted
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    return tmp_path / "notes"
+
+
+def matrix(notes: Path, *values: int, **settings: Any) -> dict[str, Any]:
+    return {"parameters": {"x": list(values)}, "settings": {"notes": str(notes), **settings}}
+
+
+def run(experiment: Any, what: Any, *, workers: int = 2, executor: Any = "processes", **options: Any) -> Results:
+    results = Memento(experiment, num_workers=workers, executor=executor).run(what, progress=False, **options)
+    assert results is not None
+    return results
+
+
+@pytest.mark.parametrize("executor", ["processes", "threads", "serial"])
+def test_results_come_in_matrix_order(executor: str, notes: Path) -> None:
+    results = run(experiments.square, matrix(notes, 3, 1, 2), executor=executor)
+    assert [result.inner for result in results] == [9, 1, 4]
+    assert [result.was_cached for result in results] == [False] * 3
+
+
+def test_what_is_stored_is_not_run_again(notes: Path) -> None:
+    run(experiments.square, matrix(notes, 1, 2))
+    results = run(experiments.square, matrix(notes, 1, 2, 3))
+    assert len(noted(notes)) == 3
+    assert [result.was_cached for result in results] == [True, True, False]
+    assert [result.inner for result in results] == [1, 4, 9]
+
+
+def test_force_run_computes_anew_and_keeps_the_old_as_history(notes: Path) -> None:
+    first = run(experiments.square, matrix(notes, 1))
+    again = run(experiments.square, matrix(notes, 1), force_run=True)
+    assert len(noted(notes)) == 2
+    assert not again[0].was_cached
+    assert first[0].start_time < again[0].start_time
+
+
+def test_force_cache_names_the_configuration_that_is_missing(notes: Path) -> None:
+    run(experiments.square, matrix(notes, 1))
+    with pytest.raises(CacheMiss, match=r"no stored result for \{'x': 2\}"):
+        run(experiments.square, matrix(notes, 1, 2), force_cache=True)
+    with pytest.raises(KeyError):
+        run(experiments.square, matrix(notes, 1, 2), force_cache=True)
+    assert run(experiments.square, matrix(notes, 1), force_cache=True)[0].inner == 1
+
+
+def test_a_dry_run_prints_what_would_run_and_runs_nothing(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(experiments.square, matrix(notes, 1))
+    what = {**matrix(notes, 1, 2), "parameters": {"x": [1, 2], "model": [dict]}}
+    assert Memento(experiments.square).run(what, dry_run=True) is None
+    assert capsys.readouterr().out == (
+        "Running configurations:\n"
+        "  {'x': 1, 'model': dict}\n"
+        "  {'x': 2, 'model': dict}\n"
+        "2 configurations: 0 stored, 2 to run\n"
+        "Exiting due to dry run\n"
+    )
+    assert len(noted(notes)) == 1
+
+
+def test_a_dry_run_counts_what_failed_before(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(experiments.failing_at_three, matrix(notes, 2, 3), on_error="return")
+    Memento(experiments.failing_at_three).run(matrix(notes, 1, 2, 3), dry_run=True)
+    assert "3 configurations: 1 stored, 2 to run, 1 of them failed before\n" in capsys.readouterr().out
+
+
+def test_a_failure_is_raised_at_the_end_with_all_results(notes: Path) -> None:
+    with pytest.raises(AggregateException) as caught:
+        run(experiments.failing_at_three, matrix(notes, 1, 2, 3, 4, 5))
+    (failed,) = caught.value.exceptions
+    assert failed.config.x == 3  # type: ignore[attr-defined]
+    assert "ValueError: three is too many" in str(failed)
+    assert "{'x': 3}" in str(failed)
+    assert "in failing_at_three" in str(failed)
+    results = caught.value.results
+    assert results is not None
+    assert [result.status for result in results] == [Status.SUCCEEDED] * 2 + [Status.FAILED] + [Status.SUCCEEDED] * 2
+    assert results[2].log == "on the way to failure\n"
+    assert len(noted(notes)) == 5
+
+
+def test_failures_can_be_returned(notes: Path) -> None:
+    results = run(experiments.failing_at_three, matrix(notes, 2, 3), on_error="return")
+    assert [result.ok for result in results] == [True, False]
+    assert results[1].error is not None
+    assert results[1].error.type == "ValueError"
+
+
+def test_a_stored_failure_is_tried_again(notes: Path) -> None:
+    for _ in range(2):
+        run(experiments.failing_at_three, matrix(notes, 2, 3), on_error="return")
+    assert sorted(noted(notes)) == ["{'x': 2}", "{'x': 3}", "{'x': 3}"]
+
+
+def test_stop_starts_nothing_new_after_the_first_failure(notes: Path) -> None:
+    with pytest.raises(AggregateException) as caught:
+        run(
+            experiments.failing_at_three,
+            matrix(notes, 3, *range(10, 60)),
+            on_error="stop",
+            workers=1,
+            executor="serial",
+        )
+    assert len(noted(notes)) < 20
+    assert any(isinstance(error, TooManyFailures) for error in caught.value.exceptions)
+    assert caught.value.results is not None
+    assert caught.value.results[50].status is Status.CANCELLED
+
+
+def test_max_failures_stops_early(notes: Path) -> None:
+    with pytest.raises(AggregateException, match="failed"):
+        run(experiments.always_failing, matrix(notes, *range(200)), max_failures=3)
+    assert 3 <= len(noted(notes)) < 100
+
+
+def test_one_error_common_to_all_does_not_burn_the_night(notes: Path) -> None:
+    with pytest.raises(AggregateException) as caught:
+        run(experiments.always_failing, matrix(notes, *range(2000)))
+    (reason,) = [error for error in caught.value.exceptions if isinstance(error, TooManyFailures)]
+    assert "configurations in a row failed with the same error (KeyError: 'the bug')" in str(reason)
+    assert len(noted(notes)) < 500
+
+
+def test_timeout_ends_one_experiment_and_no_other(notes: Path) -> None:
+    results = run(experiments.hanging_at_three, matrix(notes, 1, 2, 3, 4), timeout=1.0, on_error="return")
+    assert [result.status for result in results] == [
+        Status.SUCCEEDED,
+        Status.SUCCEEDED,
+        Status.TIMED_OUT,
+        Status.SUCCEEDED,
+    ]
+    assert "in hanging_at_three" in results[2].traceback
+
+
+def test_timeout_is_refused_where_nothing_can_be_ended(notes: Path) -> None:
+    with pytest.raises(OptionError, match="needs an executor that can end an experiment"):
+        run(experiments.square, matrix(notes, 1), timeout=1, executor="serial")
+
+
+def test_a_killed_worker_costs_its_own_configuration(notes: Path) -> None:
+    results = run(experiments.dying_at_three, matrix(notes, *range(8)), on_error="return")
+    assert [result.status for result in results] == [Status.KILLED if x == 3 else Status.SUCCEEDED for x in range(8)]
+    assert sorted(noted(notes)) == [f"{{'x': {x}}}" for x in range(8)]
+
+
+def test_retries_by_cause_keep_every_attempt(notes: Path) -> None:
+    results = run(
+        experiments.succeeding_at_the_third_attempt, matrix(notes, 1), retries={ConnectionError: 1, "exit": 1}
+    )
+    assert results[0].inner == 3
+    attempts = results[0].attempts
+    assert [attempt.status for attempt in attempts] == [Status.FAILED, Status.KILLED, Status.SUCCEEDED]
+    assert [attempt.error.type if attempt.error else None for attempt in attempts] == [
+        "ConnectionResetError",
+        "WorkerExited",
+        None,
+    ]
+
+
+def test_spent_retries_leave_a_failure(notes: Path) -> None:
+    results = run(experiments.failing_at_three, matrix(notes, 3), retries=2, on_error="return")
+    assert results[0].status is Status.FAILED
+    assert len(noted(notes)) == 3
+    assert len(results[0].attempts) == 3
+
+
+def test_a_killed_experiment_goes_on_from_its_checkpoint(notes: Path) -> None:
+    results = run(experiments.stepping, matrix(notes, 1), retries={"killed": 1})
+    assert results[0].inner == 10
+    assert len(noted(notes)) == 10
+    store = results[0]._store  # type: ignore[attr-defined]
+    assert list((store.root / "checkpoints").rglob("*")) == [
+        store.checkpoint_path(bytes.fromhex(results[0].key)).parent
+    ]
+
+
+def test_metrics_artifacts_and_seeds_are_kept_with_the_result(notes: Path) -> None:
+    results = run(experiments.recording, matrix(notes, 1, 2))
+    frame = results[0].metrics["accuracy"]
+    assert list(frame.x) == [0, 1, 2, 3, 4]
+    assert list(results[0].metrics["loss"].y) == [1, 1 / 2, 1 / 3, 1 / 4, 1 / 5]
+    assert results[1].directory is not None
+    assert (results[1].directory / "model.txt").read_text() == "model 2"
+    assert results[0].inner["seed"] != results[1].inner["seed"]
+    assert "INFO trained" in results[0].log
+    again = run(experiments.recording, matrix(notes, 1, 2), force_run=True)
+    assert [result.inner["seed"] for result in again] == [result.inner["seed"] for result in results]
+    assert results[0].runtime.total_seconds() > 0
+    assert results[0].memory.hardware_peak > 1_000_000
+    assert results[0].start_time.utcoffset() is not None
+
+
+def test_replicates_have_their_own_seeds_and_more_of_them_run_only_the_new(notes: Path) -> None:
+    five = run(experiments.recording, {**matrix(notes, 1), "replicates": 3})
+    ten = run(experiments.recording, {**matrix(notes, 1), "replicates": 5})
+    assert [result.was_cached for result in ten] == [True] * 3 + [False] * 2
+    assert len({result.inner["seed"] for result in ten}) == 5
+    assert [result.config.replicate for result in ten] == [0, 1, 2, 3, 4]
+    assert len(five) == 3
+
+
+def test_an_introduced_parameter_finds_older_results(notes: Path) -> None:
+    run(experiments.square, matrix(notes, 1, 2))
+    grown = {**matrix(notes, 1, 2), "introduced": {"depth": 2}}
+    grown["parameters"] = {"x": [1, 2], "depth": [2, 3]}
+    results = run(experiments.square, grown)
+    assert [result.was_cached for result in results] == [True, False, True, False]
+    assert len(noted(notes)) == 4
+
+
+class Trainer:
+    def __init__(self, factor: int) -> None:
+        self.factor = factor
+
+    def method(self, context: Any, config: Any) -> int:
+        return self.factor * config.x
+
+    @classmethod
+    def of_class(cls, context: Any, config: Any) -> int:
+        return 2 * config.x
+
+    def __call__(self, context: Any, config: Any) -> int:
+        return self.factor * config.x
+
+
+class Constructed:
+    def __init__(self, context: Any, config: Any) -> None:
+        self.value = 2 * config.x
+
+    def __eq__(self, other: object) -> bool:
+        return other == self.value
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def closure(factor: int) -> Any:
+    return lambda context, config: factor * config.x
+
+
+@pytest.mark.parametrize(
+    "experiment",
+    [
+        lambda context, config: 2 * config.x,
+        closure(2),
+        Trainer(2).method,
+        Trainer.of_class,
+        Trainer(2),
+        Constructed,
+        functools.partial(lambda factor, context, config: factor * config.x, 2),
+        lambda x: 2 * x,
+        lambda context, x: (context.attempt + 1) * x,
+        lambda config: 2 * config["x"],
+    ],
+)
+@pytest.mark.parametrize("executor", ["processes", "serial"])
+def test_any_callable_is_an_experiment(experiment: Any, executor: str) -> None:
+    results = run(experiment, {"parameters": {"x": [1, 2]}}, workers=1, executor=executor)
+    assert [result.inner for result in results] == [2, 4]
+
+
+def test_closures_with_other_values_have_other_results() -> None:
+    what = {"parameters": {"x": [1]}}
+    assert run(closure(2), what, executor="serial")[0].inner == 2
+    assert run(closure(3), what, executor="serial")[0].inner == 3
+
+
+def test_an_experiment_cannot_change_what_others_are_given() -> None:
+    def experiment(x: int, history: list[int]) -> list[int]:
+        history.append(x)
+        return history
+
+    what = {"parameters": {"x": [1, 2], "history": [[0]]}}
+    for executor in ("processes", "serial"):
+        results = Memento(experiment, executor=executor, version=executor, num_workers=1).run(what, progress=False)
+        assert results is not None
+        assert [result.inner for result in results] == [[0, 1], [0, 2]]
+    assert what["parameters"]["history"] == [[0]]
+
+
+@pytest.mark.parametrize("suffix", ["folder", "file.sqlite", "empty.db"])
+def test_the_store_may_be_a_folder_a_new_file_or_an_empty_one(suffix: str, notes: Path, tmp_path: Path) -> None:
+    path = tmp_path / suffix
+    if suffix == "empty.db":
+        path.touch()
+    for _ in range(2):
+        run(experiments.square, matrix(notes, 1), cache_path=str(path), workers=1)
+    assert len(noted(notes)) == 1
+    assert path.is_dir() == (suffix == "folder")
+
+
+def test_two_runs_at_once_share_the_work(notes: Path) -> None:
+    what = matrix(notes, *range(100), seconds=0.02)
+    both: list[Results] = []
+    threads = [threading.Thread(target=lambda: both.append(run(experiments.sleeping, what))) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(noted(notes)) == sorted(f"{{'x': {x}}}" for x in range(100))
+    for results in both:
+        assert [result.inner for result in results] == [x**2 for x in range(100)]
+    shares = [sum(not result.was_cached for result in results) for results in both]
+    assert min(shares) >= 5
+
+
+def test_run_all_hands_results_on_and_tells_once_at_the_end() -> None:
+    told: list[str] = []
+
+    class Provider:
+        def task_completed(self) -> None:
+            told.append("completed")
+
+        def task_failure(self) -> None:
+            told.append("failed")
+
+        def all_tasks_completed(self) -> None:
+            told.append("all")
+
+    def experiment(context: Any, config: Any) -> int:
+        return config["first"] * 10 if "first" in config else config.x
+
+    memento = Memento(experiment, Provider(), 1, executor="serial")  # type: ignore[arg-type]
+    first = {"id": "first", "dependencies": [], "parameters": {"x": [1, 2]}}
+    memento.add_matrix({"id": "second", "dependencies": ["first"], "parameters": {}})
+    memento.add_matrix(first)
+    results = memento.run_all(progress=False)
+    assert results is not None
+    assert [result.inner for result in results["second"]] == [10, 20]
+    assert told == ["completed"] * 4 + ["all"]
+    assert first == {"id": "first", "dependencies": [], "parameters": {"x": [1, 2]}}
+
+
+def test_options_that_cannot_be_meant_are_refused_before_anything_runs(notes: Path) -> None:
+    what = matrix(notes, 1)
+    for options, message in [
+        ({"on_error": "ignore"}, "on_error='ignore' is not one of 'raise', 'return', 'stop'"),
+        ({"timeout": -1}, "timeout=-1 is not a number of seconds above 0"),
+        ({"max_failures": 0}, "max_failures=0 is not a number from 1 on"),
+        ({"retries": "many"}, "retries='many' is not a number"),
+        ({"force_run": True, "force_cache": True}, "force_run and force_cache exclude each other"),
+    ]:
+        with pytest.raises(OptionError, match=message):
+            run(experiments.square, what, **options)
+    with pytest.raises(OptionError, match="executor='cluster' is not one of"):
+        Memento(experiments.square, executor="cluster")
+    with pytest.raises(OptionError, match="num_workers=0 is not a number from 1 on"):
+        Memento(experiments.square, num_workers=0)
+    with pytest.raises(OptionError, match="func=3 cannot be called"):
+        Memento(3)  # type: ignore[arg-type]
+    assert noted(notes) == []
+
+
+def test_overhead_of_waiting_workers_is_small(notes: Path) -> None:
+    """Forty experiments of 50 ms on two workers take about a second, in the ideal."""
+    begun = time.perf_counter()
+    run(experiments.sleeping, matrix(notes, *range(40), seconds=0.05))
+    assert time.perf_counter() - begun < 4 * 40 * 0.05 / 2
