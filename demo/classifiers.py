@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from sklearn import datasets
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -67,18 +68,16 @@ def run(store: Path) -> Results:
     return results
 
 
-def draw(results: Results, path: Path) -> None:
+def draw(table: pd.DataFrame, path: Path) -> None:
     """Save a bar for each classifier and data set: the mean over its replicates, and their standard deviation."""
     import matplotlib
 
     matplotlib.use("Agg")
-    table = results.aggregate("accuracy")
-    table["classifier"] = table["classifier"].str.rpartition(".")[2]
     axes = table.pivot(index="dataset", columns="classifier", values="mean").plot.bar(
         yerr=table.pivot(index="dataset", columns="classifier", values="std"), capsize=2, figsize=(9, 4.5), rot=0
     )
     axes.set(ylim=(0.85, 1.0), ylabel="accuracy, 5-fold", title="mean and standard deviation over 3 replicates")
-    axes.legend(loc="lower left", fontsize="small")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.12), ncols=3, fontsize="small")
     axes.figure.savefig(path, dpi=120, bbox_inches="tight")
 
 
@@ -93,12 +92,13 @@ def main(output: Path) -> None:
     results = run(output / "store")
 
     table = results.aggregate("accuracy")
+    table["classifier"] = table["classifier"].str.rpartition(".")[2]
     print("Accuracy, mean over the replicates:")
     print(table.pivot(index="classifier", columns="dataset", values="mean").round(3).to_string(na_rep="–"))
     best = results.best("accuracy")
     print(f"\nBest single result: {best.inner['accuracy']:.3f} for {best.config}")
 
-    draw(results, output / "classifiers.png")
+    draw(table, output / "classifiers.png")
     results.to_csv(output / "classifiers.csv")
     print(f"The plot is in {output / 'classifiers.png'}, every number in {output / 'classifiers.csv'}")
 

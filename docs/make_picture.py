@@ -71,12 +71,12 @@ def as_svg(screen: pyte.Screen) -> str:
         x = 0
         for colour, run in groupby(cells, key=lambda cell: COLOURS.get(cell.fg, FOREGROUND)):
             text = "".join(cell.data for cell in run)
-            if text.strip():
+            if shown_text := text.rstrip():
                 left, top = MARGIN + x * CHARACTER_WIDTH, MARGIN + (row + 0.75) * LINE_HEIGHT
-                length = len(text) * CHARACTER_WIDTH
+                length = len(shown_text) * CHARACTER_WIDTH
                 parts.append(
                     f'<text x="{left:.1f}" y="{top:.1f}" fill="{colour}" xml:space="preserve" '
-                    f'textLength="{length:.1f}" lengthAdjust="spacingAndGlyphs">{escape(text)}</text>'
+                    f'textLength="{length:.1f}" lengthAdjust="spacingAndGlyphs">{escape(shown_text)}</text>'
                 )
             x += len(text)
     return "\n".join([*parts, "</svg>\n"])

@@ -19,6 +19,8 @@ Every public name, `from memento import ...`. The whole text is in the docstring
 This page is written by `docs/make_reference.py`.
 """
 GROUPS = ("Classes and functions", "Errors")
+# Handed to the user, never made by one.
+GIVEN = ("Context", "Configurations", "Result", "Results")
 
 
 def sentence_of(thing: object) -> str:
@@ -52,7 +54,7 @@ def entry_of(name: str) -> str:
     """Return the section of one public name."""
     thing = getattr(memento, name)
     is_error = inspect.isclass(thing) and issubclass(thing, BaseException)
-    called = "" if is_error or not callable(thing) else signature_of(thing)
+    called = "" if is_error or name in GIVEN or not callable(thing) else signature_of(thing)
     lines = [f"### {name}", ""]
     if called:
         lines += [f"`{name}{called}`", ""]

@@ -45,14 +45,11 @@ def name_of(page: Path) -> str:
 def blocks_of(page: Path) -> Iterator[Block]:
     text = page.read_text()
     fences = list(FENCE.finditer(text))
-    for fence, following in zip(fences, [*fences[1:], None], strict=True):
+    outputs = {fence.start(): fence[2] for fence in fences if fence[1] == "text"}
+    for fence in fences:
         if fence[1] == "python":
-            adjacent = following and following[1] == "text" and not text[fence.end() : following.start()].strip()
-            yield Block(
-                code=fence[2],
-                line=text.count("\n", 0, fence.start(2)) + 1,
-                printed=following[2] if following and adjacent else None,
-            )
+            after = fence.end() + len(text[fence.end() :]) - len(text[fence.end() :].lstrip())
+            yield Block(code=fence[2], line=text.count("\n", 0, fence.start(2)) + 1, printed=outputs.get(after))
 
 
 def program_of(blocks: list[Block]) -> str:
@@ -64,8 +61,12 @@ def program_of(blocks: list[Block]) -> str:
     return script
 
 
+def tidy(text: str) -> str:
+    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
+
+
 def as_pattern(expected: str) -> str:
-    return "".join(".*?" if piece == "…" else re.escape(piece) for piece in re.split("(…)", expected.strip()))
+    return "".join(".*?" if piece == "…" else re.escape(piece) for piece in re.split("(…)", tidy(expected)))
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if list(blocks_of(page))], ids=name_of)
@@ -89,7 +90,7 @@ def test_every_program_of_a_page_runs_and_prints_what_the_page_says(page, tmp_pa
     outputs = finished.stdout.split(SEPARATOR)
     for block, output in zip(blocks, outputs, strict=False):
         if block.printed is not None:
-            assert re.fullmatch(as_pattern(block.printed), output.strip(), re.DOTALL), (
+            assert re.fullmatch(as_pattern(block.printed), tidy(output), re.DOTALL), (
                 f"{name_of(page)}, line {block.line} printed:\n{output}\nand not:\n{block.printed}"
             )
 
