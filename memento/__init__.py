@@ -10,49 +10,55 @@ Example:
     [3, 4, 6, 8]
 """
 
-from memento.config import Config
-from memento.configurations import Configurations
-from memento.context import Context
-from memento.errors import (
-    AggregateException,
-    CacheMiss,
-    CyclicDependency,
-    DamagedEntry,
-    ExperimentFailed,
-    MatrixError,
-    MatrixWarning,
-    MementoError,
-    MissingExtra,
-    NotStored,
-    OptionError,
-    StoreError,
-    TooManyFailures,
-    UnkeyableValue,
-    UnknownDependency,
-    UnknownParameter,
-    WorkerStartError,
-)
-from memento.executors.processes import ProcessExecutor
-from memento.executors.serial import SerialExecutor
-from memento.executors.threads import ThreadExecutor
-from memento.grid import grid, random_grid
-from memento.hashing import Named, register_key
-from memento.matrix import generate_configurations
-from memento.memoize import Cache
-from memento.notifications import (
-    AppriseNotificationProvider,
-    ConsoleNotificationProvider,
-    DefaultNotificationProvider,
-    EmailNotificationProvider,
-    FileSystemNotificationProvider,
-    NotificationProvider,
-    SmtpConfiguration,
-    WebhookNotificationProvider,
-)
-from memento.orchestrator import Memento
-from memento.results import MemoryUsage, Result, Results
-from memento.store import open_store
-from memento.task import Failure, Status
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from memento.config import Config
+    from memento.configurations import Configurations
+    from memento.context import Context
+    from memento.errors import (
+        AggregateException,
+        CacheMiss,
+        CyclicDependency,
+        DamagedEntry,
+        ExperimentFailed,
+        MatrixError,
+        MatrixWarning,
+        MementoError,
+        MissingExtra,
+        NotStored,
+        OptionError,
+        StoreError,
+        TooManyFailures,
+        UnkeyableValue,
+        UnknownDependency,
+        UnknownParameter,
+        WorkerStartError,
+    )
+    from memento.executors.processes import ProcessExecutor
+    from memento.executors.serial import SerialExecutor
+    from memento.executors.threads import ThreadExecutor
+    from memento.grid import grid, random_grid
+    from memento.hashing import Named, register_key
+    from memento.matrix import generate_configurations
+    from memento.memoize import Cache
+    from memento.notifications import (
+        AppriseNotificationProvider,
+        ConsoleNotificationProvider,
+        DefaultNotificationProvider,
+        EmailNotificationProvider,
+        FileSystemNotificationProvider,
+        NotificationProvider,
+        SmtpConfiguration,
+        WebhookNotificationProvider,
+    )
+    from memento.orchestrator import Memento
+    from memento.results import MemoryUsage, Result, Results
+    from memento.store import open_store
+    from memento.task import Failure, Status
 
 __version__ = "0.1.0"
 
@@ -102,3 +108,62 @@ __all__ = [
     "random_grid",
     "register_key",
 ]
+
+# Loaded when first asked for: workers import the few modules they need, and pay for no others.
+_HOMES = {
+    "AggregateException": "memento.errors",
+    "AppriseNotificationProvider": "memento.notifications",
+    "Cache": "memento.memoize",
+    "CacheMiss": "memento.errors",
+    "Config": "memento.config",
+    "Configurations": "memento.configurations",
+    "ConsoleNotificationProvider": "memento.notifications",
+    "Context": "memento.context",
+    "CyclicDependency": "memento.errors",
+    "DamagedEntry": "memento.errors",
+    "DefaultNotificationProvider": "memento.notifications",
+    "EmailNotificationProvider": "memento.notifications",
+    "ExperimentFailed": "memento.errors",
+    "Failure": "memento.task",
+    "FileSystemNotificationProvider": "memento.notifications",
+    "MatrixError": "memento.errors",
+    "MatrixWarning": "memento.errors",
+    "Memento": "memento.orchestrator",
+    "MementoError": "memento.errors",
+    "MemoryUsage": "memento.results",
+    "MissingExtra": "memento.errors",
+    "Named": "memento.hashing",
+    "NotStored": "memento.errors",
+    "NotificationProvider": "memento.notifications",
+    "OptionError": "memento.errors",
+    "ProcessExecutor": "memento.executors.processes",
+    "Result": "memento.results",
+    "Results": "memento.results",
+    "SerialExecutor": "memento.executors.serial",
+    "SmtpConfiguration": "memento.notifications",
+    "Status": "memento.task",
+    "StoreError": "memento.errors",
+    "ThreadExecutor": "memento.executors.threads",
+    "TooManyFailures": "memento.errors",
+    "UnkeyableValue": "memento.errors",
+    "UnknownDependency": "memento.errors",
+    "UnknownParameter": "memento.errors",
+    "WebhookNotificationProvider": "memento.notifications",
+    "WorkerStartError": "memento.errors",
+    "generate_configurations": "memento.matrix",
+    "grid": "memento.grid",
+    "open_store": "memento.store",
+    "random_grid": "memento.grid",
+    "register_key": "memento.hashing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'memento' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

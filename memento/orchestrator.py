@@ -195,17 +195,15 @@ class Memento:
                 warnings.warn(note, UserWarning, stacklevel=2)
             for name, value in configurations.introduced.items():
                 store.introduce(experiment.name, name, digest(value), readable(value))
-            run = store.begin_run(experiment=experiment.name, code=experiment.code, about={"arguments": sys.argv})
             session = Session(
                 configurations=configurations,
                 plan=plan,
                 store=store,
-                run=run,
-                job=self._job(run, store, configurations, call),
+                make_job=lambda run: self._job(run, store, configurations, call),
                 executor=executor,
                 audience=Audience(self._listening(progress, notify_on_complete=notify_on_complete)),
                 options=options,
-                name=experiment.name,
+                experiment=experiment,
             )
             try:
                 session.execute()

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import heapq
 import socket
+import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from memento import events
@@ -30,8 +30,8 @@ from memento.plan import Plan
 from memento.protocols import Advanced, Begun, Delivered, Executor, Lost, Returned
 from memento.retries import RetryPolicy
 from memento.spool import Frame, frame_of
-from memento.store import SqliteStore
-from memento.task import KEY_IN_HEAD, STATUS_CODES, STATUS_IN_HEAD, Failure, Job, Outcome, Status, Task
+from memento.store import Run, SqliteStore
+from memento.task import KEY_IN_HEAD, STATUS_CODES, STATUS_IN_HEAD, Experiment, Failure, Job, Outcome, Status, Task
 from memento.worker import keep
 
 SUCCEEDED = STATUS_CODES[Status.SUCCEEDED]
@@ -56,16 +56,16 @@ class Session:
         configurations: Configurations,
         plan: Plan,
         store: SqliteStore,
-        run: Any,
-        job: Job,
+        make_job: Callable[[Run], Job],
         executor: Executor,
         audience: Audience,
         options: Options,
-        name: str,
+        experiment: Experiment,
     ) -> None:
-        self._configurations, self._plan, self._store, self._run = configurations, plan, store, run
-        self._job, self._executor, self._audience = job, executor, audience
-        self._options, self._name = options, name
+        self._configurations, self._plan, self._store = configurations, plan, store
+        self._make_job, self._executor, self._audience = make_job, executor, audience
+        self._options, self._experiment = options, experiment
+        self._run: Run
         self._retries = RetryPolicy(options.retries)
         self._watch = FailureWatch(stop_at_first=options.on_error == "stop", max_failures=options.max_failures)
         self._positions = configurations.positions
@@ -96,13 +96,18 @@ class Session:
         """Run what is to be run."""
         self._audience.tell(
             events.RunStarted(
-                counts=self._counts(), name=self._name, workers=self._executor.slots,
+                counts=self._counts(), name=self._experiment.name, workers=self._executor.slots,
                 failed_before=self._plan.failed_before,
             )
         )  # fmt: skip
+        if not self._todo:
+            return
+        self._run = self._store.begin_run(
+            experiment=self._experiment.name, code=self._experiment.code, about={"arguments": sys.argv}
+        )
         with self.interrupts:
             try:
-                self._executor.start(self._job)
+                self._executor.start(self._make_job(self._run))
                 self._loop()
             except KeyboardInterrupt:
                 self.interrupts.number = self.interrupts.number or 2
@@ -180,7 +185,7 @@ class Session:
         rows = [self._todo.popleft() for _ in range(min(room, len(self._todo)))]
         keys = [self._plan.keys[row] for row in rows]
         self._store.describe(
-            self._name,
+            self._experiment.name,
             [(key, self._configurations.describe(self._positions[row])) for key, row in zip(keys, rows, strict=True)],
         )
         granted = set(self._store.claim(self._run, keys, force=self._options.force_run))
@@ -278,7 +283,7 @@ class Session:
 
     def _outcome_of(self, lost: Lost) -> Outcome:
         task = lost.task
-        root = Path(self._job.store)
+        root = self._store.root
         parts = {
             name: keep(lambda name=name: blob_path(root, task.key, self._run.id, task.attempt, name), 1, [data])
             for name, data in (("log", lost.log), ("metrics", lost.metrics))
@@ -448,7 +453,7 @@ class Session:
             events.RunFinished(
                 counts=self._counts(),
                 elapsed=time.monotonic() - self._begun,
-                name=self._name,
+                name=self._experiment.name,
                 interrupted=self.interrupts.name,
                 stopped=self.stopped,
                 resume=resume,

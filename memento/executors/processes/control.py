@@ -6,7 +6,6 @@ import contextlib
 import os
 import socket
 import subprocess
-import time
 import warnings
 from collections.abc import Mapping
 
@@ -77,13 +76,16 @@ class Control:
         return {line["worker"]: line["status"] for line in self._lines.feed(data)}
 
     def close(self) -> None:
-        """Close the channel, upon which the supervisor ends with all its workers, and wait for that."""
+        """Hang up, upon which the supervisor ends with all its workers, and wait for that."""
+        with contextlib.suppress(OSError):
+            self.channel.shutdown(socket.SHUT_WR)
+            self.channel.settimeout(PATIENCE)
+            while self.channel.recv(65536):  # its end of the channel closes when it has ended
+                pass
         self.channel.close()
         if isinstance(self._process, subprocess.Popen):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(PATIENCE)
             return
-        until = time.monotonic() + PATIENCE
         with contextlib.suppress(ChildProcessError):
-            while os.waitpid(self._process, os.WNOHANG) == (0, 0) and time.monotonic() < until:
-                time.sleep(0.001)
+            os.waitpid(self._process, 0)

@@ -378,7 +378,8 @@ class ProcessExecutor:
     def stop(self) -> Sequence[Task]:
         """End every worker now; what was delivered meanwhile comes with the next `wait`."""
         self._cancelled = True
-        assert self._control is not None
+        if self._control is None:
+            return []  # it never started
         for worker in list(self._workers.values()):
             if worker.tasks:
                 worker.ending = Status.CANCELLED
