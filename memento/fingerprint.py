@@ -38,9 +38,9 @@ def identify(func: Callable[..., Any], *, version: str | None = None) -> Experim
     share a name; for closures, partials, bound methods and callable objects also what they carry.
 
     Example:
-        >>> import random
-        >>> identify(random.gauss).name
-        'random:Random.gauss'
+        >>> import json
+        >>> identify(json.dumps).name
+        'json:dumps'
     """
     notes: list[str] = []
     name = _identity(func, notes)

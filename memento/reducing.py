@@ -94,7 +94,7 @@ def _is_remembered(kind: type, name: Any) -> bool:
 
 def _refuse_addresses(encoder: Encoder, value: Any, told: tuple[Any, ...]) -> None:
     """Refuse an object that tells its own address, or that of what holds it: another process has it elsewhere."""
-    for item in _within(told, depth=3):
+    for item in _within(told, depth=5):
         if isinstance(item, str) and _ADDRESS.search(item):
             encoder.refuse(value, f"describes itself by an address ({item!r})")
         if type(item) is int and item > _SMALLEST_ADDRESS and encoder.is_active(item):
