@@ -44,6 +44,10 @@ class Interrupts:
         if self._inline:
             raise KeyboardInterrupt
 
+    def hold(self) -> None:
+        """Raise nothing more: what is finished is being stored, and the process ends right after."""
+        self._inline = False
+
     @property
     def name(self) -> str | None:
         """The first signal's name, None before any came."""

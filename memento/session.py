@@ -12,30 +12,27 @@ however the run ends, what workers have delivered is taken in.
 from __future__ import annotations
 
 import heapq
-import socket
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from memento import events
 from memento.configurations import Configurations
 from memento.failing import IN_A_ROW, FailureWatch
 from memento.hearing import Audience
 from memento.interrupts import Interrupts
-from memento.layout import blob_path
 from memento.options import Options
 from memento.plan import Plan
 from memento.protocols import Advanced, Begun, Delivered, Executor, Lost, Returned
 from memento.retries import RetryPolicy
 from memento.spool import Frame, frame_of
 from memento.store import Run, SqliteStore
+from memento.tally import TICK, Tally
 from memento.task import KEY_IN_HEAD, STATUS_CODES, STATUS_IN_HEAD, Experiment, Failure, Job, Outcome, Status, Task
-from memento.worker import keep
+from memento.worker import outcome_of
 
 SUCCEEDED = STATUS_CODES[Status.SUCCEEDED]
-TICK = 0.1
 # Running experiments are given this many seconds to see `context.should_stop` after Ctrl-C.
 GRACE = 5.0
 # As much work as this many seconds take is claimed ahead, so that other runs find some too.
@@ -44,7 +41,6 @@ LARGEST_GROUP = 5000
 # Storing may take this share of the time between two commits; slow experiments are stored at once.
 COMMIT_PAUSE = 4.0
 POLL = 0.2
-LOG_SHOWN = 2000
 
 
 class Session:
@@ -63,8 +59,9 @@ class Session:
         experiment: Experiment,
     ) -> None:
         self._configurations, self._plan, self._store = configurations, plan, store
-        self._make_job, self._executor, self._audience = make_job, executor, audience
+        self._make_job, self._executor = make_job, executor
         self._options, self._experiment = options, experiment
+        self._tally = Tally(configurations, audience, experiment, total=len(plan.keys), stored=plan.stored)
         self._run: Run
         self._retries = RetryPolicy(options.retries)
         self._watch = FailureWatch(stop_at_first=options.on_error == "stop", max_failures=options.max_failures)
@@ -74,18 +71,12 @@ class Session:
         self._later: list[tuple[float, int, int]] = []  # (when, row, attempt): waiting for a retry
         self._others: set[int] = set()  # rows that another run has claimed
         self._out: dict[bytes, Task] = {}
-        self._running: dict[bytes, events.Activity] = {}
         self._pending: list[Frame] = []
         self._finals: list[tuple[bytes, Frame]] = []
-        self._succeeded = self._failed = 0
-        self._stored = plan.stored
-        self._begun = time.monotonic()
-        self._begun_at = time.time()
         self._committed_at = 0.0
         self._commit_cost = 0.0
         self._polled_at = 0.0
         self._poll_pause = POLL
-        self._ticked_at = 0.0
         self._own_failures: set[bytes] = set()
         self.stopped: str | None = None
         self.interrupts = Interrupts(inline=executor.inline)
@@ -94,12 +85,7 @@ class Session:
 
     def execute(self) -> None:
         """Run what is to be run."""
-        self._audience.tell(
-            events.RunStarted(
-                counts=self._counts(), name=self._experiment.name, workers=self._executor.slots,
-                failed_before=self._plan.failed_before,
-            )
-        )  # fmt: skip
+        self._tally.tell_start(workers=self._executor.slots, failed_before=self._plan.failed_before)
         if not self._todo:
             return
         self._run = self._store.begin_run(
@@ -110,7 +96,7 @@ class Session:
                 self._executor.start(self._make_job(self._run))
                 self._loop()
             except KeyboardInterrupt:
-                self.interrupts.number = self.interrupts.number or 2
+                self._tally.ended = True
             finally:
                 self._wind_up()
 
@@ -126,7 +112,7 @@ class Session:
             self._hear(self._executor.wait(self._patience()))
             self._commit_when_due()
             self._ask_for_others()
-            self._tick()
+            self._tally.tell_progress()
         self._commit()
 
     def _patience(self) -> float:
@@ -138,21 +124,24 @@ class Session:
         return max(0.0, patience)
 
     def _interrupted(self) -> None:
+        """Start nothing new, and give what is running a short grace."""
+        self._tally.ended = True
         self._cancel()
         until = time.monotonic() + GRACE
         while self._out and time.monotonic() < until and self.interrupts.count < 2:
             self._hear(self._executor.wait(TICK))
             self._commit_when_due()
-            self._tick()
+            self._tally.tell_progress()
 
     def _stop_early(self, reason: str) -> None:
         """Start nothing new, and wait for what is running."""
         self.stopped = reason
+        self._tally.ended = True
         self._cancel()
         while self._out and self.interrupts.count == 0:
             self._hear(self._executor.wait(TICK))
             self._commit_when_due()
-            self._tick()
+            self._tally.tell_progress()
 
     def _cancel(self) -> None:
         for task in self._executor.cancel():
@@ -160,10 +149,11 @@ class Session:
 
     def _give_back(self, task: Task) -> None:
         self._out.pop(task.key, None)
-        self._running.pop(task.key, None)
+        self._tally.left_off(task.key)
 
     def _wind_up(self) -> None:
         """End what still runs, and keep everything that was delivered."""
+        self.interrupts.hold()
         self._executor.stop()
         self._hear(self._executor.wait(0.0))
         self._commit()
@@ -195,10 +185,10 @@ class Session:
     def _ahead(self) -> int:
         """Return how many configurations to have out: enough to keep the workers busy, not more."""
         slots = self._executor.slots
-        done = self._succeeded + self._failed
+        done = self._tally.done
         if done < 2 * slots:
             return 2 * slots
-        pace = done / (time.monotonic() - self._begun)
+        pace = done / self._tally.elapsed
         if pace < slots:  # longer than a second each: another run may want them sooner
             return slots
         return max(2 * slots, min(int(pace * AHEAD), 4 * done))
@@ -236,35 +226,24 @@ class Session:
                 for frame in report.frames:
                     self._take(frame)
             elif isinstance(report, Lost):
-                self._take(frame_of(self._outcome_of(report)))
+                self._take(frame_of(outcome_of(report, self._store.root, self._run.id)))
             elif isinstance(report, Returned):
                 self._give_back(report.task)
             elif isinstance(report, Begun):
-                self._note_begun(report.task)
-            elif isinstance(report, Advanced) and report.task.key in self._running:
-                activity = self._running[report.task.key]
-                self._running[report.task.key] = events.Activity(
-                    label=activity.label, since=activity.since, done=report.done, total=report.total
-                )
-
-    def _note_begun(self, task: Task) -> None:
-        config = self._configurations[self._rows[task.key]]
-        self._running[task.key] = events.Activity(label=config.label, since=time.monotonic() - self._begun)
-        if self._audience.wants(events.Started):
-            self._audience.tell(
-                events.Started(counts=self._counts(), config=config, key=task.key.hex(), attempt=task.attempt)
-            )
+                self._tally.began(report.task, self._rows[report.task.key])
+            elif isinstance(report, Advanced):
+                self._tally.advanced(report.task, report.done, report.total)
 
     def _take(self, frame: Frame) -> None:
         head = frame[0]
         key = head[KEY_IN_HEAD]
         task = self._out.pop(key, None)
-        self._running.pop(key, None)
+        self._tally.left_off(key)
         if task is None:
             return  # delivered twice: the store keeps one
         self._pending.append(frame)
         if head[STATUS_IN_HEAD] == SUCCEEDED:
-            self._succeeded += 1
+            self._tally.succeeded += 1
             self._watch.succeeded()
             self._finals.append((key, frame))
             return
@@ -275,50 +254,11 @@ class Session:
         if wait is not None:
             heapq.heappush(self._later, (time.monotonic() + wait, self._rows[key], task.attempt + 1))
         elif outcome.status is not Status.CANCELLED:
-            self._failed += 1
+            self._tally.failed += 1
             self._own_failures.add(key)
             self._watch.failed(failure)
             self._finals.append((key, frame))
-        self._tell_failure(outcome, failure, will_retry=wait is not None)
-
-    def _outcome_of(self, lost: Lost) -> Outcome:
-        task = lost.task
-        root = self._store.root
-        parts = {
-            name: keep(lambda name=name: blob_path(root, task.key, self._run.id, task.attempt, name), 1, [data])
-            for name, data in (("log", lost.log), ("metrics", lost.metrics))
-            if data
-        }
-        return Outcome(
-            key=task.key,
-            run=self._run.id,
-            attempt=task.attempt,
-            status=lost.status,
-            started=lost.started,
-            runtime=lost.runtime,
-            failure=lost.failure,
-            host=socket.gethostname(),
-            **parts,
-        )
-
-    def _tell_failure(self, outcome: Outcome, failure: Failure, *, will_retry: bool) -> None:
-        if not self._audience.wants(events.Failed):
-            return
-        self._audience.tell(
-            events.Failed(
-                counts=self._counts(),
-                elapsed=time.monotonic() - self._begun,
-                left=self._left(),
-                config=self._configurations[self._rows[outcome.key]],
-                key=outcome.key.hex(),
-                status=outcome.status,
-                failure=failure,
-                duration=outcome.runtime,
-                attempt=outcome.attempt,
-                will_retry=will_retry,
-                log=(outcome.log.data or b"")[-LOG_SHOWN:].decode("utf-8", "replace"),
-            )
-        )
+        self._tally.tell_failure(outcome, failure, self._rows[key], will_retry=wait is not None)
 
     # Storing
 
@@ -337,21 +277,9 @@ class Session:
         self._committed_at = time.monotonic()
         self._commit_cost = self._committed_at - begun
         finals, self._pending, self._finals = self._finals, [], []
-        if self._audience.wants(events.Succeeded):
-            for key, (head, _) in finals:
-                if head[STATUS_IN_HEAD] == SUCCEEDED:
-                    outcome = Outcome.unpack_head(head)
-                    self._audience.tell(
-                        events.Succeeded(
-                            counts=self._counts(),
-                            elapsed=time.monotonic() - self._begun,
-                            left=self._left(),
-                            config=self._configurations[self._rows[key]],
-                            key=key.hex(),
-                            duration=outcome.runtime,
-                            attempt=outcome.attempt,
-                        )
-                    )
+        self._tally.tell_successes(
+            [(head, self._rows[key]) for key, (head, _) in finals if head[STATUS_IN_HEAD] == SUCCEEDED]
+        )
 
     # Other runs over the same store
 
@@ -371,9 +299,9 @@ class Session:
             if entry is not None and self._is_new(entry):
                 self._plan.entries[row] = entry
                 if entry.status is Status.SUCCEEDED:
-                    self._stored += 1
+                    self._tally.stored += 1
                 else:
-                    self._failed += 1
+                    self._tally.failed += 1
             else:
                 self._todo.append(row)  # its run died, or gave it back: now it is ours
         self._polled_at = time.monotonic()
@@ -384,43 +312,7 @@ class Session:
         if entry.status is Status.SUCCEEDED and not self._options.force_run:
             return True
         outcome = entry.outcome
-        return bool(outcome.started + outcome.runtime >= self._begun_at)
-
-    # Telling
-
-    def _tick(self) -> None:
-        now = time.monotonic()
-        if now - self._ticked_at < TICK or not self._audience.wants(events.RunProgressed):
-            return
-        self._ticked_at = now
-        self._audience.tell(
-            events.RunProgressed(
-                counts=self._counts(),
-                elapsed=now - self._begun,
-                left=self._left(),
-                running=tuple(self._running.values()),
-            )
-        )
-
-    def _counts(self) -> events.Counts:
-        total = len(self._plan.keys)
-        done = self._stored + self._succeeded + self._failed
-        ended = self.stopped is not None or self.interrupts.count > 0
-        return events.Counts(
-            total=total,
-            stored=self._stored,
-            succeeded=self._succeeded,
-            failed=self._failed,
-            cancelled=total - done if ended and not self._running else 0,
-            running=len(self._running),
-        )
-
-    def _left(self) -> float | None:
-        done = self._succeeded + self._failed
-        if not done:
-            return None
-        counts = self._counts()
-        return (time.monotonic() - self._begun) / done * (counts.waiting + counts.running)
+        return bool(outcome.started + outcome.runtime >= self._tally.began_at)
 
     # The end
 
@@ -449,14 +341,4 @@ class Session:
         """Tell everybody that the run is over, and let them finish."""
         left = sum(entry is None for entry in self._plan.entries)
         resume = f"{left:,} configurations are left: run the same again, nothing stored is run twice" if left else None
-        self._audience.tell(
-            events.RunFinished(
-                counts=self._counts(),
-                elapsed=time.monotonic() - self._begun,
-                name=self._experiment.name,
-                interrupted=self.interrupts.name,
-                stopped=self.stopped,
-                resume=resume,
-            )
-        )
-        self._audience.close()
+        self._tally.tell_end(interrupted=self.interrupts.name, stopped=self.stopped, resume=resume)

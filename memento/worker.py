@@ -18,6 +18,7 @@ import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from memento.files import private_folder, write_atomically
 from memento.layout import blob_path
 from memento.measure import Meter
 from memento.output import Output
+from memento.protocols import Lost
 from memento.task import EMPTY_PART, Call, Failure, Job, Outcome, Part, Status, Task, type_name
 
 if TYPE_CHECKING:
@@ -134,7 +136,8 @@ class Worker:
         )
 
     def _keep(self, task: Task, name: str, codec: int, chunks: Sequence[Buffer], *known: Any) -> Part:
-        return keep(lambda: blob_path(self._root, task.key, self._job.run, task.attempt, name), codec, chunks, *known)
+        place = partial(blob_path, self._root, task.key, self._job.run, task.attempt, name)
+        return keep(place, codec, chunks, *known)
 
     def finish(self, outcome: Outcome) -> None:
         """Forget what only an unfinished experiment needs; called once `outcome` is safe in the spool."""
@@ -148,9 +151,13 @@ class Worker:
 
 
 def keep(
-    path: Path, codec: int, chunks: Sequence[Buffer], size: int | None = None, digest: bytes | None = None
+    place: Callable[[], Path],
+    codec: int,
+    chunks: Sequence[Buffer],
+    size: int | None = None,
+    digest: bytes | None = None,
 ) -> Part:
-    """Return a part made of `chunks`; a large one is then complete in the file `path`, and on the disk.
+    """Return a part made of `chunks`; a large one is then complete in the file `place()`, and on the disk.
 
     Raises:
         StoreUnwritable: the disk is full or failing.
@@ -169,6 +176,28 @@ def keep(
             raise StoreUnwritable(f"{error.strerror} while writing {path}") from error
         raise
     return Part(codec, size, digest, None)
+
+
+def outcome_of(lost: Lost, root: Path, run: bytes) -> Outcome:
+    """Return the outcome of an experiment whose worker could not give one, with what it left behind."""
+    task = lost.task
+
+    def kept(name: str, data: bytes) -> Part:
+        place = partial(blob_path, root, task.key, run, task.attempt, name)
+        return keep(place, 1, [data]) if data else EMPTY_PART
+
+    return Outcome(
+        key=task.key,
+        run=run,
+        attempt=task.attempt,
+        status=lost.status,
+        started=lost.started,
+        runtime=lost.runtime,
+        host=socket.gethostname(),
+        failure=lost.failure,
+        metrics=kept("metrics", lost.metrics),
+        log=kept("log", lost.log),
+    )
 
 
 def call(experiment: Callable[..., Any], how: Call, context: Context, config: Any) -> Any:

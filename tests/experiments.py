@@ -112,6 +112,23 @@ def recording(context: Context, config: Any) -> dict[str, float]:
     return {"score": config.x / 10, "seed": context.seed}
 
 
+def large(context: Context, config: Any) -> Any:
+    """Returns and records more than the ledger takes."""
+    import numpy as np
+
+    for step in range(10_000):
+        context.record({"step": (step, step)})
+    return np.full(100_000, config.x)
+
+
+def recording_until_killed(context: Context, config: Any) -> None:
+    """Records for more than a second and is killed."""
+    for step in range(60):
+        context.record({"step": (step, step)})
+        time.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def main_with(matrix: dict[str, Any], experiment: str, **options: Any) -> None:
     """Run `experiment` of this module as a script would; used by tests that kill it."""
     from memento import Memento

@@ -208,6 +208,23 @@ def test_metrics_artifacts_and_seeds_are_kept_with_the_result(notes: Path) -> No
     assert results[0].start_time.utcoffset() is not None
 
 
+def test_large_results_metrics_and_logs_are_kept_in_files_and_read_back(notes: Path, store_path: Path) -> None:
+    results = run(experiments.large, matrix(notes, 1, 2))
+    assert results[1].inner.sum() == 2 * 100_000
+    assert len(results[1].metrics["step"]) == 10_000
+    assert len(list((store_path / "blobs").rglob("*.value"))) == 2
+    assert len(list((store_path / "blobs").rglob("*.metrics"))) == 2
+    again = run(experiments.large, matrix(notes, 1, 2))
+    assert again[0].was_cached
+    assert (again[0].inner == results[0].inner).all()
+
+
+def test_metrics_recorded_before_a_kill_are_kept(notes: Path) -> None:
+    results = run(experiments.recording_until_killed, matrix(notes, 1), on_error="return")
+    assert results[0].status is Status.KILLED
+    assert len(results[0].metrics["step"]) >= 1
+
+
 def test_replicates_have_their_own_seeds_and_more_of_them_run_only_the_new(notes: Path) -> None:
     five = run(experiments.recording, {**matrix(notes, 1), "replicates": 3})
     ten = run(experiments.recording, {**matrix(notes, 1), "replicates": 5})
