@@ -62,7 +62,7 @@ class ProviderListener:
         patience: float = 10.0,
         report: Callable[[str], None] | None = None,
     ) -> None:
-        self._name = type(provider).__qualname__
+        self._name = type(provider).__name__
         self._policy: DigestPolicy = policy or getattr(provider, "policy", None) or EVERY_EVENT
         self._patience = patience
         self._report = report or _warn
