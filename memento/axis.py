@@ -91,7 +91,7 @@ class Axis:
     def _digest(self, index: int) -> tuple[bytes, ...]:
         if self.linked:
             value, path = self.values[index], f"{self.path}[{index}]"
-            return tuple([digest(one, path=f"{path}[{column}]") for column, one in enumerate(value)])
+            return tuple([digest(one, path=f"{path}[{name!r}]") for name, one in zip(self.names, value, strict=True)])
         return (digest(self.values[index], path=f"{self.path}[{index}]"),)
 
     def fragment(self, index: int) -> str:

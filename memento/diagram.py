@@ -1,8 +1,8 @@
 """Diagram: a product from which boxes are cut, counted and indexed without listing it.
 
 A rule of values (`{"model": SVC, "dataset": "cifar10"}`) is a box in the product. Going down axis by axis, all that
-decides about the rest is which rules are still alive, so the diagram has one node for each (axis, living rules), however
-many positions there are::
+decides about the rest is which rules are still alive, so the diagram has one node for each (axis, living rules),
+however many positions there are::
 
     axis 0: model    SVC ─────────────┐           others ───┐
     axis 1: dataset  cifar10: cut     others: 1 ┐           all: 1 ┐

@@ -77,13 +77,13 @@ def axis_of(names: object, values: object, warn: Warn) -> Axis:
     return without_duplicates(Axis(every, listed, linked=linked), warn)
 
 
-def values_of(values: object, path: str) -> Sequence[Any]:
+def values_of(values: Any, path: str) -> Sequence[Any]:
     """Return the values of an axis: a range as it is, everything else as a new list."""
-    if isinstance(values, (str, bytes, int, float, complex)) or values is None:
+    if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__") or isinstance(values, type):
         refuse(
             path,
             values,
-            f"{path} is {said(values)}, not a list of values; for a single value write [{readable(values)}]",
+            f"{path} is {said(values)}, not a list of values; for a single value write [{shortly(values)}]",
             wrong_type=True,
         )
     if isinstance(values, (Mapping, Set)):
@@ -111,14 +111,7 @@ def values_of(values: object, path: str) -> Sequence[Any]:
             "for the array as one value [array]",
             wrong_type=True,
         )
-    if not isinstance(values, Sequence) and not (hasattr(values, "__len__") and hasattr(values, "__iter__")):
-        refuse(
-            path,
-            values,
-            f"{path} is {said(values)}, not a list of values; for a single value write [it]",
-            wrong_type=True,
-        )
-    listed = values if isinstance(values, range) else list(values)
+    listed: Sequence[Any] = values if isinstance(values, range) else list(values)
     if not listed:
         refuse(
             path, values, f"{path} is empty, so there is nothing to run; give it a value, or leave the parameter out"

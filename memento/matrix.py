@@ -48,10 +48,10 @@ def generate_configurations(
     """Return the configurations of `matrix`, in declared order with the last parameter fastest.
 
     Args:
-        matrix: A dict with `parameters` and, where wanted, `settings`, `exclude`, `include`, `replicates`, `introduced`,
-            `sample` and `runtime`; or a list of such dicts, which gives their union with each configuration once,
-            where it is first. A value in an `exclude` matches by the equality of keys; a list there matches itself
-            and each of its elements. What is given is never changed.
+        matrix: A dict with `parameters` and, where wanted, `settings`, `exclude`, `include`, `replicates`,
+            `introduced`, `sample` and `runtime`; or a list of such dicts, which gives their union with each
+            configuration once, where it is first. A value in an `exclude` matches by the equality of keys; a list
+            there matches itself and each of its elements. The matrix is never changed.
         experiment: The identity of what is run, which is part of every key.
 
     Raises:
@@ -297,4 +297,4 @@ def _issue(messages: Sequence[str]) -> None:
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("memento."):
         frame, level = frame.f_back, level + 1
     for message in messages:
-        warnings.warn(message, MatrixWarning, stacklevel=level - 1)
+        warnings.warn(message, MatrixWarning, stacklevel=level)
