@@ -64,7 +64,7 @@ def run(store: Path) -> Results:
     begun = time.perf_counter()
     results = Memento(cross_validate).run(MATRIX, cache_path=str(store))
     stored = sum(result.was_cached for result in results)
-    print(f"{len(results) - stored} computed, {stored} from the store, in {time.perf_counter() - begun:.2f} s\n")
+    print(f"{len(results) - stored} computed, {stored} from the store, in {time.perf_counter() - begun:.3g} s\n")
     return results
 
 

@@ -6,6 +6,7 @@ Run it as `python docs/make_reference.py [FILE]` after public names have changed
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,7 +36,8 @@ def signature_of(thing: object) -> str:
     except (TypeError, ValueError):
         return ""
     bare = [each.replace(annotation=each.empty) for each in signature.parameters.values() if each.name != "self"]
-    return str(signature.replace(parameters=bare, return_annotation=signature.empty))
+    shown = str(signature.replace(parameters=bare, return_annotation=signature.empty))
+    return re.sub(r"<[^<>]* at 0x\w+>", "…", shown)  # a default that has no literal form
 
 
 def members_of(cls: type) -> Iterator[str]:
