@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import socket
@@ -14,8 +15,24 @@ if TYPE_CHECKING:
 
 
 def private_folder(path: Path) -> Path:
-    """Make `path` and its parents where missing, readable by this user alone, and return it."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make `path` and its parents where missing, open to this user alone whatever the umask; return it.
+
+    Afterwards the names of the new folders are on the disk: what is synced in a folder is lost with the folder's name.
+    """
+    missing = []
+    folder = path
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for folder in reversed(missing):
+        try:
+            folder.mkdir(mode=0o700)
+        except FileExistsError:  # another process was first, or there is a file
+            if not folder.is_dir():
+                raise
+            continue
+        folder.chmod(0o700)
+        sync_folder(folder.parent)
     return path
 
 
@@ -57,5 +74,8 @@ def sync_folder(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems cannot sync a folder, and need not
+            raise
     finally:
         os.close(descriptor)

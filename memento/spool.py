@@ -32,6 +32,7 @@ Frame = tuple[bytes, tuple[bytes | None, ...]]
 FILE_MAGIC = b"MSPOOL1\n"
 FRAME = struct.Struct("<HII")
 FRAME_MAGIC = 0x4D46
+FRAME_START = FRAME_MAGIC.to_bytes(2, "little")
 LENGTH = struct.Struct("<I")
 ABSENT = 0xFFFFFFFF
 
@@ -97,7 +98,7 @@ class SpoolWriter:
     def _write(self, data: bytes) -> int:
         try:
             write_all(self._descriptor, (data,))
-        except OSError:
+        except BaseException:
             os.ftruncate(self._descriptor, self._end)  # a torn frame would hide every later one
             raise
         self._end += len(data)
@@ -128,11 +129,25 @@ def read_frames(path: Path, start: int = 0) -> tuple[list[Frame], int]:
     with open(path, "rb") as file:
         file.seek(start)
         data = file.read()
+    if start == 0 and not data.startswith(FILE_MAGIC):
+        return [], 0
+    frames, end = _frames(data, len(FILE_MAGIC) if start == 0 else 0)
+    return frames, start + end
+
+
+def read_all_frames(path: Path) -> list[Frame]:
+    """Return every whole frame of the spool at `path`, also those behind a damaged one; nobody may write any more."""
+    data = path.read_bytes()
+    found: list[Frame] = []
     position = 0
-    if start == 0:
-        if not data.startswith(FILE_MAGIC):
-            return [], 0
-        position = len(FILE_MAGIC)
+    while position >= 0:
+        frames, end = _frames(data, position)
+        found += frames
+        position = data.find(FRAME_START, end if frames else position + 1)
+    return found
+
+
+def _frames(data: bytes, position: int) -> tuple[list[Frame], int]:
     frames: list[Frame] = []
     while position + FRAME.size <= len(data):
         magic, checksum, length = FRAME.unpack_from(data, position)
@@ -141,4 +156,4 @@ def read_frames(path: Path, start: int = 0) -> tuple[list[Frame], int]:
             break
         frames.append(unpack_body(body))
         position += FRAME.size + length
-    return frames, start + position
+    return frames, position

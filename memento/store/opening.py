@@ -7,16 +7,19 @@ from pathlib import Path
 
 from memento.errors import StoreError
 from memento.files import private_folder
-from memento.store.schema import MAGIC
+from memento.store import schema
 from memento.store.sqlite import SqliteStore
 
 VARIABLE = "MEMENTO_CACHE_PATH"
 DEFAULT = ".memento"
 LEDGER = "ledger.sqlite"
+FILES = ".files"
 
 
 def open_store(path: str | os.PathLike[str] | None = None) -> SqliteStore:
     """Return the store at `path`, made where there is none: a folder, or a file for the ledger with a folder beside it.
+
+    A folder that is made is private to the user and ignored by git; one that had other files in it is used as it is.
 
     Args:
         path: a folder; or a file that does not exist and has a suffix, is empty, or is a ledger of ours, beside which
@@ -27,23 +30,32 @@ def open_store(path: str | os.PathLike[str] | None = None) -> SqliteStore:
         StoreTooNew: a newer memento wrote it; it is left untouched.
         StoreError: it cannot be made, read or written.
     """
-    place = Path(path if path is not None else os.environ.get(VARIABLE) or DEFAULT).expanduser().absolute()
-    is_file = place.is_file() or (not place.exists() and bool(place.suffix) and not place.name.startswith("."))
-    root, database = (place.with_name(f"{place.name}.files"), place) if is_file else (place, place / LEDGER)
+    given = os.fspath(path) if path is not None else ""
+    place = Path(os.path.abspath(os.path.expanduser(given or os.environ.get(VARIABLE) or DEFAULT)))
     try:
-        if is_file and place.exists() and place.stat().st_size:
-            with open(place, "rb") as file:
-                if file.read(len(MAGIC)) != MAGIC:
-                    return SqliteStore(root, database)  # which refuses it before anything is made beside it
-        if not (root / ".gitignore").exists():
-            new = not root.exists()
+        root, database = _meant(place)
+        schema.refuse(database)  # before anything is made beside it
+        if not root.exists():
+            root.parent.mkdir(parents=True, exist_ok=True)
+        if schema.is_writable(root / LEDGER) and not any(root.iterdir() if root.exists() else ()):
             private_folder(root)
-            if new:
-                root.chmod(0o700)  # whatever the umask
             (root / ".gitignore").write_text("*\n")
+    except StoreError:
+        raise
     except OSError as error:
-        if not database.exists():
-            raise StoreError(
-                f"the store {place} cannot be made: {error.strerror or error}; give another cache_path", path=str(place)
-            ) from error
+        raise StoreError(
+            f"the store {place} cannot be made: {error.strerror or error}; give another cache_path", path=str(place)
+        ) from error
     return SqliteStore(root, database)
+
+
+def _meant(place: Path) -> tuple[Path, Path]:
+    """Return the folder and the ledger that `place` stands for."""
+    if place.name == LEDGER and not place.is_dir():
+        return place.parent, place
+    if place.is_file():
+        # By whichever name it is opened, the files beside it must be the same.
+        place = Path(os.path.realpath(place))
+    elif place.exists() or not place.suffix or place.name.startswith("."):
+        return place, place / LEDGER
+    return place.with_name(place.name + FILES), place

@@ -1,21 +1,36 @@
-"""Runs that go on: who is alive, shown by a lock that the kernel drops when the process ends, however it ends."""
+"""Runs that go on: who is alive, shown by locks that the kernel drops when a process ends, however it ends.
+
+    spool/<run>/alive      locked by the orchestrator while it lives
+    spool/<run>/*.spool    each locked by its worker while that one lives
+    spool/.<...>           a folder that is being made or removed: nobody's run
+
+A run is dead when nobody holds any of its locks. Its folder appears with its lock held, and is taken over by renaming
+it: so no run is taken for dead while it begins, and no worker can begin to write where nobody will read.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import getpass
 import os
+import platform
 import secrets
 import shutil
+import socket
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from memento.files import private_folder
-from memento.spool import Frame, read_frames
-from memento.task import RUN_BYTES
+from memento.spool import Frame, read_all_frames
+from memento.task import KEY_BYTES, RUN_BYTES
 
 ALIVE = "alive"
+RUN_IN_HEAD = slice(1 + KEY_BYTES, 1 + KEY_BYTES + RUN_BYTES)
+ASIDE = "."
+OVER = ".over"
 
 _locked: weakref.WeakSet[Run] = weakref.WeakSet()
 
@@ -25,10 +40,12 @@ class Run:
 
     def __init__(self, spools: Path) -> None:
         self.id = secrets.token_bytes(RUN_BYTES)
-        self.spool = private_folder(spools / self.id.hex())
-        self._lock = os.open(self.spool / ALIVE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.spool = spools / self.id.hex()
+        aside = private_folder(spools / f"{ASIDE}{self.id.hex()}.new")
+        self._lock = os.open(aside / ALIVE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         _locked.add(self)
+        os.rename(aside, self.spool)
 
     def unlock(self) -> None:
         """Count as dead from now on. Idempotent."""
@@ -47,21 +64,84 @@ def _drop_inherited_locks() -> None:
 os.register_at_fork(after_in_child=_drop_inherited_locks)
 
 
+def facts(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is worth knowing later about a run that begins here and now."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    known = {"host": socket.gethostname(), "pid": os.getpid(), "python": platform.python_version()}
+    with contextlib.suppress(PackageNotFoundError):
+        known["memento"] = version("memento")
+    with contextlib.suppress(KeyError, OSError):
+        known["user"] = getpass.getuser()
+    return {**known, **about}
+
+
+def run_of(folder: Path) -> bytes | None:
+    """Return the run whose folder is `folder`, also if somebody was taking it over; None if it is no run's."""
+    try:
+        run = bytes.fromhex(folder.name.removeprefix(ASIDE).removesuffix(OVER))
+    except ValueError:
+        return None
+    return run if len(run) == RUN_BYTES else None
+
+
+def has_folder(spools: Path, run: bytes) -> bool:
+    """Return whether `run` lives, or may have left something."""
+    folder = spools / run.hex()
+    # Between the first two questions it may have been put back.
+    return folder.exists() or _over(folder).exists() or folder.exists()
+
+
 @contextlib.contextmanager
-def dead(folder: Path) -> Iterator[bool]:
-    """Say whether nobody of the run in `folder` lives, neither its orchestrator nor a worker; keep it so while entered."""
+def taken(folder: Path) -> Iterator[Path | None]:
+    """Enter with where the folder of a dead run now lies, out of reach of all others; with None while anybody lives.
+
+    If what is done inside fails, the folder is left for the next who tries; otherwise it is removed.
+    """
     held: list[int] = []
     try:
-        yield all(_lock(path, held) for path in (folder / ALIVE, *sorted(folder.glob("*.spool"))))
+        aside = _take(folder, held)
+        yield aside
+        if aside is not None:
+            remove(aside)
     finally:
         for descriptor in held:
             os.close(descriptor)
 
 
-def _lock(path: Path, held: list[int]) -> bool:
+def _take(folder: Path, held: list[int]) -> Path | None:
+    if not folder.is_dir() or not _all_free(folder, held):
+        return None
+    if folder.name.startswith(ASIDE):  # who was taking it over died over it
+        return folder
+    aside = _over(folder)
+    try:
+        os.rename(folder, aside)
+    except FileNotFoundError:  # another process was first
+        return None
+    if not _all_free(aside, held):  # a worker began just before
+        os.rename(aside, folder)
+        return None
+    return aside
+
+
+def _over(folder: Path) -> Path:
+    return folder.with_name(f"{ASIDE}{folder.name}{OVER}")
+
+
+def _all_free(folder: Path, held: list[int]) -> bool:
+    known = {(state.st_dev, state.st_ino) for state in map(os.fstat, held)}
+    return all(_lock(path, held, known) for path in (folder / ALIVE, *sorted(folder.glob("*.spool"))))
+
+
+def _lock(path: Path, held: list[int], known: set[tuple[int, int]]) -> bool:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
+        return True
+    state = os.fstat(descriptor)
+    if (state.st_dev, state.st_ino) in known:
+        os.close(descriptor)
         return True
     held.append(descriptor)
     try:
@@ -71,9 +151,14 @@ def _lock(path: Path, held: list[int]) -> bool:
     return True
 
 
-def spooled(folder: Path) -> list[Frame]:
-    """Return every whole outcome in the spools of the run in `folder`."""
-    return [frame for path in sorted(folder.glob("*.spool")) for frame in read_frames(path)[0]]
+def spooled(run: bytes, folder: Path) -> list[Frame]:
+    """Return every whole outcome of `run` in the spools in `folder`."""
+    return [
+        frame
+        for path in sorted(folder.glob("*.spool"))
+        for frame in read_all_frames(path)
+        if frame[0][RUN_IN_HEAD] == run
+    ]
 
 
 def remove(folder: Path) -> None:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
-import shutil
 import sqlite3
-from collections.abc import Callable
+import struct
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from memento.errors import StoreError, StoreForeign, StoreTooNew
+from memento.files import sync_folder
+from memento.store.filesystem import is_network
+from memento.store.trouble import BUSY_TIMEOUT_MS, explain
 
 APPLICATION_ID = 0x4D454D4F  # "MEMO"
 FORMAT = 1
-BUSY_TIMEOUT_MS = 60_000
 MAGIC = b"SQLite format 3\0"
-# Shared memory, which the write-ahead log needs, does not work between the hosts of these.
-NETWORK_FILE_SYSTEMS = ("nfs", "cifs", "smb", "lustre", "gpfs", "beegfs", "ceph", "fuse", "9p", "afs", "glusterfs")
+HEADER = struct.Struct(">60xI4xI28x")  # user_version and application_id in the 100 bytes a database begins with
+LOCK_SUFFIX = ".lock"
+MADE = b"made\n"
 
 TABLES = """
 CREATE TABLE outcomes (
@@ -26,6 +31,7 @@ CREATE TABLE outcomes (
     attempt INTEGER NOT NULL,
     status INTEGER NOT NULL,
     damaged INTEGER NOT NULL DEFAULT 0,
+    evicted INTEGER NOT NULL DEFAULT 0,
     checksum BLOB NOT NULL,
     head BLOB NOT NULL,
     value BLOB,
@@ -36,7 +42,8 @@ CREATE UNIQUE INDEX outcomes_by_key ON outcomes (key, run, attempt);
 CREATE TABLE configs (
     key BLOB PRIMARY KEY,
     experiment TEXT NOT NULL,
-    description TEXT NOT NULL
+    description TEXT NOT NULL,
+    checksum BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE runs (
     id BLOB PRIMARY KEY,
@@ -44,7 +51,8 @@ CREATE TABLE runs (
     started REAL NOT NULL,
     ended REAL,
     code TEXT NOT NULL,
-    about TEXT NOT NULL
+    about TEXT NOT NULL,
+    checksum BLOB NOT NULL
 );
 CREATE TABLE claims (key BLOB PRIMARY KEY, run BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX claims_by_run ON claims (run);
@@ -53,6 +61,7 @@ CREATE TABLE introduced (
     name TEXT NOT NULL,
     digest BLOB NOT NULL,
     readable TEXT NOT NULL,
+    checksum BLOB NOT NULL,
     PRIMARY KEY (experiment, name)
 ) WITHOUT ROWID;
 """
@@ -61,72 +70,129 @@ CREATE TABLE introduced (
 MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {}
 
 
-def connect(database: Path, *, target: int = FORMAT) -> sqlite3.Connection:
+def connect(database: Path, *, target: int | None = None) -> sqlite3.Connection:
     """Return a connection to the ledger at `database`, which is made or migrated where need be.
+
+    Text comes as bytes: a bit that has flipped in it must not keep the rows around it from being read.
 
     Raises:
         StoreForeign: the file is something else; it is left as it was.
         StoreTooNew: a newer memento wrote it; it is left as it was.
         StoreError: it cannot be read or written.
     """
-    fresh = not database.exists() or database.stat().st_size == 0
-    if not fresh:
-        _check_magic(database)
-    writable = fresh or os.access(database, os.W_OK)
+    target = FORMAT if target is None else target
     try:
-        if fresh:
+        _check_header(database, target)
+        if not is_writable(database):
+            return _open_to_read(database, target)
+        if not database.exists():
             os.close(os.open(database, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        mode = "rwc" if writable else "ro"
-        connection = sqlite3.connect(
-            f"{database.as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False,
-            timeout=BUSY_TIMEOUT_MS / 1000,
-        )  # fmt: skip
-    except (sqlite3.Error, OSError) as error:
-        raise StoreError(f"the store {database} cannot be opened: {error}", path=str(database)) from error
+        connection = _open(database, "mode=rw")
+        try:
+            if _version(connection, database, target) != target or _journal(connection) != _wanted_journal(database):
+                with _alone(database):
+                    _settle(connection, database, target)
+            connection.execute("PRAGMA synchronous = EXTRA")  # FULL, and the folder after a journal's end
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+    except (sqlite3.DatabaseError, OSError) as error:
+        if isinstance(error, StoreError):
+            raise
+        raise explain(database, error) from error
+
+
+def refuse(database: Path) -> None:
+    """Raise what `connect` would if a foreign, newer or damaged file is at `database`; nothing is touched or made."""
     try:
-        _check_version(connection, database, target)
-        if writable:
-            network = is_network(database.parent)
-            connection.execute(f"PRAGMA journal_mode = {'DELETE' if network else 'WAL'}")
-            connection.execute("PRAGMA synchronous = FULL")
-            _bring_up(connection, database, target)
+        _check_header(database, FORMAT)
     except sqlite3.DatabaseError as error:
-        connection.close()
-        raise damaged(database, error) from error
+        raise explain(database, error) from error
+
+
+def is_writable(database: Path) -> bool:
+    """Return whether this process may write the ledger at `database` and files beside it, or make them."""
+    if database.exists() and not os.access(database, os.W_OK):
+        return False
+    return os.access(next(folder for folder in database.parents if folder.exists()), os.W_OK)
+
+
+def _open(database: Path, options: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{database.as_uri()}?{options}", uri=True, isolation_level=None, check_same_thread=False,
+        timeout=BUSY_TIMEOUT_MS / 1000,
+    )  # fmt: skip
+    connection.text_factory = bytes
+    return connection
+
+
+def _open_to_read(database: Path, target: int) -> sqlite3.Connection:
+    # Without a log beside it nobody writes; then SQLite need not make the shared memory, which it could not here.
+    log = Path(f"{database}-wal")
+    quiet = not (log.exists() and log.stat().st_size)
+    connection = _open(database, "mode=ro&immutable=1" if quiet else "mode=ro")
+    try:
+        version = _version(connection, database, target)
+        if version != target:
+            raise StoreError(
+                f"the store {database} has format {version} and is read-only here, so that it cannot be brought to "
+                f"format {target}; open it once where it is writable, or copy it",
+                path=str(database),
+            )
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def damaged(database: Path, error: Exception) -> StoreError:
-    """Return what to say when SQLite gives up on the file."""
-    return StoreError(
-        f"the store {database} cannot be used ({error}); nothing was deleted. If the disk is not full, the file is "
-        "damaged: move it aside, or put a backup in its place, and run again",
-        path=str(database),
-    )
-
-
-def _check_magic(database: Path) -> None:
-    with open(database, "rb") as file:
-        start = file.read(len(MAGIC))
-    if start != MAGIC:
+def _check_header(database: Path, target: int) -> None:
+    """Refuse what is not ours by its first bytes: opening it as a database might already change files beside it."""
+    try:
+        with open(database, "rb") as file:
+            start = file.read(HEADER.size)
+    except FileNotFoundError:
+        return
+    if not start:
+        if _lock_path(database).exists() and _lock_path(database).read_bytes() == MADE:
+            raise StoreError(
+                f"the store {database} is empty, though it was not: the file is damaged. Put a backup in its place, or "
+                "remove it to begin anew",
+                path=str(database),
+            )
+        return
+    if not start.startswith(MAGIC):
         raise StoreForeign(
             f"{database} is not a store: it does not begin as one; it was left untouched, give another cache_path",
             path=str(database),
         )
+    if len(start) < HEADER.size:
+        raise sqlite3.DatabaseError("it is cut off")
+    version, application = HEADER.unpack(start)
+    if application == APPLICATION_ID:
+        _refuse_newer(database, version, target)
+    else:
+        with contextlib.closing(_open(database, "mode=ro&immutable=1")) as connection:
+            _refuse_foreign(connection, database)
 
 
-def _check_version(connection: sqlite3.Connection, database: Path, target: int) -> None:
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
+def _version(connection: sqlite3.Connection, database: Path, target: int) -> int:
+    _refuse_foreign(connection, database)
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if application != APPLICATION_ID and tables:
+    _refuse_newer(database, version, target)
+    return int(version)
+
+
+def _refuse_foreign(connection: sqlite3.Connection, database: Path) -> None:
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    if application != APPLICATION_ID and connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
         raise StoreForeign(
             f"{database} is another program's database; it was left untouched, give another cache_path",
             path=str(database),
         )
+
+
+def _refuse_newer(database: Path, version: int, target: int) -> None:
     if version > target:
         raise StoreTooNew(
             f"{database} has format {version}, this memento knows formats up to {target}; it was left untouched, "
@@ -135,23 +201,69 @@ def _check_version(connection: sqlite3.Connection, database: Path, target: int) 
         )
 
 
+def _journal(connection: sqlite3.Connection) -> str:
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    return bytes(mode).decode()
+
+
+def _wanted_journal(database: Path) -> str:
+    return "delete" if is_network(database.parent) else "wal"
+
+
+def _lock_path(database: Path) -> Path:
+    return database.with_name(database.name + LOCK_SUFFIX)
+
+
+@contextlib.contextmanager
+def _alone(database: Path) -> Iterator[None]:
+    """Let one process at a time make or migrate the ledger, and remember that it was made."""
+    descriptor = os.open(_lock_path(database), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+        os.pwrite(descriptor, MADE, 0)
+        sync_folder(database.parent)
+    finally:
+        os.close(descriptor)
+
+
+def _settle(connection: sqlite3.Connection, database: Path, target: int) -> None:
+    version = _version(connection, database, target)
+    if version and version != target:
+        _back_up(connection, database, version)
+    if version != target:
+        _bring_up(connection, database, target)
+    deadline = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            connection.execute(f"PRAGMA journal_mode = {_wanted_journal(database)}")
+            return
+        except sqlite3.OperationalError as error:
+            # This change asks for the file alone and does not wait for it as transactions do.
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+
+
+def _back_up(connection: sqlite3.Connection, database: Path, version: int) -> None:
+    backup = database.with_name(f"{database.name}.format-{version}.backup")
+    aside = backup.with_name(f"{backup.name}.tmp")
+    aside.unlink(missing_ok=True)
+    os.close(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with contextlib.closing(sqlite3.connect(aside)) as copy:
+        connection.backup(copy)
+    os.replace(aside, backup)
+    sync_folder(backup.parent)
+
+
 def _bring_up(connection: sqlite3.Connection, database: Path, target: int) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == target:
-        return
-    if version:
-        backup = database.with_name(f"{database.name}.format-{version}.backup")
-        with contextlib.closing(sqlite3.connect(backup)) as copy:
-            connection.backup(copy)
-        shutil.copymode(database, backup)
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Another process may have been first.
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        version = _version(connection, database, target)
         if version == 0:
             for statement in TABLES.split(";"):
                 connection.execute(statement)
-            version = FORMAT
+            version = 1
         while version < target:
             MIGRATIONS[version](connection)
             version += 1
@@ -159,22 +271,6 @@ def _bring_up(connection: sqlite3.Connection, database: Path, target: int) -> No
         connection.execute(f"PRAGMA user_version = {target}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
-
-
-def is_network(folder: Path) -> bool:
-    """Return whether `folder` lies on a file system that several hosts share, as far as Linux tells."""
-    try:
-        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-    except OSError:
-        return False
-    best, kind = "", ""
-    path = str(folder.resolve())
-    for line in mounts:
-        fields = line.split(" ")
-        point = fields[4].replace("\\040", " ")
-        inside = path == point or path.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= len(best):
-            best, kind = point, fields[fields.index("-") + 1]
-    return kind.startswith(NETWORK_FILE_SYSTEMS)

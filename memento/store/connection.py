@@ -1,0 +1,122 @@
+"""The one connection of a process to a ledger: transactions, what goes wrong in them, threads and forks."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from memento.errors import StoreError, StoreTooNew
+from memento.store import schema
+from memento.store.trouble import explain
+
+_registry = threading.Lock()
+_ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
+
+
+class Ledger:
+    """The ledger at `database`, open from now on; any thread may ask, one at a time is served."""
+
+    def __init__(self, database: Path) -> None:
+        self.database = database
+        self.writable = schema.is_writable(database)
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = schema.connect(database)
+        with _registry:
+            _ledgers.add(self)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """Enter with the connection.
+
+        Raises:
+            StoreError: SQLite gave up.
+        """
+        with self._lock:
+            try:
+                yield self._open()
+            except sqlite3.Error as error:
+                raise explain(self.database, error) from error
+
+    @contextmanager
+    def writing(self, *, sync: bool = True) -> Iterator[sqlite3.Connection]:
+        """Enter a transaction, which is on the disk when it is left, or undone when it is left by an error.
+
+        Without `sync` a power cut may undo it, which claims can afford: all runs are dead then.
+
+        Raises:
+            StoreError: SQLite gave up, or the store is read-only.
+        """
+        with self._lock:
+            if not self.writable:
+                raise StoreError(
+                    f"the store {self.database} is read-only here: nothing can be run or kept; "
+                    "give another cache_path, or make it writable",
+                    path=str(self.database),
+                )
+            try:
+                database = self._open()
+                if not sync:
+                    database.execute("PRAGMA synchronous = NORMAL")
+                try:
+                    database.execute("BEGIN IMMEDIATE")
+                    self._check_format(database)
+                    yield database
+                    database.execute("COMMIT")
+                finally:
+                    # Where the disk is full, SQLite may have undone it already.
+                    if database.in_transaction:
+                        with suppress(sqlite3.Error):
+                            database.execute("ROLLBACK")
+                    if not sync:
+                        database.execute("PRAGMA synchronous = EXTRA")
+            except sqlite3.Error as error:
+                raise explain(self.database, error) from error
+
+    def _check_format(self, database: sqlite3.Connection) -> None:
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version != schema.FORMAT:
+            raise StoreTooNew(
+                f"{self.database} was brought to format {version} by a newer memento while this process had it open; "
+                "nothing more is written to it: upgrade memento and run again",
+                path=str(self.database),
+            )
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            self._connection = schema.connect(self.database)
+        return self._connection
+
+    def close(self) -> None:
+        """Close it; it is opened again when something is asked. Idempotent."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+
+_held: list[Ledger] = []
+
+
+def _close_before_fork() -> None:
+    # SQLite's locks belong to a process, and what it remembers of them would be wrong in the child: the two could
+    # write at once. So no connection is open while a process forks.
+    _registry.acquire()
+    for ledger in list(_ledgers):
+        ledger._lock.acquire()
+        _held.append(ledger)
+        with suppress(sqlite3.Error):
+            ledger.close()
+
+
+def _go_on_after_fork() -> None:
+    while _held:
+        _held.pop()._lock.release()
+    _registry.release()
+
+
+os.register_at_fork(before=_close_before_fork, after_in_parent=_go_on_after_fork, after_in_child=_go_on_after_fork)

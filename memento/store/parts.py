@@ -1,0 +1,48 @@
+"""The bytes of an outcome's parts, from a row of the ledger or from a file beside it, verified."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import mmap
+from pathlib import Path
+
+from memento.task import Part
+
+DIGEST_BYTES = 16
+
+
+def matches(part: Part, data: object) -> bool:
+    """Return whether `data` is what `part` describes."""
+    # A flipped bit can make a number of what was bytes.
+    if not isinstance(data, bytes):
+        return False
+    return len(data) == part.size and hashlib.sha256(data).digest()[:DIGEST_BYTES] == part.digest
+
+
+def read_file(path: Path, part: Part) -> memoryview | None:
+    """Return the file at `path` if it holds what `part` describes, else None: its pages come when they are used.
+
+    It can be written to; changes stay in this process. It is read once before it is mapped: a disk that fails then is
+    an error, and not the signal that a failing page of mapped memory is.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            if hashlib.file_digest(file, "sha256").digest()[:DIGEST_BYTES] != part.digest or file.tell() != part.size:
+                return None
+            try:
+                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+            except OSError as error:
+                if error.errno != errno.ENOMEM:
+                    raise
+                # Where memory is never promised twice, a private mapping counts as if all of it were written to.
+                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno == errno.EIO:  # the disk has lost it
+            return None
+        raise
