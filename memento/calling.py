@@ -61,7 +61,7 @@ def _refuse_misfits(
     given = {*known, "context", "config"}
     for parameter in signature.parameters.values():
         variadic = parameter.kind in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-        if variadic or parameter.name in given and parameter.kind in _BY_KEYWORD:
+        if variadic or (parameter.name in given and parameter.kind in _BY_KEYWORD):
             continue
         if parameter.default is inspect.Parameter.empty:
             near = difflib.get_close_matches(parameter.name, sorted(given), 1)
@@ -74,8 +74,8 @@ def _refuse_misfits(
     missing = [name for name in parameters if name not in signature.parameters]
     if missing and not anything and "config" not in signature.parameters:
         raise OptionError(
-            f"{_shown(experiment, signature)} does not take {', '.join(map(repr, missing))} of the matrix, so its results "
-            "would not depend on it; add the parameter, or `config`, or **parameters",
+            f"{_shown(experiment, signature)} does not take {', '.join(map(repr, missing))} of the matrix, so its "
+            "results would not depend on it; add the parameter, or `config`, or **parameters",
             option="func",
             value=experiment,
         )

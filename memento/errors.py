@@ -152,6 +152,7 @@ class AggregateException(MementoError, ExceptionGroup[Exception]):
     def __new__(
         cls, exceptions: Sequence[Exception], results: Results | None = None, message: str | None = None
     ) -> Self:
+        """Make the group; BaseExceptionGroup wants the message first."""
         self = super().__new__(cls, message or f"{len(exceptions)} of the experiments failed", exceptions)
         self.results = results
         return self

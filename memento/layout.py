@@ -28,7 +28,7 @@ def checkpoint_path(root: Path, key: bytes) -> Path:
 
 
 def artifact_path(root: Path, key: bytes, run: bytes, attempt: int) -> Path:
-    """Return the folder of what one attempt wrote; attempts never share one, so that none reads another's torn files."""
+    """Return the folder of what one attempt wrote; none shares it, so that none reads another's torn files."""
     name = key.hex()
     return root / "artifacts" / name[:2] / name / f"{run.hex()}.{attempt}"
 

@@ -51,12 +51,8 @@ class FileOutput:
     def _redirect(self) -> None:
         os.dup2(self._file, 1)
         os.dup2(self._file, 2)
-        self._stdout = sys.stdout = open(
-            1, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
-        )
-        self._stderr = sys.stderr = open(
-            2, "w", encoding="utf-8", errors="backslashreplace", buffering=1, closefd=False
-        )
+        self._stdout = sys.stdout = _stream(1)
+        self._stderr = sys.stderr = _stream(2)
 
     def take(self) -> bytes:
         """Return what was printed since the last call, capped, and forget it."""
@@ -88,6 +84,12 @@ class FileOutput:
     def close(self) -> None:
         """Close the file; the descriptors 1 and 2 keep pointing to it."""
         os.close(self._file)
+
+
+def _stream(descriptor: int) -> TextIO:
+    """Return a text stream over `descriptor`, which stays open when the stream is closed."""
+    raw = io.FileIO(descriptor, "w", closefd=False)
+    return io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
 
 def read_capped(descriptor: int) -> bytes:

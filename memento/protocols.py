@@ -68,8 +68,8 @@ class Executor(Protocol):
     """Something that runs tasks.
 
     One thread calls it, always the same. Every submitted task comes back exactly once: in a `Delivered` frame, as
-    `Lost` or `Returned`, or in what `cancel` or `stop` return. A task whose worker died before it was begun is run elsewhere by the
-    executor itself and costs nothing. An executor passed in as an object is closed by whoever made it.
+    `Lost` or `Returned`, or in what `cancel` or `stop` return. A task whose worker died before it was begun is run
+    elsewhere by the executor itself and costs nothing. An executor passed in as an object is closed by whoever made it.
     """
 
     @property

@@ -52,8 +52,8 @@ def with_inputs(matrix: Matrix, given: Mapping[Any, Sequence[Any]]) -> dict[str,
         name = str(dependency)
         if name in parameters:
             raise MatrixError(
-                f"matrix {matrix['id']!r} has a parameter {name!r} and depends on a matrix of that name, whose results would "
-                "be that parameter; rename one of the two",
+                f"matrix {matrix['id']!r} has a parameter {name!r} and depends on a matrix of that name, whose results "
+                "would be that parameter; rename one of the two",
                 key=f"parameters[{name!r}]",
             )
         parameters[name] = list(given[dependency])

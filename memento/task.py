@@ -253,8 +253,8 @@ class Call:
 class Job:
     """What all tasks of one run have in common; made once, sent to each worker once.
 
-    `experiment` is the callable and `configurations` gives `private(index)`, a configuration of the worker's own; `call`
-    says how the one is called with the other. `store` and `spool` are absolute paths of folders.
+    `experiment` is the callable, and `configurations` gives `private(index)`, a configuration of the worker's own;
+    `call` says how the one is called with the other. `store` and `spool` are absolute paths of folders.
     """
 
     run: bytes

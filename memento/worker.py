@@ -6,7 +6,7 @@ after that it is bytes until somebody reads it.
 
 from __future__ import annotations
 
-import _signal  # signal.getsignal makes an enum of every answer
+import _signal  # type: ignore[import-not-found]  # signal.getsignal makes an enum of every answer
 import contextlib
 import errno
 import os

@@ -69,7 +69,8 @@ class _Supervisor:
         """Do as told until the orchestrator closes its end."""
         lines = Lines()
         while True:
-            readable: list[Any] = select.select([self._control, self._wake], [], [])[0]
+            sources: list[Any] = [self._control, self._wake]
+            readable = select.select(sources, [], [])[0]
             if self._wake in readable:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake, 4096)
