@@ -53,6 +53,8 @@ class Plan:
     failed_before: int = 0
     older: int = 0
     changed: tuple[str, ...] = ()
+    anew: set[bytes] = field(default_factory=set)
+    """Keys that are to be computed although a success is stored under them."""
     adopted: int = 0
     """How many are older results, found without a parameter that was introduced since."""
     notes: list[str] = field(default_factory=list)
@@ -88,6 +90,8 @@ def make_plan(
         else:
             plan.todo.append(row)
             plan.failed_before += entry is not None and entry.status is not Status.SUCCEEDED
+            if force_run:
+                plan.anew.add(key)
     if configurations.introduced and not force_run:
         _adopt_older(plan, configurations, store)
     if code_change != "ignore":
@@ -129,6 +133,7 @@ def _compare_code(plan: Plan, store: Finder, experiment: Experiment, *, rerun: b
             if entry is not None and entry.run in differing:
                 plan.entries[row] = None
                 plan.todo.append(row)
+                plan.anew.add(plan.keys[row])
         plan.todo.sort()
         return
     plan.notes.append(

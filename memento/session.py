@@ -178,7 +178,9 @@ class Session:
             self._experiment.name,
             [(key, self._configurations.describe(self._positions[row])) for key, row in zip(keys, rows, strict=True)],
         )
-        granted = set(self._store.claim(self._run, keys, force=self._options.force_run))
+        anew = [key for key in keys if key in self._plan.anew]
+        granted = set(self._store.claim(self._run, [key for key in keys if key not in self._plan.anew]))
+        granted.update(self._store.claim(self._run, anew, force=True) if anew else ())
         self._others.update(row for row, key in zip(rows, keys, strict=True) if key not in granted)
         self._submit([(row, 1) for row, key in zip(rows, keys, strict=True) if key in granted])
 
@@ -309,7 +311,7 @@ class Session:
 
     def _is_new(self, entry: Any) -> bool:
         """Whether another run computed `entry` while this one went on; an older failure is to be tried again."""
-        if entry.status is Status.SUCCEEDED and not self._options.force_run:
+        if entry.status is Status.SUCCEEDED and entry.key not in self._plan.anew:
             return True
         outcome = entry.outcome
         return bool(outcome.started + outcome.runtime >= self._tally.began_at)

@@ -1,0 +1,71 @@
+"""Results of older code are noticed, as the user says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+HELPER = "RATE = 2\n\ndef helper(x):\n    return x * RATE\n"
+SCRIPT = """
+import sys
+from memento import Memento
+from helpers import helper
+
+def experiment(context, config):
+    print("ran", file=open("ran", "a"))
+    return helper(config.x)
+
+if __name__ == "__main__":
+    results = Memento(experiment, code_change=sys.argv[1], num_workers=1).run(
+        {"parameters": {"x": [1, 2]}}, progress=False)
+    print([result.inner for result in results])
+"""
+
+
+def run(folder: Path, mode: str) -> tuple[str, str]:
+    done = subprocess.run([sys.executable, "script.py", mode], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip(), done.stderr
+
+
+def write(folder: Path, helper: str = HELPER, script: str = SCRIPT) -> None:
+    (folder / "helpers.py").write_text(helper)
+    (folder / "script.py").write_text(script)
+
+
+def times(folder: Path) -> int:
+    return len((folder / "ran").read_text().splitlines())
+
+
+def test_a_changed_helper_is_reported_by_name_and_the_stored_results_are_used(tmp_path: Path) -> None:
+    write(tmp_path)
+    assert run(tmp_path, "warn") == ("[2, 4]", "")
+    write(tmp_path, HELPER.replace("x * RATE", "x * RATE + 1"))
+    out, err = run(tmp_path, "warn")
+    assert out == "[2, 4]"
+    assert "2 of 2 stored results were computed by older code, which differs in helpers.helper" in err
+    assert times(tmp_path) == 2
+    assert run(tmp_path, "ignore") == ("[2, 4]", "")
+
+
+def test_rerun_computes_anew_what_older_code_computed_and_nothing_else(tmp_path: Path) -> None:
+    write(tmp_path)
+    run(tmp_path, "warn")
+    write(tmp_path, HELPER.replace("RATE = 2", "RATE = 3"))
+    assert run(tmp_path, "rerun")[0] == "[3, 6]"
+    assert times(tmp_path) == 4
+    assert run(tmp_path, "rerun") == ("[3, 6]", "")
+    assert times(tmp_path) == 4
+
+
+def test_comments_docstrings_and_formatting_do_not_count(tmp_path: Path) -> None:
+    write(tmp_path)
+    run(tmp_path, "warn")
+    write(
+        tmp_path,
+        '# a comment\nRATE = 2\n\n\ndef helper(x: int) -> int:\n    """Say what it does."""\n    return (x  *  RATE)\n',
+        SCRIPT.replace("def experiment", "# the experiment\ndef experiment"),
+    )
+    assert run(tmp_path, "rerun") == ("[2, 4]", "")
+    assert times(tmp_path) == 2

@@ -1,0 +1,151 @@
+"""What an experiment can do while it runs."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from decimal import Decimal
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from memento import payload
+from memento.context import Context, forget_checkpoint
+from memento.errors import DamagedEntry, NotStored
+
+KEY = bytes(range(16))
+
+
+def context(root: Path, **options: Any) -> Context:
+    return Context(key=KEY, root=root, **options)
+
+
+def recorded(of: Context) -> dict[str, tuple[list[float], list[float]]]:
+    series = payload.unpack_metrics(b"".join(of.collect_metrics()))
+    return {name: (list(xs), list(ys)) for name, (xs, ys) in series.items()}
+
+
+def test_any_real_number_can_be_recorded_against_an_own_x(tmp_path: Path) -> None:
+    one = context(tmp_path)
+    for step, value in enumerate(
+        [1, 0.5, True, np.float32(0.25), np.int64(3), np.array(4.0), Decimal("0.5"), Fraction(1, 4)]
+    ):
+        one.record({"value": (step, value)})
+    assert recorded(one) == {"value": ([0, 1, 2, 3, 4, 5, 6, 7], [1, 0.5, 1, 0.25, 3, 4, 0.5, 0.25])}
+
+
+def test_values_of_one_call_share_their_time(tmp_path: Path) -> None:
+    one = context(tmp_path)
+    before = time.time()
+    one.record({"loss": 1.0, "accuracy": 2.0, "own": (7, 3.0)})
+    series = recorded(one)
+    assert series["loss"][0] == series["accuracy"][0]
+    assert before <= series["loss"][0][0] <= time.time()
+    assert series["own"] == ([7.0], [3.0])
+
+
+@pytest.mark.parametrize("value", ["0.5", None, 1j, [1.0], (1, 2, 3), ("a", 1)])
+def test_what_is_no_number_is_refused_and_leaves_the_series_whole(value: Any, tmp_path: Path) -> None:
+    one = context(tmp_path)
+    one.record({"loss": (0, 1.0)})
+    with pytest.raises(TypeError, match="metric 'loss' was given .* which is not a real number; write context.record"):
+        one.record({"loss": value})
+    assert recorded(one) == {"loss": ([0.0], [1.0])}
+
+
+def test_a_checkpoint_is_restored_by_whoever_comes_next(tmp_path: Path) -> None:
+    first = context(tmp_path)
+    assert not first.checkpoint_exist()
+    assert first.restore(default="nothing") == "nothing"
+    first.checkpoint({"epoch": 3, "weights": np.arange(100_000.0)})
+    first.checkpoint({"epoch": 4, "weights": np.arange(100_000.0)})
+    second = context(tmp_path, attempt=2)
+    assert second.checkpoint_exist()
+    state = second.restore()
+    assert state["epoch"] == 4
+    assert (state["weights"] == np.arange(100_000.0)).all()
+    forget_checkpoint(tmp_path, KEY)
+    with pytest.raises(NotStored, match="there is no checkpoint for 000102"):
+        second.restore()
+
+
+def test_every_kind_of_state_comes_back(tmp_path: Path) -> None:
+    one = context(tmp_path)
+    for state in [None, 0, "text", {"a": 1.5}, [1, (2, 3)], np.float64(2)]:
+        one.checkpoint(state)
+        assert one.restore() == state
+        assert type(one.restore()) is type(state)
+
+
+def test_a_damaged_checkpoint_is_reported_not_used(tmp_path: Path) -> None:
+    one = context(tmp_path)
+    one.checkpoint([1, 2, 3])
+    (path,) = [path for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()]
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(DamagedEntry, match="does not match its checksum; delete it to begin this experiment anew"):
+        one.restore()
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
+    one = context(tmp_path)
+    one.checkpoint(1)
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        one.checkpoint(threading.Lock())
+    assert one.restore() == 1
+    assert [path.name for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()] == [KEY.hex()]
+
+
+def test_seeds_depend_on_the_key_alone_and_suit_every_library(tmp_path: Path) -> None:
+    seeds = {Context(key=bytes([number] * 16), root=tmp_path).seed for number in range(100)}
+    assert len(seeds) == 100
+    assert all(0 <= seed < 2**32 for seed in seeds)
+    assert context(tmp_path, attempt=3).seed == context(tmp_path).seed == 418568148
+
+
+def test_each_attempt_has_a_folder_of_its_own(tmp_path: Path) -> None:
+    first, second = context(tmp_path, attempt=1).directory, context(tmp_path, attempt=2).directory
+    assert first.is_dir()
+    assert first != second
+    assert first.stat().st_mode & 0o077 == 0
+
+
+def test_time_left_counts_down_and_should_stop_says_when_it_is_up(tmp_path: Path) -> None:
+    assert context(tmp_path).time_left() == math.inf
+    assert 59 < context(tmp_path, timeout=60).time_left() <= 60
+    late = context(tmp_path, timeout=0.001)
+    time.sleep(0.01)
+    assert late.time_left() == 0
+    assert late.should_stop
+    assert context(tmp_path, stopping=lambda: True).should_stop
+    assert not context(tmp_path).should_stop
+
+
+def test_progress_is_reported_now_and_then_and_at_the_end(tmp_path: Path) -> None:
+    told: list[Any] = []
+    one = context(tmp_path, report=lambda done, total: told.append((done, total)))
+    for _ in range(1000):
+        one.progress(1, total=1000)
+    assert told[0] == (1, 1000)
+    assert told[-1] == (1000, 1000)
+    assert len(told) < 20
+
+
+def test_the_log_goes_to_the_attempts_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one = context(tmp_path)
+    one.log.info("epoch %d", 3)
+    one.log.debug("not shown")
+    assert capsys.readouterr().err.endswith("INFO epoch 3\n")
+
+
+def test_a_million_points_cost_sixteen_bytes_each(tmp_path: Path) -> None:
+    one = context(tmp_path)
+    for step in range(20_000):
+        one.record({"loss": (step, 0.5)})
+    size = sum(memoryview(chunk).nbytes for chunk in one.collect_metrics())
+    assert size <= 20_000 * 16 + 100

@@ -1,0 +1,61 @@
+"""Listeners cannot harm a run."""
+
+from __future__ import annotations
+
+import pytest
+
+from memento.events import Event, Notice, RunStarted
+from memento.hearing import Audience
+
+
+class Recorder:
+    hears: tuple[type[Event], ...] = (Event,)
+
+    def __init__(self) -> None:
+        self.heard: list[Event] = []
+        self.closed = 0
+
+    def handle(self, event: Event) -> None:
+        self.heard.append(event)
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+class Broken(Recorder):
+    def handle(self, event: Event) -> None:
+        raise RuntimeError("deaf")
+
+
+def test_listeners_hear_what_they_ask_for() -> None:
+    every, some = Recorder(), Recorder()
+    some.hears = (RunStarted,)
+    audience = Audience([every, some])
+    audience.tell(Notice(message="a"))
+    audience.tell(RunStarted(name="b", workers=1))
+    assert [type(event) for event in every.heard] == [Notice, RunStarted]
+    assert [type(event) for event in some.heard] == [RunStarted]
+    assert audience.wants(Notice)
+    assert not Audience([some]).wants(Notice)
+
+
+def test_a_listener_that_fails_is_reported_once_and_the_others_go_on() -> None:
+    broken, fine = Broken(), Recorder()
+    audience = Audience([broken, fine])
+    with pytest.warns(
+        RuntimeWarning, match="the listener Broken failed and hears no more of this run: RuntimeError: deaf"
+    ):
+        audience.tell(Notice(message="a"))
+    audience.tell(Notice(message="b"))
+    audience.close()
+    assert len(fine.heard) == 2
+    assert (broken.closed, fine.closed) == (1, 1)
+
+
+def test_a_listener_that_cannot_finish_is_reported() -> None:
+    class Stuck(Recorder):
+        def close(self) -> None:
+            raise OSError("no network")
+
+    with pytest.warns(RuntimeWarning, match="the listener Stuck could not finish: OSError: no network"):
+        Audience([Stuck()]).close()
