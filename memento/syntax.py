@@ -31,16 +31,14 @@ def digest_of(nodes: list[ast.AST]) -> str:
 
 
 def _canonical(node: object) -> Iterator[bytes]:
-    if isinstance(node, ast.AnnAssign) and node.value is not None:
-        node = ast.Assign(targets=[node.target], value=node.value)
     if isinstance(node, ast.AST):
         yield b"(" + type(node).__name__.encode()
         for name in sorted(node._fields):
             value = getattr(node, name, None)
             if name in IGNORED_FIELDS or (value is None and name != "value") or value == []:
                 continue
-            if name == "body" and isinstance(value, list):
-                value = _without_docstring(node, value)
+            if isinstance(value, list) and value and isinstance(value[0], ast.stmt):
+                value = [_meant(statement, node) for statement in value if not _says_nothing(statement, node)]
             yield name.encode()
             yield from _canonical(value)
         yield b")"
@@ -50,16 +48,23 @@ def _canonical(node: object) -> Iterator[bytes]:
             yield from _canonical(item)
         yield b"]"
     else:  # a constant or an identifier; the type tells 1 from True and 1.0
-        yield f"{type(node).__name__}:{node!r}".encode("utf-8", "surrogatepass")
+        text = f"{node:x}" if type(node) is int else repr(node)  # Python refuses to write out the largest
+        yield f"{type(node).__name__}:{text}".encode("utf-8", "surrogatepass")
 
 
-def _without_docstring(node: ast.AST, body: list[ast.stmt]) -> list[ast.stmt]:
-    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module):
-        return body
-    first = body[0]
-    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-        return body[1:]
-    return body
+def _says_nothing(statement: ast.stmt, around: ast.AST) -> bool:
+    """Return whether a statement has no effect: docstrings, also those after attributes, and declared types."""
+    if isinstance(statement, ast.Expr):
+        return isinstance(statement.value, ast.Constant) and isinstance(statement.value.value, str)
+    return isinstance(statement, ast.AnnAssign) and statement.value is None and not isinstance(around, ast.ClassDef)
+
+
+def _meant(statement: ast.stmt, around: ast.AST) -> ast.AST:
+    """Return what a statement with an annotation does: in a class they are read by data classes and validators."""
+    if not isinstance(statement, ast.AnnAssign):
+        return statement
+    declared = [statement.annotation] if isinstance(around, ast.ClassDef) else []
+    return ast.Assign(targets=[statement.target, *declared], value=statement.value or ast.Name(id=""))
 
 
 def tree_of(file: str) -> ast.Module | None:
@@ -134,30 +139,74 @@ def _length(node: ast.expr) -> tuple[int, int]:
 
 def class_of(tree: ast.Module, qualname: str) -> ast.ClassDef | None:
     """Return the class called `qualname` in `tree`."""
-    body: list[ast.stmt] = tree.body
-    found: ast.ClassDef | None = None
+    around: ast.AST = tree
     for name in qualname.replace(".<locals>", "").split("."):
-        scopes = [node for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name]
+        scopes = [
+            node
+            for node in _statements(around)
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
+        ]
         if not scopes:
             return None
-        body = scopes[-1].body
-        found = scopes[-1] if isinstance(scopes[-1], ast.ClassDef) else None
-    return found
+        around = scopes[-1]
+    return around if isinstance(around, ast.ClassDef) else None
+
+
+def _statements(around: ast.AST) -> Iterator[ast.stmt]:
+    """Yield the statements of a module, function or class, also those under `if`, `try`, `with` and loops."""
+    for node in ast.iter_child_nodes(around):
+        if isinstance(node, ast.stmt):
+            yield node
+        if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.expr):
+            yield from _statements(node)
 
 
 def assignments_of(tree: ast.Module, name: str) -> list[ast.AST]:
-    """Return the statements at the top of a module that give `name` its value."""
-    found: list[ast.AST] = []
-    for statement in tree.body:
-        targets: list[ast.expr] = []
-        if isinstance(statement, ast.Assign):
-            targets = statement.targets
-        elif isinstance(statement, ast.AnnAssign | ast.AugAssign):
-            targets = [statement.target]
-        names = (node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name))
-        if name in names:
-            found.append(statement)
-    return found
+    """Return the statements at the top of a module that give `name` its value, or change it."""
+    return [statement for statement in tree.body if _assigns(statement, name)]
+
+
+def _assigns(statement: ast.stmt, name: str) -> bool:
+    if isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.Import | ast.ImportFrom):
+        return False
+    if isinstance(statement, ast.Expr):  # TABLE.update(…)
+        called = statement.value.func if isinstance(statement.value, ast.Call) else None
+        return isinstance(called, ast.Attribute) and _chain(called)[:1] == (name,)
+    targets: list[ast.expr] = []
+    if isinstance(statement, ast.Assign):
+        targets = statement.targets
+    elif isinstance(statement, ast.AnnAssign | ast.AugAssign):
+        targets = [statement.target]
+    if any(isinstance(node, ast.Name) and node.id == name for target in targets for node in ast.walk(target)):
+        return True
+    # Of an `if`, `for`, `with` or `try` all counts that stands in it.
+    inside = [node for node in ast.iter_child_nodes(statement) if isinstance(node, ast.stmt | ast.excepthandler)]
+    stored = any(
+        isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name
+        for node in (ast.walk(statement) if inside else ())
+    )
+    return stored or any(_assigns(child, name) for child in _statements(statement))
+
+
+def origins_of(tree: ast.Module, name: str) -> list[ast.ImportFrom]:
+    """Return the imports of a module that may give `name` its value."""
+    return [
+        statement
+        for statement in _statements(tree)
+        if isinstance(statement, ast.ImportFrom)
+        and any(alias.name == "*" or (alias.asname or alias.name) == name for alias in statement.names)
+    ]
+
+
+def outside_names(node: ast.AST) -> set[str]:
+    """Return the names in decorators and defaults, which belong to the scope around a function."""
+    arguments = getattr(node, "args", None)
+    outside = [
+        *getattr(node, "decorator_list", ()),
+        *(arguments.defaults if arguments else ()),
+        *(default for default in (arguments.kw_defaults if arguments else ()) if default is not None),
+    ]
+    return {inner.id for part in outside for inner in ast.walk(part) if isinstance(inner, ast.Name)}
 
 
 def names_in(nodes: list[ast.AST]) -> tuple[set[tuple[str, ...]], list[ast.Import | ast.ImportFrom]]:
@@ -186,11 +235,24 @@ def _chain(node: ast.expr) -> tuple[str, ...]:
 def code_digest(code: types.CodeType) -> tuple[str, bool]:
     """Return a digest of what a function does, and whether its source was found.
 
-    Without source it is made of the names and constants that the code uses, which notices most edits.
+    Without source it is made of the compiled code, and another one with another version of Python: better to compute a
+    result again than to take one for the result of something else.
     """
     node = definition_of(code)
     if node is not None:
         return digest_of([node]), True
-    constants = [constant for constant in code.co_consts if not isinstance(constant, types.CodeType)]
-    text = repr((code.co_names, code.co_varnames, [f"{type(item).__name__}:{item!r}" for item in constants[1:]]))
+    text = "\n".join(_compiled(code))
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32], False
+
+
+def _compiled(code: types.CodeType) -> Iterator[str]:
+    yield code.co_code.hex()
+    yield repr((code.co_names, code.co_varnames, code.co_freevars, code.co_exceptiontable))
+    has_docstring = code.co_name != "<lambda>" and code.co_consts and isinstance(code.co_consts[0], str)
+    for constant in code.co_consts[bool(has_docstring) :]:
+        if isinstance(constant, types.CodeType):
+            yield from _compiled(constant)
+        elif isinstance(constant, frozenset):
+            yield repr(sorted(map(repr, constant)))
+        else:
+            yield f"{type(constant).__name__}:{constant!r}"

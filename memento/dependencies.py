@@ -1,0 +1,292 @@
+"""A function → the digests of all code of the user's project that it uses: what the stored results depend on.
+
+From the function's syntax tree the walk goes to every function, class and module-level value that its names stand for,
+in its own module or another of the project, and from there on. Installed packages and the standard library are left
+out: they change by versions, not by edits.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib
+import importlib.util
+import os
+import sys
+import sysconfig
+import types
+from collections import deque
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from memento import syntax
+from memento.callables import captured_values
+from memento.errors import UnkeyableValue
+from memento.forms import PLAIN
+from memento.hashing import digest
+from memento.naming import MAIN_MODULES, module_name, resolve
+
+# Beyond this many functions and values the rest is not looked at, and a note says so.
+LARGEST = 500
+_DEEPEST_VALUE = 6
+_PACKAGE = os.path.realpath(Path(__file__).parent) + os.sep
+_WITHOUT_CODE = frozenset({"numpy", "pandas", "scipy", "torch", "datetime", "decimal", "pathlib"})
+
+Scope = dict[str, Any]
+
+
+class Dependencies:
+    """Collects the code of the project that some functions and values use; `notes` says what could not be looked at."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self._found: dict[str, set[str]] = {}
+        self._waiting: deque[types.FunctionType | type] = deque()
+        self._seen: set[int] = set()
+        self._seen_names: set[tuple[str, str]] = set()
+
+    def of(self, values: Iterable[Any]) -> dict[str, str]:
+        """Return the digests, by qualified name, of the functions and classes among `values` and of what they use."""
+        for value in values:
+            self._add(value)
+        while self._waiting:
+            if len(self._found) >= LARGEST:
+                self.notes.append(
+                    f"only the first {LARGEST} functions that the experiment uses are watched for changes"
+                )
+                break
+            thing = self._waiting.popleft()
+            if isinstance(thing, types.FunctionType):
+                self._visit_function(thing)
+            else:
+                self._visit_class(thing)
+        return {name: _combined(digests) for name, digests in sorted(self._found.items())}
+
+    def _add(self, value: Any) -> None:
+        for thing in code_in(value):
+            # Two functions can share a name (lambdas, wrappers); the same one is visited once.
+            identity = id(thing.__code__ if isinstance(thing, types.FunctionType) else thing)
+            if identity not in self._seen and is_project(sys.modules.get(_home(thing))):
+                self._seen.add(identity)
+                self._waiting.append(thing)
+
+    def _note(self, name: str) -> None:
+        self.notes.append(f"the source of {name} was not found: not every change to it will be noticed")
+
+    def _record(self, name: str, text: str) -> None:
+        self._found.setdefault(name, set()).add(text)
+
+    def _visit_function(self, function: types.FunctionType) -> None:
+        code = function.__code__
+        name = f"{module_name(_home(function))}.{code.co_qualname}"
+        text, found = syntax.code_digest(code)
+        if not found:
+            self._note(name)
+        self._record(name, text)
+        captured = dict(captured_values(function))
+        for value in captured.values():
+            self._add(value)
+        local = {*code.co_varnames, *code.co_cellvars, *captured}
+        node = syntax.definition_of(code)
+        if node is not None:
+            self._follow([node], function.__globals__, local - syntax.outside_names(node))
+        else:
+            self._follow_names({(used,) for used in code.co_names}, function.__globals__, local)
+
+    def _visit_class(self, kind: type) -> None:
+        for base in kind.__mro__[1:]:
+            self._add(base)
+        name = f"{module_name(kind.__module__)}.{kind.__qualname__}"
+        module = sys.modules[kind.__module__]
+        file = _source_of(module) or next(_files_of(kind), None)
+        tree = syntax.tree_of(file) if file else None
+        node = syntax.class_of(tree, kind.__qualname__) if tree else None
+        if node is not None:
+            self._record(name, syntax.digest_of([node]))
+            self._follow([node], vars(module), set())
+            return
+        self._note(name)
+        self._record(name, "unknown")
+        for value in vars(kind).values():
+            self._add(getattr(value, "__func__", value))
+
+    def _follow(self, nodes: list[ast.AST], scope: Scope, local: set[str]) -> None:
+        dotted, imports = syntax.names_in(nodes)
+        self._follow_names(dotted, scope, local)
+        for statement in imports:
+            self._follow_import(statement, scope, dotted)
+
+    def _follow_names(self, dotted: Iterable[tuple[str, ...]], scope: Scope, local: set[str]) -> None:
+        for chain in sorted(dotted):
+            if chain[0] in scope and chain[0] not in local:
+                self._use(chain, scope)
+
+    def _use(self, chain: tuple[str, ...], scope: Scope) -> None:
+        value = scope[chain[0]]
+        if isinstance(value, types.ModuleType):
+            if is_project(value) and len(chain) > 1 and chain[1] in vars(value):
+                self._use(chain[1:], vars(value))
+            return
+        self._add(value)
+        self._use_assigned(chain[0], str(scope.get("__name__", "__main__")))
+
+    def _use_assigned(self, name: str, module: str) -> None:
+        """Watch the statements of the project that give a module-level name its value."""
+        owner = sys.modules.get(module)
+        if owner is None or not is_project(owner) or (name, module) in self._seen_names:
+            return
+        self._seen_names.add((name, module))
+        file = _source_of(owner)
+        tree = syntax.tree_of(file) if file else None
+        if tree is None:
+            self._use_value(name, owner)
+            return
+        nodes = syntax.assignments_of(tree, name)
+        if nodes:
+            self._record(f"{module_name(module)}.{name}", syntax.digest_of(nodes))
+            self._follow(nodes, vars(owner), set())
+        for origin in syntax.origins_of(tree, name):
+            # The value came from another module of the project, perhaps under another name.
+            source = _absolute(origin, getattr(owner, "__package__", "") or "")
+            alias = next(alias for alias in origin.names if alias.name == "*" or (alias.asname or alias.name) == name)
+            self._use_assigned(name if alias.name == "*" else alias.name, source)
+
+    def _use_value(self, name: str, owner: types.ModuleType) -> None:
+        """Watch a value itself where its module has no source, as in a notebook."""
+        value = vars(owner).get(name)
+        if value is None or isinstance(value, types.FunctionType | type):
+            return
+        try:
+            self._record(f"{module_name(owner.__name__)}.{name}", digest(value).hex())
+        except UnkeyableValue:
+            self._note(f"{module_name(owner.__name__)}.{name}")
+
+    def _follow_import(
+        self, statement: ast.Import | ast.ImportFrom, scope: Scope, dotted: set[tuple[str, ...]]
+    ) -> None:
+        """Follow an import inside a function to what is used of it."""
+        start: tuple[str, ...]
+        package = str(scope.get("__package__") or "")
+        for alias in statement.names:
+            bound = tuple((alias.asname or alias.name).split("."))
+            rest = sorted(chain[len(bound) :] for chain in dotted if chain[: len(bound)] == bound)
+            if isinstance(statement, ast.Import):
+                module, start = _project_module(alias.name), ()
+            else:
+                source = _absolute(statement, package)
+                module, start = _project_module(source), (alias.name,)
+                if module is not None and alias.name not in vars(module):
+                    module, start = _project_module(f"{source}.{alias.name}"), ()
+            for names in rest if module is not None else ():
+                chain = (*start, *names)
+                if chain and chain[0] in vars(module):
+                    self._use(chain, vars(module))
+
+
+def code_in(value: Any) -> Iterator[types.FunctionType | type]:
+    """Yield the functions and classes that `value` is made of: itself or its class, and those inside it.
+
+    Example:
+        >>> import json
+        >>> [thing.__name__ for thing in code_in([json.dumps, {"how": json.JSONDecoder}])]
+        ['dumps', 'JSONDecoder']
+    """
+    waiting: deque[tuple[Any, int]] = deque([(value, 0)])
+    seen: set[int] = set()
+    while waiting:
+        item, depth = waiting.popleft()
+        kind = type(item)
+        if kind in PLAIN or kind.__module__.partition(".")[0] in _WITHOUT_CODE or id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, types.FunctionType | type):
+            yield item
+        elif kind.__module__ not in ("builtins", "functools"):
+            yield kind
+        if depth < _DEEPEST_VALUE:
+            waiting.extend((part, depth + 1) for part in _parts(item))
+
+
+def _parts(item: Any) -> Iterable[Any]:
+    if isinstance(item, list | tuple | set | frozenset):
+        return item
+    if isinstance(item, dict):
+        return [*item, *item.values()]
+    if isinstance(item, functools.partial):
+        return [item.func, *item.args, *item.keywords.values()]
+    if isinstance(item, types.MethodType):
+        return [item.__func__, item.__self__]
+    if isinstance(item, property):
+        return [item.fget, item.fset, item.fdel]
+    if isinstance(item, types.ModuleType | type):
+        return []
+    if isinstance(item, types.FunctionType):
+        owner = resolve(_home(item), item.__qualname__.rpartition(".")[0])
+        return [part for part in (vars(item).get("__wrapped__"), owner) if part is not None]
+    return [getattr(item, "__func__", None), *getattr(item, "__dict__", {}).values()]
+
+
+def _combined(digests: set[str]) -> str:
+    if len(digests) == 1:
+        return next(iter(digests))
+    return hashlib.sha256(" ".join(sorted(digests)).encode()).hexdigest()[:32]
+
+
+def _home(thing: types.FunctionType | type) -> str:
+    """Return the name of the module that `thing` was written in; a wrapper claims another."""
+    return str(thing.__globals__.get("__name__") if isinstance(thing, types.FunctionType) else thing.__module__)
+
+
+def _source_of(module: types.ModuleType) -> str | None:
+    file = getattr(module, "__file__", None)
+    return file if isinstance(file, str) and _is_project_file(file) else None
+
+
+def _files_of(kind: type) -> Iterator[str]:
+    for value in vars(kind).values():
+        function = getattr(value, "__func__", value)
+        if isinstance(function, types.FunctionType):
+            yield function.__code__.co_filename
+
+
+def _absolute(statement: ast.ImportFrom, package: str) -> str:
+    module = statement.module or ""
+    if not statement.level:
+        return module
+    base = package.rsplit(".", statement.level - 1)[0] if statement.level > 1 else package
+    return f"{base}.{module}" if module else base
+
+
+def _project_module(name: str) -> types.ModuleType | None:
+    """Return the module `name` if it is the project's; the experiment is about to import it anyway."""
+    module = sys.modules.get(name)
+    if module is None:
+        try:
+            spec = importlib.util.find_spec(name)
+            if spec is None or not _is_project_file(spec.origin):
+                return None
+            module = importlib.import_module(name)
+        except Exception:
+            return None  # the experiment will say so itself
+    return module if is_project(module) else None
+
+
+def is_project(module: types.ModuleType | None) -> bool:
+    """Return whether `module` is the user's own, rather than installed, built in, or ours."""
+    if module is None:
+        return False
+    file = getattr(module, "__file__", None)
+    return _is_project_file(file) if file else module.__name__ in MAIN_MODULES
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_project_file(file: str | None) -> bool:
+    if not file or not file.endswith(".py"):
+        return False
+    path = os.path.realpath(file)
+    if path.startswith(_PACKAGE) or {"site-packages", "dist-packages"} & set(path.split(os.sep)):
+        return False
+    paths = sysconfig.get_paths()
+    return not any(path.startswith(os.path.realpath(paths[name]) + os.sep) for name in ("stdlib", "platstdlib"))
