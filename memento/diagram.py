@@ -111,13 +111,17 @@ class _Builder:
 
     def __init__(self, sizes: Sequence[int], boxes: Sequence[Box], cuts: Sequence[Cut]) -> None:
         self._sizes = sizes
-        self._cuts = cuts
         self._below = [1]
         for size in reversed(sizes):
             self._below.append(self._below[-1] * size)
         self._below.reverse()
-        # The axis after which a box is decided: alive then means that it spans all that is left.
-        self._decided = [max(box, default=-1) + 1 for box in boxes]
+        # A box is decided after the last axis that it names: alive then means that it spans all that is left.
+        decided = [max(box, default=-1) + 1 for box in boxes]
+        self._decided = [
+            sum(1 << number for number, after in enumerate(decided) if after <= axis) for axis in range(len(sizes) + 1)
+        ]
+        self._plain = sum(1 << cut.box for cut in cuts if not cut.unless)
+        self._guarded = [cut for cut in cuts if cut.unless]
         self._marks = [_marks_of(axis, boxes) for axis in range(len(sizes))]
         self._nodes: dict[tuple[int, int], _Node] = {}
 
@@ -130,14 +134,15 @@ class _Builder:
 
     def _relevant(self, axis: int, alive: int) -> int:
         """Return those of the living boxes on which something still depends; -1 where everything is cut."""
-        relevant = 0
-        for box, unless in self._cuts:
-            if not alive >> box & 1:
-                continue
+        decided = self._decided[axis]
+        relevant = alive & self._plain
+        if relevant & decided:
+            return -1
+        for box, unless in self._guarded:
             blocking = alive & unless
-            if any(blocking >> other & 1 and self._decided[other] <= axis for other in _bits(blocking)):
+            if not alive >> box & 1 or blocking & decided:
                 continue
-            if not blocking and self._decided[box] <= axis:
+            if not blocking and decided >> box & 1:
                 return -1
             relevant |= 1 << box | blocking
         return relevant
@@ -175,13 +180,6 @@ def _marks_of(axis: int, boxes: Sequence[Box]) -> tuple[list[tuple[int, int]], i
         for index in box.get(axis, ()):
             spanning[index] = spanning.get(index, unmarked) | 1 << number
     return sorted(spanning.items()), unmarked
-
-
-def _bits(mask: int) -> Iterator[int]:
-    while mask:
-        lowest = mask & -mask
-        yield lowest.bit_length() - 1
-        mask ^= lowest
 
 
 def _runs(node: _Node, base: int, skip: int = 0) -> Iterator[range]:
