@@ -35,6 +35,10 @@ def _canonical(node: object) -> Iterator[bytes]:
         yield b"(" + type(node).__name__.encode()
         for name in sorted(node._fields):
             value = getattr(node, name, None)
+            if isinstance(node, ast.JoinedStr):
+                value = _pieces(node)
+            elif name == "format_spec" and isinstance(value, ast.JoinedStr) and not _pieces(value):
+                value = None
             if name in IGNORED_FIELDS or (value is None and name != "value") or value == []:
                 continue
             if isinstance(value, list) and value and isinstance(value[0], ast.stmt):
@@ -50,6 +54,20 @@ def _canonical(node: object) -> Iterator[bytes]:
     else:  # a constant or an identifier; the type tells 1 from True and 1.0
         text = f"{node:x}" if type(node) is int else repr(node)  # Python refuses to write out the largest
         yield f"{type(node).__name__}:{text}".encode("utf-8", "surrogatepass")
+
+
+def _pieces(node: ast.JoinedStr) -> list[ast.expr]:
+    """Return the parts of an f-string with texts in a row as one: how they are cut differs between Python versions."""
+    pieces: list[ast.expr] = []
+    for part in node.values:
+        last = pieces[-1] if pieces else None
+        if not isinstance(part, ast.Constant):
+            pieces.append(part)
+        elif isinstance(last, ast.Constant):
+            pieces[-1] = ast.Constant(value=str(last.value) + str(part.value))
+        elif part.value:
+            pieces.append(part)
+    return pieces
 
 
 def _says_nothing(statement: ast.stmt, around: ast.AST) -> bool:

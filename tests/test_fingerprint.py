@@ -8,11 +8,10 @@ import importlib
 import json
 import linecache
 import os
-import random
-import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ import pytest
 
 from memento.fingerprint import code_of_values, identify
 from memento.task import Experiment
+from tests.interpreters import pythons
 
 ROOT = Path(__file__).parent.parent
 
@@ -175,7 +175,9 @@ NOTICED: dict[str, tuple[tuple[str, str, str], str]] = {
                            "        function.level = level\n        return function\n    return decorate"),
                           "study.experiment.traced"),
     "a comprehension": ((MAIN, "item**2 for item", "item**3 for item"), "study.experiment.experiment"),
-    "a condition in a comprehension": ((MAIN, "in range(width)]", "in range(width) if item]"), "study.experiment.experiment"),
+    "a condition in a comprehension": (
+        (MAIN, "in range(width)]", "in range(width) if item]"), "study.experiment.experiment"
+    ),
     "the order of statements": (
         (MAIN, "    total = total + 1\n    total = total * 2\n", "    total = total * 2\n    total = total + 1\n"),
         "study.experiment.experiment",
@@ -204,7 +206,9 @@ NOTICED: dict[str, tuple[tuple[str, str, str], str]] = {
     "a helper under another name": (("study/aliased.py", "value + 7", "value + 8"), "study.aliased.original"),
     "a helper of a package in a package": (("study/deep/numbers.py", "a + b", "a - b"), "study.deep.numbers.add"),
     "a helper imported in the function": (("study/inside.py", "value + 9", "value + 8"), "study.inside.late"),
-    "a number imported in the function": (("study/inside.py", "THRESHOLD = 8", "THRESHOLD = 7"), "study.inside.THRESHOLD"),
+    "a number imported in the function": (
+        ("study/inside.py", "THRESHOLD = 8", "THRESHOLD = 7"), "study.inside.THRESHOLD"
+    ),
     "a module imported in the function": (("study/sibling.py", "value + 11", "value + 12"), "study.sibling.near"),
     "another module's number": (("study/constants.py", "FACTOR = 5", "FACTOR = 4"), "study.constants.FACTOR"),
     "another module's class": (("study/constants.py", "size = 4", "size = 5"), "study.constants.Shape"),
@@ -290,3 +294,406 @@ def test_exactly_what_the_experiment_uses_is_watched(before: Experiment) -> None
         "study.sibling.near",
     ]
     assert before.notes == ()
+
+
+# --- the same everywhere -----------------------------------------------------------------------------------------
+
+SYNTAX = """
+    import functools
+
+    SCALE = 1_000
+
+    def helper(values, *, power=2, **rest):
+        return [value**power for value in values if value]
+
+    class Thing:
+        "Said of it."
+        rate: float = .5
+
+        def fit(self, x: int) -> str:
+            try:
+                with open(x) as f, open(x) as g:
+                    return f"{x!r:>{SCALE}} {x=} {x:%Y-%m} {{}} {x:}" f"b" "c" rf"\\d{x}" + "a" "b"
+            except* ValueError as error:
+                raise RuntimeError from error
+            finally:
+                pass
+
+    async def everything(a, /, b, *args, c=1j, d=-1e300, **kw):
+        async for x in a:
+            yield await x
+        match a:
+            case {"k": [1, *rest], **others} if rest: return
+            case Thing(rate=3) | None: pass
+            case _: pass
+
+    @functools.lru_cache(maxsize=None)
+    def experiment(context, config):
+        global SCALE
+        x: int = 0
+        y = lambda a, *b: (a, b, ..., b"bytes", 'é"', 0xFFFFFFFFFFFFFFFFFFFF, 1_0.5, None, True)
+        z = {**{}, "a": 1}; w = {1, 2}; v = x if y else z
+        del v
+        while (n := x) < 3: x += 1; continue
+        else: x @= 3
+        assert x, "no"
+        return helper([x]), Thing, everything, x[1:2, ..., ::3], not x, x is not y, 1 < x <= 3, (yield), w
+    """
+
+GOLDEN = {
+    "single.SCALE": "95a35d75f12a85596ac394f78005e1fa",
+    "single.Thing": "83020ba1fe79319edff97ca0bc2cd322",
+    "single.everything": "6e5584c2a67d3c06b9b8f4dfcc72e065",
+    "single.experiment": "e8a2ebfdafe8f6d0cd6c88f7aabf4b66",
+    "single.helper": "e5764dd3ead06b53b049eeeb8998ded4",
+}
+
+SHOW = """
+import json, sys, types
+package = types.ModuleType("memento")
+package.__path__ = [sys.argv[1] + "/memento"]
+sys.modules["memento"] = package  # this interpreter has none of the packages that the whole of memento imports
+sys.path.insert(0, sys.argv[2])
+import single
+from memento.fingerprint import identify
+known = identify(single.experiment)
+print(json.dumps([known.name, known.code, known.notes]))
+"""
+
+
+def run(python: str, *arguments: str, **environment: str) -> str:
+    done = subprocess.run(
+        [python, "-W", "ignore", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(("python", "seed"), [(python, str(seed)) for seed, python in enumerate(pythons())])
+def test_code_has_the_same_digests_on_every_python_for_ever(python: str, seed: str, tmp_path: Path) -> None:
+    (tmp_path / "single.py").write_text(textwrap.dedent(SYNTAX))
+    shown = run(python, "-c", SHOW, str(ROOT), str(tmp_path), PYTHONHASHSEED=seed)
+    assert json.loads(shown) == ["single:experiment", GOLDEN, []]
+
+
+# --- who an experiment is ----------------------------------------------------------------------------------------
+
+
+def module_function(context: object, config: object) -> None: ...
+
+
+def decorated(function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(*args: Any) -> Any:
+        return function(*args)
+
+    return wrapper
+
+
+def repeated(function: Callable[..., Any], times: int) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def wrapper(*args: Any) -> Any:
+        return [function(*args) for _ in range(times)]
+
+    return wrapper
+
+
+@decorated
+def decorated_function(context: object, config: object) -> None: ...
+
+
+class Trainer:
+    def __init__(self, rate: object = 0.1) -> None:
+        self.rate = rate
+
+    def train(self, context: object, config: object) -> object:
+        return self.evaluate()
+
+    def evaluate(self) -> object:
+        return self.rate
+
+    @classmethod
+    def of_class(cls, context: object, config: object) -> None: ...
+
+    @staticmethod
+    def static(context: object, config: object) -> None: ...
+
+    def __call__(self, context: object, config: object) -> None: ...
+
+
+def adder(amount: object) -> Callable[..., Any]:
+    def add(context: object, config: object) -> object:
+        return amount
+
+    return add
+
+
+def name_of(func: Callable[..., Any]) -> str:
+    return identify(func).name
+
+
+HERE = __name__
+
+
+@pytest.mark.parametrize(
+    ("func", "name"),
+    [
+        (module_function, f"{HERE}:module_function"),
+        (decorated_function, f"{HERE}:decorated_function"),
+        (functools.lru_cache(module_function), f"{HERE}:module_function"),
+        (Trainer, f"{HERE}:Trainer"),
+        (Trainer.of_class, f"{HERE}:Trainer.of_class"),
+        (Trainer.static, f"{HERE}:Trainer.static"),
+        (Trainer.train, f"{HERE}:Trainer.train"),
+        (len, "builtins:len"),
+        (json.dumps, "json:dumps"),
+    ],
+)
+def test_what_is_found_by_its_name_is_known_by_it(func: Callable[..., Any], name: str) -> None:
+    assert name_of(func) == name
+
+
+def test_the_version_is_part_of_the_name() -> None:
+    assert identify(module_function, version="2").name == f"{HERE}:module_function@2"
+
+
+def test_two_lambdas_on_one_line_are_two_experiments() -> None:
+    first, second = (lambda context, config: 1), (lambda context, config: 2)
+    again = lambda context, config: 1  # noqa: E731
+    assert name_of(first) != name_of(second)
+    assert name_of(first) == name_of(again)
+    assert name_of(first).startswith(f"{HERE}:test_two_lambdas_on_one_line_are_two_experiments.<locals>.<lambda>#")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        adder,
+        Trainer,
+        lambda value: Trainer(value).train,
+        lambda value: functools.partial(module_function, value),
+        lambda value: functools.partial(module_function, rate=value),
+        lambda value: repeated(module_function, value),
+        lambda value: repeated(repeated(module_function, 2), value),
+    ],
+    ids=["closure", "callable object", "bound method", "partial", "keyword partial", "wrapper", "wrapped wrapper"],
+)
+def test_what_a_callable_carries_is_part_of_its_name(make: Callable[[object], Callable[..., Any]]) -> None:
+    assert name_of(make(1)) == name_of(make(1))
+    assert name_of(make(1)) != name_of(make(2))
+
+
+def test_what_cannot_be_keyed_is_noted() -> None:
+    known = identify(adder(threading.Lock()))
+    assert known.name == f"{HERE}:adder.<locals>.add"
+    assert known.notes == (
+        "the function adder.<locals>.add carries amount, of type lock, which cannot be keyed: a change to it will not "
+        "be noticed; pass it through the matrix, or give Memento another version= when it changes",
+    )
+
+
+def test_a_variable_that_is_not_set_yet_does_no_harm() -> None:
+    def experiment(context: object, config: object) -> object:
+        return later
+
+    if len(HERE) == 0:
+        later = 1
+    assert name_of(experiment).endswith("<locals>.experiment")
+
+
+@pytest.mark.parametrize("extra", ["", "# a comment\n\n"])
+def test_a_script_is_known_by_its_own_name(extra: str, tmp_path: Path) -> None:
+    script = tmp_path / "sweep.py"
+    script.write_text(
+        f"{extra}from memento.fingerprint import identify\nRATE = 3\n"
+        "def helper(): return RATE\ndef experiment(context, config): return helper()\n"
+        "known = identify(experiment)\nprint(known.name, sorted(known.code), known.notes)\n"
+    )
+    said = "sweep:experiment ['sweep.RATE', 'sweep.experiment', 'sweep.helper'] ()\n"
+    assert run(sys.executable, str(script)) == said
+    assert run(sys.executable, "-c", "import sweep", PYTHONPATH=f"{ROOT}{os.pathsep}{tmp_path}") == said
+
+
+# --- what is watched ---------------------------------------------------------------------------------------------
+
+
+def test_other_methods_of_a_bound_methods_class_are_watched(tmp_path: Path) -> None:
+    source = """
+        class T:
+            def run(self, context, config): return self.help()
+            def help(self): return {}
+        experiment = T().run
+        """
+    first, second = single(tmp_path / "1", source.format(1)), single(tmp_path / "2", source.format(2))
+    assert second.changed_since(first.code) == ("single.T",)
+
+
+def test_functions_among_what_is_captured_are_watched(tmp_path: Path) -> None:
+    source = """
+        def helper(): return {}
+        def make(steps):
+            def experiment(context, config):
+                return [step() for step in steps]
+            return experiment
+        experiment = make([helper])
+        """
+    first, second = single(tmp_path / "1", source.format(1)), single(tmp_path / "2", source.format(2))
+    assert "single.helper" in second.changed_since(first.code)
+
+
+def test_a_wrapper_made_by_a_call_is_watched(tmp_path: Path) -> None:
+    source = """
+        import functools
+        def wrap(function):
+            @functools.wraps(function)
+            def wrapper(*args):
+                return function(*args), {}
+            return wrapper
+        def plain(context, config): return 1
+        experiment = wrap(plain)
+        """
+    first, second = single(tmp_path / "1", source.format(1)), single(tmp_path / "2", source.format(2))
+    assert second.changed_since(first.code)
+
+
+def test_one_of_several_lambdas_of_a_name_is_watched(tmp_path: Path) -> None:
+    source = "first = lambda: 1\nsecond = lambda: {}\ndef experiment(context, config): return first() + second()\n"
+    first, second = single(tmp_path / "1", source.format(1)), single(tmp_path / "2", source.format(2))
+    assert "single.<lambda>" in second.changed_since(first.code)
+
+
+def test_a_local_variable_is_not_taken_for_a_function_of_its_name(tmp_path: Path) -> None:
+    source = "def total(): return {}\ndef experiment(context, config):\n    total = 1\n    return total\n"
+    assert single(tmp_path, source.format(1)).code.keys() == {"single.experiment"}
+
+
+def test_star_imports_and_chains_of_imports_are_followed(tmp_path: Path) -> None:
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study/__init__.py").write_text("from study.values import *\nfrom study.values import B as C\n")
+    (tmp_path / "study/values.py").write_text("A = 1\nB = 2\n")
+    known = single(tmp_path, "from study import *\nfrom study import C\ndef experiment(c, d): return A, C\n")
+    assert sorted(known.code) == ["single.experiment", "study.values.A", "study.values.B"]
+
+
+def test_cycles_end(tmp_path: Path) -> None:
+    (tmp_path / "cyclic.py").write_text("import single\ndef pong(n): return single.experiment(n, 0)\n")
+    known = single(tmp_path, "import cyclic\ndef experiment(n, m): return cyclic.pong(n) and experiment(n, m)\n")
+    assert sorted(known.code) == ["cyclic.pong", "single.experiment"]
+
+
+def test_installed_packages_and_memento_itself_are_not_watched(tmp_path: Path) -> None:
+    source = """
+        import json, os.path
+        import attrs, numpy, pytest
+        import memento.errors
+        from memento.files import Path
+        from memento.task import Failure
+        def experiment(context, config):
+            return json.dumps(os.path.join("a")), attrs.define, numpy.mean, pytest.fail, memento.errors, Path, Failure
+        """
+    assert single(tmp_path, source).code.keys() == {"single.experiment"}
+
+
+def test_source_that_is_missing_is_noted_and_the_compiled_code_is_watched() -> None:
+    def made(source: str) -> Callable[..., Any]:
+        namespace: dict[str, Any] = {"__name__": "__main__"}
+        exec(source, namespace)
+        function: Callable[..., Any] = namespace["experiment"]
+        return function
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
+        first, again, second = (
+            identify(made(f"def experiment(context, config):\n    {body}"))
+            for body in ("return context + 1", "'said'; return context + 1", "return context - 1")
+        )
+    assert first.notes == ("the source of notebook.experiment was not found: not every change to it will be noticed",)
+    assert second.changed_since(first.code) == ("notebook.experiment",)
+    assert again.code.keys() == first.code.keys()
+
+
+def cell(number: int, source: str, namespace: dict[str, Any]) -> None:
+    """Run a cell as a notebook does: compiled under a file name that only linecache knows."""
+    source = textwrap.dedent(source)
+    file = f"<cell {number} {hash(source)}>"
+    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+    exec(compile(source, file, "exec"), namespace)
+
+
+def notebook(*cells: str) -> Experiment:
+    main = types.ModuleType("__main__")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "__main__", main)
+        for number, source in enumerate(cells):
+            cell(number, source, vars(main))
+        return identify(vars(main)["experiment"])
+
+
+EXPERIMENT_CELL = "def experiment(context, config):\n    return helper(RATE), Net().fit()"
+CELLS = ("RATE = 0.1", "def helper(x):\n    return x + 1", "class Net:\n    def fit(self): return 1", EXPERIMENT_CELL)
+
+
+def test_a_notebooks_cells_are_watched() -> None:
+    known = notebook(*CELLS)
+    assert known.name == "notebook:experiment"
+    assert sorted(known.code) == ["notebook.Net", "notebook.RATE", "notebook.experiment", "notebook.helper"]
+    assert known.notes == ()
+
+
+@pytest.mark.parametrize(
+    ("place", "before", "after", "changed"),
+    [
+        (0, "0.1", "0.2", ("notebook.RATE",)),
+        (1, "x + 1", "x + 2", ("notebook.helper",)),
+        (2, "return 1", "return 2", ("notebook.Net",)),
+        (3, "fit()", "fit() + 1", ("notebook.experiment",)),
+        (1, "    return", "    # why\n    return", ()),
+    ],
+)
+def test_edits_to_cells_are_noticed(place: int, before: str, after: str, changed: tuple[str, ...]) -> None:
+    cells = list(CELLS)
+    cells[place] = cells[place].replace(before, after)
+    assert notebook(*cells).changed_since(notebook(*CELLS).code) == changed
+
+
+# --- code that comes in through the matrix -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["helper", "Net", "Net()", "[helper]", "(1, {'a': helper})", "functools.partial(helper, 1)", "partial(int, Net())",
+     "Net().fit", "Holder(helper)", "Colour.RED", "{helper}"],
+)  # fmt: skip
+def test_the_code_of_values_is_watched(value: str, tmp_path: Path) -> None:
+    source = f"""
+        import enum, functools
+        from functools import partial
+        def used(): return NUMBER
+        def helper(): return used()
+        class Net:
+            def fit(self): return NUMBER
+        class Colour(enum.Enum):
+            RED = NUMBER
+        class Holder:
+            def __init__(self, what): self.what = what
+        value = {value}
+        """
+    found = []
+    for number in ("1", "2"):
+        folder = tmp_path / number
+        folder.mkdir()
+        (folder / "other.py").write_text(textwrap.dedent(source).replace("NUMBER", number))
+        with importable(folder):
+            found.append(code_of_values([1, "text", importlib.import_module("other").value]))
+    assert found[0].keys() == found[1].keys()
+    assert found[0] != found[1]
+
+
+def test_values_without_code_of_the_project_have_none() -> None:
+    numpy = importlib.import_module("numpy")
+    assert code_of_values([1, "a", None, [2.0], len, json.dumps, dict, numpy.arange(3), numpy.mean]) == {}
