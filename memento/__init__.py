@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from memento.executors.processes import ProcessExecutor
     from memento.executors.serial import SerialExecutor
     from memento.executors.threads import ThreadExecutor
-    from memento.grid import grid, random_grid
+    from memento.grids import grid, random_grid
     from memento.hashing import Named, register_key
     from memento.matrix import generate_configurations
     from memento.memoize import Cache
@@ -151,9 +151,9 @@ _HOMES = {
     "WebhookNotificationProvider": "memento.notifications",
     "WorkerStartError": "memento.errors",
     "generate_configurations": "memento.matrix",
-    "grid": "memento.grid",
+    "grid": "memento.grids",
     "open_store": "memento.store",
-    "random_grid": "memento.grid",
+    "random_grid": "memento.grids",
     "register_key": "memento.hashing",
 }
 

@@ -95,7 +95,7 @@ def decode(codec: int, data: Buffer, summary: bytes) -> Any:
     if codec == NOTHING:
         return None
     if codec == JSON:
-        return json.loads(summary)
+        return json.loads(summary.decode())
     if codec == PICKLE:
         return _unpickled(memoryview(data), ())
     if codec == PICKLE_AND_BUFFERS:

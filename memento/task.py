@@ -221,6 +221,14 @@ class Outcome:
             raise ValueError(f"not an outcome's head: {error}") from error
 
 
+def value_in(head: bytes) -> tuple[int, bytes]:
+    """Return the value's codec and the summary out of a packed `head`, without unpacking the rest of it."""
+    codec: int = head[len(head) - len(PART_NAMES) * PART.size]
+    (length,) = LENGTH.unpack_from(head, HEAD.size)
+    start = HEAD.size + LENGTH.size
+    return codec, head[start : start + length]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
     """One attempt at one configuration, on its way to a worker.

@@ -34,6 +34,12 @@ Process = tuple[int, int]
 _foreign: set[Process] = set()
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name a parameter so that every process names it alike: an address differs in each, and breaks parallel runs."""
+    text = repr(val)
+    return f"{argname}:{type(val).__name__}" if " at 0x" in text or len(text) > 80 else None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _marked_environment() -> Iterator[None]:
     """Whatever this session starts can be recognised."""

@@ -20,7 +20,7 @@ from sklearn.svm import SVC
 from memento.config import Config
 from memento.configurations import Configurations
 from memento.errors import MatrixError, MatrixTypeError, MatrixWarning
-from memento.grid import grid, random_grid
+from memento.grids import grid, random_grid
 from memento.hashing import KeyMaker, digest
 from memento.matrix import generate_configurations
 
