@@ -52,12 +52,7 @@ class Ledger:
             StoreError: SQLite gave up, or the store is read-only.
         """
         with self._lock:
-            if not self.writable:
-                raise StoreError(
-                    f"the store {self.database} is read-only here: nothing can be run or kept; "
-                    "give another cache_path, or make it writable",
-                    path=str(self.database),
-                )
+            self.require_writable()
             try:
                 database = self._open()
                 if not sync:
@@ -76,6 +71,15 @@ class Ledger:
                         database.execute("PRAGMA synchronous = EXTRA")
             except sqlite3.Error as error:
                 raise explain(self.database, error) from error
+
+    def require_writable(self) -> None:
+        """Raise StoreError if nothing can be kept in it."""
+        if not self.writable:
+            raise StoreError(
+                f"the store {self.database} is read-only here: nothing can be run or kept; "
+                "give another cache_path, or make it writable",
+                path=str(self.database),
+            )
 
     def _check_format(self, database: sqlite3.Connection) -> None:
         (version,) = database.execute("PRAGMA user_version").fetchone()

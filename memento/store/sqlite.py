@@ -92,6 +92,7 @@ class SqliteStore(Reader):
         Raises:
             StoreError: the store cannot be written.
         """
+        self._ledger.require_writable()
         facts = experiment, time.time(), json.dumps(dict(code)), json.dumps(runs.facts(about), default=str)
         try:
             run = runs.Run(self._spools)

@@ -1,0 +1,242 @@
+"""No silent wrong result: whatever bit flips, each value that is handed back is the one that was stored."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sqlite3
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from memento.errors import DamagedEntry, StoreError
+from memento.store import SqliteStore, open_store, reading
+from tests.store.helpers import frame, key_of, save_in_file
+
+TRIALS = int(os.environ.get("MEMENTO_FAULTS", "150"))
+INLINE, IN_FILES = 60, 6
+KEYS = [key_of(number) for number in range(INLINE + IN_FILES)]
+
+
+def value_of(number: int) -> bytes:
+    return b"value %d " % number * (20 if number < INLINE else 2000)
+
+
+def fill(store: SqliteStore) -> None:
+    run = store.begin_run(experiment="train", code={"train": "ab12"}, about={})
+    store.save([frame(number, value_of(number), run=run.id, log=b"printed") for number in range(INLINE)])
+    for number in range(INLINE, INLINE + IN_FILES):
+        save_in_file(store, number, value_of(number), run=run.id)
+    store.describe("train", [(key, f"{{'n': {number}}}") for number, key in enumerate(KEYS)])
+    store.end_run(run)
+
+
+def read(path: Path) -> Counter[str]:
+    """Read everything as a run and its results do; fail on the first value that is not what was stored."""
+    met: Counter[str] = Counter()
+    try:
+        with open_store(path) as store:
+            found = store.find(KEYS)
+            for number, key in enumerate(KEYS):
+                if key not in found:
+                    met["not found"] += 1
+                    continue
+                try:
+                    value, log = store.load(found[key], "value"), store.load(found[key], "log")
+                except DamagedEntry:
+                    met["damaged"] += 1
+                    assert key not in store.find([key])
+                    continue
+                assert value == value_of(number)
+                assert log == (b"printed" if number < INLINE else b"")
+                assert found[key].outcome.runtime == 1.5
+                met["right"] += 1
+            for key, described in store.descriptions(KEYS).items():
+                assert described == ("train", f"{{'n': {KEYS.index(key)}}}")
+            for code in store.code_of({entry.run for entry in found.values()}).values():
+                assert code in ({"train": "ab12"}, {})
+            store.save([frame(number, value_of(number), attempt=2) for number in range(INLINE)])
+    except StoreError:
+        met["refused"] += 1
+    return met
+
+
+def test_every_flipped_bit_and_every_cut_is_found_and_costs_no_other_entry(tmp_path: Path) -> None:
+    whole = tmp_path / "whole"
+    with open_store(whole) as store:
+        fill(store)
+    chance = random.Random(17)
+    outcomes: Counter[str] = Counter()
+    for _ in range(TRIALS):
+        path = tmp_path / "damaged"
+        shutil.copytree(whole, path)
+        blobs = sorted((path / "blobs").rglob("*.value"))
+        victim = path / "ledger.sqlite" if chance.random() < 0.75 else chance.choice(blobs)
+        size = victim.stat().st_size
+        if chance.random() < 0.85:
+            place, bit = chance.randrange(size), chance.randrange(8)
+            with open(victim, "r+b") as file:
+                file.seek(place)
+                old = file.read(1)[0]
+                file.seek(place)
+                file.write(bytes([old ^ 1 << bit]))
+            done = f"bit {bit} of byte {place} of {victim.name}"
+        else:
+            cut = chance.randrange(size)
+            os.truncate(victim, cut)
+            done = f"{victim.name} cut to {cut}"
+        met = read(path)
+        if "bit" in done:
+            assert met["not found"] + met["damaged"] <= 1 or met["refused"], f"{done}: {met}"
+        if victim.name != "ledger.sqlite":
+            assert met == {"right": len(KEYS) - 1, "damaged": 1}, f"{done}: {met}"
+        outcomes.update(met.keys())
+        shutil.rmtree(path)
+    assert outcomes["damaged"] > TRIALS / 5
+
+
+def change(store: SqliteStore, statement: str, *values: object) -> None:
+    store.close()
+    database = sqlite3.connect(store.database)
+    assert database.execute(statement, values).rowcount == 1
+    database.commit()
+    database.close()
+
+
+COLUMNS = [
+    ("head", "substr(head, 1, 40) || x'ff' || substr(head, 42)"),
+    ("head", "NULL"), ("head", "17"), ("head", "'text'"), ("head", "x''"),
+    ("checksum", "x'0011223344556677'"), ("run", "x'0000000000000001'"), ("attempt", "2"), ("status", "2"),
+    ("status", "99"), ("key", "x'00'"), ("key", "17"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("column", "value"), COLUMNS)
+def test_a_row_that_is_not_as_it_was_written_counts_as_not_stored(store: SqliteStore, column: str, value: str) -> None:
+    fill(store)
+    store.close()
+    database = sqlite3.connect(store.database)
+    database.execute("PRAGMA writable_schema = ON")
+    database.execute("UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', '') WHERE name = 'outcomes'")
+    database.commit()
+    database.close()
+    change(store, f"UPDATE outcomes SET {column} = {value} WHERE key = ?", KEYS[3])
+    assert set(store.find(KEYS)) == {key for key in KEYS if key != KEYS[3]}
+    assert store.history(KEYS[3]) == []
+    if column != "key":
+        assert store.damaged[0] == (KEYS[3], f"the entry of {KEYS[3].hex()} does not match its checksum")
+
+
+@pytest.mark.parametrize("value", ["x'00'", "NULL", "17", "'text'", "x'' || value || x'00'"])
+def test_a_value_that_is_not_as_it_was_written_is_set_aside(store: SqliteStore, value: str) -> None:
+    fill(store)
+    change(store, f"UPDATE outcomes SET value = {value} WHERE key = ?", KEYS[3])
+    entry = store.find(KEYS)[KEYS[3]]
+    with pytest.raises(DamagedEntry) as caught:
+        store.load(entry, "value")
+    assert str(caught.value) == (
+        f"the value of {KEYS[3].hex()} does not match its digest; the entry is set aside, and running the matrix again "
+        "computes it anew"
+    )
+    assert set(store.find(KEYS)) == {key for key in KEYS if key != KEYS[3]}
+    run = store.begin_run(experiment="train", code={}, about={})
+    assert store.claim(run, KEYS) == [KEYS[3]]
+    store.save_and_release(run, [frame(3, value_of(3), run=run.id)], [KEYS[3]])
+    assert store.load(store.find(KEYS)[KEYS[3]], "value") == value_of(3)
+
+
+def test_an_older_success_does_not_stand_in_for_a_damaged_newer_one(store: SqliteStore) -> None:
+    store.save([frame(1, b"old"), frame(2, b"old")])
+    store.save([frame(1, b"new", attempt=2)])
+    change(store, "UPDATE outcomes SET value = x'00' WHERE attempt = 2")
+    with pytest.raises(DamagedEntry):
+        store.load(store.find(KEYS)[KEYS[1]], "value")
+    assert set(store.find(KEYS)) == {KEYS[2]}
+    store.save([frame(1, b"newest", attempt=3)])
+    assert store.load(store.find(KEYS)[KEYS[1]], "value") == b"newest"
+    assert [entry.attempt for entry in store.history(KEYS[1])] == [1, 3]
+
+
+def test_a_missing_file_is_a_damaged_entry(store: SqliteStore) -> None:
+    path = save_in_file(store, 1, b"large")
+    path.unlink()
+    with pytest.raises(DamagedEntry):
+        store.load(store.find(KEYS)[KEYS[1]], "value")
+    assert store.find(KEYS) == {}
+
+
+def test_a_damaged_description_is_left_out_and_written_anew(store: SqliteStore) -> None:
+    store.describe("train", [(KEYS[0], "zero"), (KEYS[1], "one")])
+    change(store, "UPDATE configs SET description = 'onf' WHERE key = ?", KEYS[1])
+    assert store.descriptions(KEYS) == {KEYS[0]: ("train", "zero")}
+    assert store.damaged == [(KEYS[1], f"the description of {KEYS[1].hex()} does not match its checksum")]
+    store.describe("train", [(KEYS[1], "one")])
+    assert store.descriptions(KEYS) == {KEYS[0]: ("train", "zero"), KEYS[1]: ("train", "one")}
+
+
+@pytest.mark.parametrize("code", ['\'{"train": "ab13"}\'', "'{'", "x'ff'", "17"])
+def test_the_code_of_a_damaged_run_equals_no_code(store: SqliteStore, code: str) -> None:
+    run = store.begin_run(experiment="train", code={"train": "ab12"}, about={})
+    change(store, f"UPDATE runs SET code = {code}")
+    assert store.code_of([run.id]) == {run.id: {}}
+    assert store.damaged == [(run.id, f"the record of run {run.id.hex()} does not match its checksum")]
+
+
+def test_a_damaged_declaration_is_declared_anew(store: SqliteStore) -> None:
+    store.introduce("train", "depth", b"digest of 3", "3")
+    change(store, "UPDATE introduced SET digest = x'00'")
+    store.introduce("train", "depth", b"digest of 3", "3")
+    store.introduce("train", "depth", b"digest of 3", "3")
+    assert store.damaged == [(b"", "what was declared as introduced['depth'] did not match its checksum")]
+
+
+def test_a_damaged_index_is_made_anew_and_no_entry_suffers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_store(tmp_path / "store") as store:
+        fill(store)
+        run = store.find(KEYS)[KEYS[3]].run
+    data = store.database.read_bytes()
+    # As the index has it: five bytes of types, the key, the run, and the number of the row, which is 4.
+    index_entry = b"\x05\x2c\x1c\x09\x01" + KEYS[3] + run
+    assert data.count(index_entry + b"\x04") == 1
+    store.database.write_bytes(data.replace(index_entry + b"\x04", index_entry + b"\x70"))
+    with open_store(tmp_path / "store") as store:
+        monkeypatch.setattr(reading, "SCANNED_PER_KEY", 0)
+        assert set(store.find(KEYS)) == set(KEYS)
+        monkeypatch.undo()
+    assert read(tmp_path / "store") == {"right": len(KEYS)}
+
+
+def test_an_index_that_leads_to_anothers_row_does_not_cost_that_one(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Swaps the keys of two rows in the index only, as flipped bits in it would."""
+    store.save([frame(0), frame(1)])
+    store.close()
+    data = store.database.read_bytes()
+    with sqlite3.connect(store.database) as database:
+        (page,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'outcomes_by_key'").fetchone()
+    database.close()
+    start, end = (page - 1) * 4096, page * 4096
+    index = data[start:end].replace(KEYS[0], b"\0" * 16).replace(KEYS[1], KEYS[0]).replace(b"\0" * 16, KEYS[1])
+    assert index != data[start:end]
+    store.database.write_bytes(data[:start] + index + data[end:])
+    monkeypatch.setattr(reading, "SCANNED_PER_KEY", 0)
+    store.find(KEYS)
+    assert set(store.find(KEYS)) == {KEYS[0], KEYS[1]}
+    assert {message for _, message in store.damaged} == {"an index of the ledger was damaged; it was made anew"}
+
+
+def test_damage_met_in_the_middle_of_a_question_is_a_clear_error_and_deletes_nothing(store: SqliteStore) -> None:
+    store.save([frame(number, bytes(200)) for number in range(500)])
+    store.close()
+    size = store.database.stat().st_size
+    with open(store.database, "r+b") as file:
+        for page in range(6, size // 4096, 2):
+            file.seek(page * 4096)
+            file.write(b"\xff" * 4096)
+    with pytest.raises(StoreError, match="its file is damaged; nothing was deleted"):
+        store.find([key_of(number) for number in range(500)])
+    store.close()
+    assert store.database.stat().st_size >= size
