@@ -87,16 +87,18 @@ def _apprise() -> Any:
 
 @contextmanager
 def _quiet_log(urls: list[str]) -> Iterator[None]:
-    """Keep what `urls` hold out of Apprise's own log, which quotes them when something is wrong."""
+    """Keep what `urls` hold out of the logs of Apprise and of its HTTP library, which quote them."""
     secrets = {piece for url in urls for piece in (url, *re.split(r"[:/@?&=]+", url)[1:]) if len(piece) > 3}
 
     def redact(record: logging.LogRecord) -> bool:
         record.msg, record.args = redacted(record.getMessage(), secrets), ()
         return True
 
-    logger = logging.getLogger("apprise")
-    logger.addFilter(redact)
+    loggers = [logging.getLogger(name) for name in ("apprise", "urllib3.connectionpool")]
+    for logger in loggers:
+        logger.addFilter(redact)
     try:
         yield
     finally:
-        logger.removeFilter(redact)
+        for logger in loggers:
+            logger.removeFilter(redact)

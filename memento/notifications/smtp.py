@@ -38,6 +38,8 @@ def send(
 
 
 def _converse(smtp: SmtpConfiguration, message: EmailMessage, context: ssl.SSLContext, timeout: float) -> None:
+    if smtp.username is not None and smtp.password is None:
+        raise Refused(f"needs the password of {smtp.username!r}: give it (a pickle does not carry it)")
     with _connect(smtp, context, timeout) as connection:
         if not isinstance(connection, smtplib.SMTP_SSL):
             connection.ehlo()
@@ -49,9 +51,7 @@ def _converse(smtp: SmtpConfiguration, message: EmailMessage, context: ssl.SSLCo
                     "offers no STARTTLS, so nothing was sent; use a port with TLS (465 or 587), "
                     "or require_tls=False for a server that needs none"
                 )
-        if smtp.username is not None:
-            if smtp.password is None:
-                raise Refused(f"needs the password of {smtp.username!r}: give it (a pickle does not carry it)")
+        if smtp.username is not None and smtp.password is not None:
             connection.login(smtp.username, smtp.password)
         _transmit(connection, message)
 
