@@ -25,9 +25,9 @@ def module_name(module: str) -> str:
     file = getattr(main, "__file__", None)
     # Workers hold the script under its second name, while their own `__main__` is multiprocessing's.
     file = file or getattr(sys.modules.get("__mp_main__"), "__file__", None)
-    if not file or os.path.basename(file) == "ipykernel_launcher.py":
+    if not file or file.startswith("<") or os.path.basename(file) == "ipykernel_launcher.py":
         return NOTEBOOK
-    return os.path.splitext(os.path.basename(file))[0]
+    return os.path.splitext(os.path.basename(str(file)))[0]
 
 
 def qualified(thing: Any) -> str:
