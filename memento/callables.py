@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from memento.forms import encode_text, group, leaf
-from memento.naming import MAIN_MODULES, is_importable, module_of, qualified
+from memento.naming import MAIN_MODULES, is_importable, module_name, module_of, qualified, resolve
 
 if TYPE_CHECKING:
     from memento.encoding import Encoder
+
+_HEAP_TYPE = 1 << 9
 
 _NOT_CONTENT = frozenset(
     [
@@ -46,6 +49,8 @@ def encode_callable(encoder: Encoder, value: Any) -> bytes | None:
     if isinstance(value, types.FunctionType):
         return encode_function(encoder, value)
     if isinstance(value, types.MethodType):
+        if resolve(module_of(value), value.__name__) is value:  # as `random` offers the methods of its generator
+            return leaf(b"function", f"{module_name(module_of(value))}:{value.__name__}".encode())
         owner = encoder.encode(value.__self__, ".__self__")
         return group(b"method", [encoder.encode(value.__func__, ".__func__"), owner])
     if isinstance(value, types.BuiltinFunctionType):
@@ -89,11 +94,18 @@ def captured_values(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def encode_class(encoder: Encoder, kind: type) -> bytes:
-    """Return the form of a class: its name, and also what is in it if it was made inside a function."""
-    if "<locals>" not in kind.__qualname__ or is_importable(kind):
+    """Return the form of a class: its name, and also what is in it if it may be one of many of that name."""
+    if is_importable(kind) or not ("<locals>" in kind.__qualname__ or _is_made_by_a_call(kind)):
         return leaf(b"class", qualified(kind).encode())
     bases = encoder.sequence(b"bases", kind.__bases__)
     return group(b"local-class", [encode_text(qualified(kind)), bases, encoder.mapping(b"content", _content(kind))])
+
+
+def _is_made_by_a_call(kind: type) -> bool:
+    """Return whether a class was made as by `type(…)` or `make_dataclass(…)`: its module does not hold it."""
+    module = module_of(kind)
+    made_at_run_time = kind.__flags__ & _HEAP_TYPE and module != "builtins"
+    return bool(made_at_run_time) and module in sys.modules and resolve(module, kind.__qualname__) is None
 
 
 def _content(kind: type) -> Iterator[tuple[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import sys
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from memento.arrays import LIBRARIES, encode_library_value
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from memento.encoding import Encoder
 
 Rule = Callable[["Encoder", Any], bytes]
+
+_CONTENTS = (dict, list, set, frozenset, str, bytes, int, float, complex)
 
 
 def encode_kind(encoder: Encoder, value: Any) -> bytes:
@@ -60,19 +62,26 @@ def _encode_fields(encoder: Encoder, value: Any) -> bytes | None:
     own = kind.__dict__
     if isinstance(value, tuple) and "_fields" in own:
         return _fields(encoder, b"namedtuple", value, zip(kind._fields, value, strict=True))
+    if isinstance(value, _CONTENTS):  # has more in it than its fields
+        return None
     if "__dataclass_fields__" in own:
         import dataclasses
 
         names = [field.name for field in dataclasses.fields(value)]
-        return _fields(encoder, b"dataclass", value, ((name, getattr(value, name)) for name in names))
+        return _fields(encoder, b"dataclass", value, _set_only(value, names))
     if "__attrs_attrs__" in own:
         names = [field.name for field in kind.__attrs_attrs__]
-        return _fields(encoder, b"attrs", value, ((name, getattr(value, name)) for name in names))
+        return _fields(encoder, b"attrs", value, _set_only(value, names))
     if hasattr(kind, "__pydantic_fields__") or hasattr(kind, "__pydantic_core_schema__"):
         extra = getattr(value, "__pydantic_extra__", None) or {}
         shown = {**{name: getattr(value, name) for name in type(value).model_fields}, **extra}
         return _fields(encoder, b"pydantic", value, shown.items())
     return None
+
+
+def _set_only(value: Any, names: Iterable[str]) -> Iterator[tuple[str, Any]]:
+    """Yield name and value of the fields that have been set; one without default need not be."""
+    return ((name, getattr(value, name)) for name in names if hasattr(value, name))
 
 
 def _fields(encoder: Encoder, tag: bytes, value: Any, pairs: Any) -> bytes:
@@ -89,8 +98,10 @@ def _encode_foreign(encoder: Encoder, value: Any) -> bytes | None:
 def _encode_range(encoder: Encoder, value: range) -> bytes:
     # As ranges compare: by the numbers in them.
     first = value[0] if value else None
-    step = value.step if len(value) > 1 else None
-    return encoder.sequence(b"range", (len(value), first, step))
+    # Not by `len`, which refuses the longest.
+    length = (value[-1] - value[0]) // value.step + 1 if value else 0
+    step = value.step if length > 1 else None
+    return encoder.sequence(b"range", (length, first, step))
 
 
 def _encode_datetime(encoder: Encoder, value: Any) -> bytes:

@@ -599,6 +599,14 @@ def test_installed_packages_and_memento_itself_are_not_watched(tmp_path: Path) -
     assert single(tmp_path, source).code.keys() == {"single.experiment"}
 
 
+def new_main(patch: pytest.MonkeyPatch) -> types.ModuleType:
+    """Put the main module of a notebook, which has no file, in the place of this process's."""
+    main = types.ModuleType("__main__")
+    patch.setitem(sys.modules, "__main__", main)
+    patch.delitem(sys.modules, "__mp_main__", raising=False)  # joblib may have made it
+    return main
+
+
 def test_source_that_is_missing_is_noted_and_the_compiled_code_is_watched() -> None:
     def made(source: str) -> Callable[..., Any]:
         namespace: dict[str, Any] = {"__name__": "__main__"}
@@ -607,7 +615,7 @@ def test_source_that_is_missing_is_noted_and_the_compiled_code_is_watched() -> N
         return function
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "__main__", types.ModuleType("__main__"))
+        new_main(patch)
         first, again, second = (
             identify(made(f"def experiment(context, config):\n    {body}"))
             for body in ("return context + 1", "'said'; return context + 1", "return context - 1")
@@ -626,9 +634,8 @@ def cell(number: int, source: str, namespace: dict[str, Any]) -> None:
 
 
 def notebook(*cells: str) -> Experiment:
-    main = types.ModuleType("__main__")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(sys.modules, "__main__", main)
+        main = new_main(patch)
         for number, source in enumerate(cells):
             cell(number, source, vars(main))
         return identify(vars(main)["experiment"])

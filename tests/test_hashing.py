@@ -309,6 +309,29 @@ def unset_capture() -> Any:
     return early
 
 
+@dataclasses.dataclass
+class FieldAndItems(dict):  # type: ignore[type-arg]
+    field: int = 1
+
+
+@dataclasses.dataclass
+class Unset:
+    field: int = dataclasses.field(init=False)
+
+
+def with_items(**items: int) -> FieldAndItems:
+    value = FieldAndItems()
+    value.update(items)
+    return value
+
+
+def gauss_before_and_after_use() -> Any:
+    """Give the digest of a function that `random` offers, which is a method of a generator that goes on."""
+    before = digest(random.gauss)
+    random.random()
+    return before, digest(random.gauss)
+
+
 PLUS_ONE, PLUS_TWO = (lambda x: x + 1), (lambda x: x + 2)
 
 
@@ -485,7 +508,18 @@ DIFFERENT: dict[str, tuple[Any, ...]] = {
     "steps of pipelines": (make_pipeline(SVC()), make_pipeline(SVC(C=2))),
     "kernels": (RBF(1.0), RBF(2.0)),
     "labels": (Named("a", 1), Named("b", 1), "a"),
+    "a data class with items": (with_items(), with_items(a=1), with_items(a=2)),
+    "classes made by a call": (type("Made", (), {"x": 1}), type("Made", (), {"x": 2})),
+    "instances of classes made by a call": (type("Made", (), {"x": 1})(), type("Made", (), {"x": 2})()),
+    "lambdas without source": (eval("lambda x: x + 1"), eval("lambda x: x - 1")),
+    "very long ranges": (range(10**30), range(10**30 + 1), range(0, 10**30, 2)),
+    "fields not set": (Unset(), with_items()),
 }
+
+
+def test_a_function_that_a_module_offers_is_known_by_name_though_it_is_a_method_of_something_that_changes() -> None:
+    before, after = gauss_before_and_after_use()
+    assert before == after != digest(random.random)
 
 
 @pytest.mark.parametrize("name", EQUAL)
