@@ -18,17 +18,22 @@ class Bar(tqdm):  # type: ignore[misc]
     _lock = threading.RLock()
 
     def __init__(self, stream: TextIO) -> None:
-        self.tail = ""
+        self.tail, self.columns = "", 80
         # A delay, because tqdm otherwise draws at once, before there is anything to show.
-        super().__init__(file=stream, total=1, leave=False, dynamic_ncols=True, disable=False, delay=1, mininterval=0)
+        super().__init__(file=stream, total=1, leave=False, disable=False, delay=1, mininterval=0)
         self.delay = 0  # else tqdm leaves a bar younger than that on the screen
 
-    def show(self, done: int, total: int, tail: str) -> None:
-        """Draw the bar."""
+    def show(self, done: int, total: int, tail: str, columns: int) -> None:
+        """Draw the bar, in at most `columns` characters."""
+        self.columns = max(columns, 1)
         self.n, self.total, self.tail = done, total, tail.replace("{", "{{").replace("}", "}}")
         self.refresh()
 
     @property
     def format_dict(self) -> dict[str, Any]:
         """What tqdm draws from."""
-        return {**super().format_dict, "bar_format": f"{{percentage:3.0f}}%|{{bar}}| {self.tail}"}
+        return {
+            **super().format_dict,
+            "ncols": self.columns,
+            "bar_format": f"{{percentage:3.0f}}%|{{bar}}| {self.tail}",
+        }

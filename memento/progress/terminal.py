@@ -15,7 +15,7 @@ REFRESH = 0.1
 DELAY = 0.2
 WINDOW = 60.0
 SMALLEST_BAR = 10
-_FRAME = len("100%|| ") + SMALLEST_BAR + 1  # the last column stays free: some terminals wrap when it is written
+_FRAME = len("100%|| ") + SMALLEST_BAR
 
 
 class TerminalProgress:
@@ -55,6 +55,9 @@ class TerminalProgress:
         bar, self._bar = self._bar, None
         if bar is not None:
             self._guarded(bar.close)
+            bar.disable = (
+                True  # else it would try again when it is collected, and complain of a terminal that went away
+            )
 
     def _draw(self, event: RunProgressed) -> None:
         self._drawn = event.elapsed
@@ -67,8 +70,9 @@ class TerminalProgress:
             from memento.progress.bar import Bar
 
             self._bar = Bar(self._printer.stream)
-        tail = self._tail(event, _width(self._printer.stream) - _FRAME)
-        self._bar.show(event.counts.done, event.counts.total, self._printer.writable(tail))
+        columns = _width(self._printer.stream) - 1  # some terminals wrap when their last column is written
+        tail = self._printer.writable(self._tail(event, columns - _FRAME))
+        self._bar.show(event.counts.done, event.counts.total, tail, columns)
 
     def _tail(self, event: RunProgressed, room: int) -> str:
         facts = _fitting(_facts(event, self._speed.per_second), room)

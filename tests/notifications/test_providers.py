@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import io
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from memento.events import Counts
+from memento.events import Counts, RunProgressed
 from memento.notifications import (
     ConsoleNotificationProvider,
     DefaultNotificationProvider,
@@ -17,7 +18,9 @@ from memento.notifications import (
     NotificationProvider,
     SmtpConfiguration,
 )
+from memento.progress import make_progress
 from tests.notifications.telling import failed, finished, started, succeeded, tell
+from tests.terminal import Terminal
 
 METHODS = ["task_completed", "all_tasks_completed", "task_failure"]
 
@@ -151,3 +154,21 @@ def test_an_open_file_is_written_to_and_left_open():
 
     assert not stream.closed
     assert [line.split(":")[0] for line in stream.getvalue().splitlines()] == ["Task completed", "All tasks completed"]
+
+
+def test_a_line_on_a_terminal_with_a_bar_goes_above_it(monkeypatch):
+    with closing(Terminal(80)) as terminal:
+        monkeypatch.setattr("sys.stdout", terminal.stream)
+        monkeypatch.setattr("sys.stderr", terminal.stream)
+        progress = make_progress("bar", stream=terminal.stream)
+        progress.handle(RunProgressed(counts=Counts(total=4, succeeded=1), elapsed=2.0))
+
+        tell(ConsoleNotificationProvider(), succeeded())
+
+        line, bar = terminal.screen
+        assert (
+            line == "Task completed: {'model': 'svm', 'lr': 0.1} in 3.2 s (1 of 4 done, about 9.0 s left)"[: len(line)]
+        )
+        assert len(line) > 70
+        assert bar.startswith(" 25%|")
+        progress.close()
