@@ -87,9 +87,9 @@ class Block:
         """Return the key of the configuration at `position`."""
         return self._maker.key(self.digests(position))
 
-    def keys(self, positions: Iterator[int], dense: bool) -> Iterator[bytes]:
-        """Return the keys at ascending positions; `dense` says that they are a good part of the block."""
-        if not dense or any(len(axis) > EAGER for axis in self.axes):
+    def keys(self, positions: Iterator[int]) -> Iterator[bytes]:
+        """Return the keys at these positions."""
+        if any(len(axis) > EAGER for axis in self.axes):
             return map(self.key, positions)
         rows = [axis.all_digests() for axis in self.axes]
         return map(self._maker.key, self._digest_rows(rows, positions))

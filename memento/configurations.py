@@ -142,8 +142,7 @@ class Configurations(Sequence[Config]):
     def keys(self) -> Iterator[bytes]:
         """Return the keys of the configurations, in order: 16 bytes each."""
         if len(self.space.blocks) == 1:
-            dense = self._selection.count * 4 > self.space.size
-            return self.space.blocks[0].keys(self._selection.positions(), dense)
+            return self.space.blocks[0].keys(self._selection.positions())
         return map(self.space.key, self._selection.positions())
 
     def alternatives(self, config: Config) -> list[bytes]:

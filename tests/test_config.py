@@ -231,6 +231,9 @@ class TestEquality:
         assert Config(a=np.arange(3)) != Config(a=np.arange(4))
         assert Config(a=float("nan")) == Config(a=float("nan"))
 
+    def test_other_names_differ_without_looking_at_values(self):
+        assert Config(a=Unkeyable()) != Config(b=Unkeyable())
+
     def test_it_equals_nothing_but_a_config(self):
         assert Config(a=1) != {"a": 1}
         assert (Config(a=1) == {"a": 1}) is False
@@ -338,6 +341,21 @@ class TestPrivate:
     def test_a_value_is_copied_once_for_each_configuration(self):
         config = generate_configurations({"parameters": {"model": [[1], 5], "lr": [1, 2]}}).space.private(0)
         assert config.model is config.model is config["model"]
+
+    def test_a_value_is_pickled_once_for_all_configurations(self):
+        pickled = []
+
+        class Model:
+            def __memento_key__(self):
+                return 1
+
+            def __reduce__(self):
+                pickled.append(1)
+                return list, ()
+
+        space = generate_configurations({"parameters": {"model": [Model()], "lr": range(10)}}).space
+        assert [space.private(position).model for position in range(10)] == [[]] * 10
+        assert len(pickled) == 1
 
     def test_settings_are_its_own_too(self):
         space = generate_configurations({"parameters": {"lr": [1, 2]}, "settings": {"layers": [1]}}).space

@@ -164,6 +164,20 @@ class TestUnion:
         assert [len(union.alternatives(config)) for config in union] == [1, 0]
         assert union.settings == {"same": 5}
 
+    def test_what_an_earlier_matrix_excludes_is_not_cut_from_a_later_one_where_they_share_a_range(self):
+        first = {"parameters": {"a": [1, 2], "b": range(3)}, "exclude": [{"b": 1}]}
+        second = {"parameters": {"a": [2, 3], "b": range(3)}}
+        assert [tuple(config.values()) for config in generate_configurations([first, second])] == [
+            (1, 0), (1, 2), (2, 0), (2, 2), (2, 1), (3, 0), (3, 1), (3, 2),
+        ]  # fmt: skip
+
+    def test_a_part_of_a_union_begins_where_it_should(self):
+        union = generate_configurations(
+            [{"parameters": {"a": range(9)}, "sample": {"n": 4}}, {"parameters": {"a": range(9)}}]
+        )
+        listed = list(union)
+        assert [list(union[first:]) for first in range(10)] == [listed[first:] for first in range(10)]
+
     def test_matrices_may_have_different_parameters(self):
         union = generate_configurations([{"parameters": {"a": [1]}}, {"parameters": {"b": [1]}}])
         assert dicts(union) == [{"a": 1}, {"b": 1}]
@@ -694,6 +708,8 @@ class TestConfigurations:
         assert configurations.count(Config(a=2, b="x")) == 1
         for other in (Config(a=1, b="x"), Config(a=2.0, b="x"), Config(a=2), Config(a=Unkeyable(), b="x"), 5):
             assert other not in configurations
+        assert Config.of({"a": 2, "b": "x"}, settings={"e": 1}) not in configurations
+        assert Config.of({"a": 2, "b": "x"}, replicate=0) not in configurations
         with pytest.raises(ValueError, match="is not among these configurations"):
             configurations.index(Config(a=1, b="x"))
         with pytest.raises(ValueError, match="is not among these configurations"):
@@ -764,6 +780,7 @@ class TestConfigurations:
         assert configurations[-1].asdict() == {"a": 10**9 - 1, "b": "y"}
         assert configurations.index(Config(a=10**9 - 1, b="y")) == 2 * 10**9 - 2
         assert len(cloudpickle.dumps(configurations.space)) < 5000
+        assert next(configurations.keys()).hex() == configurations[0].key
 
     def test_a_long_list_is_digested_when_that_is_needed(self):
         digested = []
