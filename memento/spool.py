@@ -35,6 +35,7 @@ FRAME_MAGIC = 0x4D46
 FRAME_START = FRAME_MAGIC.to_bytes(2, "little")
 LENGTH = struct.Struct("<I")
 ABSENT = 0xFFFFFFFF
+SMALLEST_BODY = 4 * LENGTH.size  # nothing and a checksum of zeros would match each other
 
 _writers: weakref.WeakSet[SpoolWriter] = weakref.WeakSet()
 
@@ -152,7 +153,7 @@ def _frames(data: bytes, position: int) -> tuple[list[Frame], int]:
     while position + FRAME.size <= len(data):
         magic, checksum, length = FRAME.unpack_from(data, position)
         body = data[position + FRAME.size : position + FRAME.size + length]
-        if magic != FRAME_MAGIC or len(body) != length or zlib.crc32(body) != checksum:
+        if magic != FRAME_MAGIC or len(body) != length or length < SMALLEST_BODY or zlib.crc32(body) != checksum:
             break
         frames.append(unpack_body(body))
         position += FRAME.size + length

@@ -1,0 +1,119 @@
+"""How outcomes stand in spools and stores, pinned: a change of these bytes needs a migration."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from memento.task import (
+    EMPTY_PART,
+    KEY_IN_HEAD,
+    STATUS_CODES,
+    STATUS_FROM_CODE,
+    STATUS_IN_HEAD,
+    Experiment,
+    Failure,
+    Outcome,
+    Part,
+    Status,
+    type_name,
+)
+
+OUTCOME = Outcome(
+    key=bytes(range(16)),
+    run=b"\xaa" * 8,
+    attempt=258,
+    status=Status.FAILED,
+    started=1.5,
+    runtime=2.0,
+    cpu_time=0.5,
+    waited=0.25,
+    hardware_peak=1,
+    virtual_peak=2,
+    pid=3,
+    host="höst",
+    summary=b"17",
+    failure=Failure(type="ValueError", message="no", lineage=("Exception",)),
+    value=Part(2, 3, b"\x11" * 16, b"abc"),
+    metrics=EMPTY_PART,
+    log=Part(1, 70_000, b"\x22" * 16, None),
+)
+PINNED = (
+    "01000102030405060708090a0b0c0d0e0faaaaaaaaaaaaaaaa020102000000000000f83f0000000000000040000000000000"
+    "e03f000000000000d03f0100000000000000020000000000000003000000020000003137530000007b2274797065223a2022"
+    "56616c75654572726f72222c20226d657373616765223a20226e6f222c20226361757365223a20226572726f72222c20226c"
+    "696e65616765223a205b22457863657074696f6e225d7d0500000068c3b673744e0000000200030000000000000011111111"
+    "1111111111111111111111110000000000000000000000000000000000000000000000000000010170110100000000002222"
+    "2222222222222222222222222222"
+)
+
+
+def test_the_head_of_an_outcome_stands_as_it_always_has() -> None:
+    assert OUTCOME.pack_head().hex() == PINNED
+
+
+def test_a_head_is_read_as_it_was_packed() -> None:
+    head = bytes.fromhex(PINNED)
+    assert Outcome.unpack_head(head, (b"abc", b"", None)) == OUTCOME
+    assert Outcome.unpack_head(head).value == Part(2, 3, b"\x11" * 16, b"")
+    assert head[KEY_IN_HEAD] == bytes(range(16))
+    assert STATUS_FROM_CODE[head[STATUS_IN_HEAD]] is Status.FAILED
+
+
+def test_the_numbers_of_the_statuses_never_change() -> None:
+    assert {status.name: code for status, code in STATUS_CODES.items()} == {
+        "SUCCEEDED": 1, "FAILED": 2, "TIMED_OUT": 3, "KILLED": 4, "CANCELLED": 5,
+    }  # fmt: skip
+    assert [status for status in Status if status.ok] == [Status.SUCCEEDED]
+
+
+def test_a_head_cut_anywhere_is_refused() -> None:
+    head = bytes.fromhex(PINNED)
+    for length in range(len(head)):
+        with pytest.raises(ValueError, match="head"):
+            Outcome.unpack_head(head[:length])
+    with pytest.raises(ValueError, match="wrong length"):
+        Outcome.unpack_head(head + b"\0")
+    with pytest.raises(ValueError, match="unknown version 2 of an outcome's head"):
+        Outcome.unpack_head(b"\x02" + head[1:])
+    with pytest.raises(ValueError, match="not an outcome's head"):
+        Outcome.unpack_head(head[:STATUS_IN_HEAD] + b"\x63" + head[STATUS_IN_HEAD + 1 :])
+
+
+text = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@given(text, st.lists(text).map(tuple), st.none() | st.integers(), st.none() | st.integers(), text)
+def test_a_failure_is_read_as_it_was_written(
+    message: str, lineage: tuple[str, ...], signal: int | None, exit_code: int | None, traceback: str
+) -> None:
+    failure = Failure(
+        type="x.Y", message=message, lineage=lineage, signal=signal, exit_code=exit_code, traceback=traceback
+    )
+    assert Failure.from_json(failure.to_json()) == failure
+
+
+def test_a_failure_stands_as_it_always_has() -> None:
+    assert Failure(type="Killed", message="by SIGKILL", cause="killed", signal=9).to_json() == (
+        b'{"type": "Killed", "message": "by SIGKILL", "cause": "killed", "signal": 9}'
+    )
+
+
+class Bad(Exception):
+    class Worse(Exception):
+        pass
+
+
+def test_an_exception_is_known_by_its_qualified_name() -> None:
+    assert [type_name(kind) for kind in (ValueError, struct.error, Bad.Worse)] == [
+        "ValueError", "struct.error", "tests.test_task.Bad.Worse",
+    ]  # fmt: skip
+
+
+def test_an_experiment_says_which_functions_differ() -> None:
+    today = Experiment(name="e", code={"a": "1", "b": "2", "c": "3"})
+    assert today.changed_since({"a": "1", "b": "9", "d": "4"}) == ("b", "c", "d")
+    assert today.changed_since(dict(today.code)) == ()
