@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from memento.calling import how_to_call
 from memento.configurations import Configurations
 from memento.errors import AggregateException, CacheMiss, ExperimentFailed, OptionError, TooManyFailures
 from memento.executors import NAMES, executor_named
-from memento.fingerprint import identify
+from memento.fingerprint import code_of_values, identify
 from memento.hashing import digest, readable
 from memento.hearing import Audience
 from memento.matrix import generate_configurations
@@ -30,7 +31,7 @@ from memento.retries import Retries
 from memento.session import Session
 from memento.stages import in_order, with_inputs
 from memento.store import Run, SqliteStore, open_store
-from memento.task import Call, Experiment, Job
+from memento.task import VALUE, Call, Experiment, Job
 
 Matrix = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
@@ -170,6 +171,8 @@ class Memento:
         )
         experiment = identify(self.func, version=self._version)
         configurations = self._configurations(matrix, experiment)
+        given = {f"{VALUE}{name}": code for name, code in code_of_values(configurations.space.objects()).items()}
+        experiment = replace(experiment, code={**given, **experiment.code})
         call = how_to_call(self.func, configurations.names, configurations.settings)
         executor = (
             self._executor if not isinstance(self._executor, str) else executor_named(self._executor, self._workers)

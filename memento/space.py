@@ -9,7 +9,7 @@ for each matrix of a union. Excludes and samples are not here: they only choose 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from memento.axis import EAGER, atomic
@@ -17,6 +17,8 @@ from memento.block import Block
 from memento.config import Config, config_at
 from memento.names import REPLICATE
 from memento.settings import Settings
+
+_WITHOUT_CODE = frozenset({bool, int, float, complex, str, bytes, type(None)})
 
 
 class Space:
@@ -45,6 +47,14 @@ class Space:
         self._single = self.blocks[0] if len(self.blocks) == 1 else None
         self._mutable: list[list[tuple[int, int, frozenset[int]]]] | None = None
         self.varying = _varying(self.blocks)
+
+    def objects(self) -> Iterator[Any]:
+        """Yield the values of parameters and settings that may have code: all but numbers, texts and the like."""
+        for block in self.blocks:
+            yield from (value for value in block.settings.values() if type(value) not in _WITHOUT_CODE)
+            for axis in block.axes:
+                if not isinstance(axis.values, range):
+                    yield from (value for value in axis.values if type(value) not in _WITHOUT_CODE)
 
     def locate(self, position: int) -> tuple[Block, int]:
         """Return the block in which `position` is, and where in it.

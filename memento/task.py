@@ -275,12 +275,17 @@ class Job:
     import_path: tuple[str, ...] = ()
 
 
+VALUE = "value "
+"""Before the names of functions and classes that are not called by the experiment but given to it."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Experiment:
     """Who computed a result: `name` is the identity that is part of every key.
 
     `code` maps the qualified names of the experiment and of the project's functions it calls to digests of their
-    syntax trees (hex); `notes` are warnings worth showing once (captured values that could not be keyed).
+    syntax trees (hex), and those that are values of the matrix, marked by `VALUE`; `notes` are warnings worth
+    showing once (captured values that could not be keyed).
     """
 
     name: str
@@ -291,4 +296,7 @@ class Experiment:
     def changed_since(self, code: dict[str, str]) -> tuple[str, ...]:
         """Return the names of functions that differ between `code`, which computed a result, and today's."""
         names = self.code.keys() | code.keys()
-        return tuple(sorted(name for name in names if self.code.get(name) != code.get(name)))
+        changed = (name for name in names if self.code.get(name) != code.get(name))
+        # Another matrix has other values: one that is missing on either side was not changed.
+        both = self.code.keys() & code.keys()
+        return tuple(sorted(name.removeprefix(VALUE) for name in changed if name in both or not name.startswith(VALUE)))

@@ -69,3 +69,17 @@ def test_comments_docstrings_and_formatting_do_not_count(tmp_path: Path) -> None
     )
     assert run(tmp_path, "rerun") == ("[2, 4]", "")
     assert times(tmp_path) == 2
+
+
+def test_the_code_of_a_class_that_is_a_value_counts_too(tmp_path: Path) -> None:
+    model = "class Model:\n    rate = 2\n\nclass Other:\n    rate = 5\n"
+    script = SCRIPT.replace("helper(config.x)", "config.model.rate * config.x").replace("helper\n", "Model, Other\n")
+    script = script.replace('"x": [1, 2]', '"x": [1, 2], "model": [Model]')
+    write(tmp_path, model, script)
+    run(tmp_path, "warn")
+    write(tmp_path, model, script.replace("[Model]", "[Model, Other]"))
+    assert run(tmp_path, "warn") == ("[2, 5, 4, 10]", "")
+    write(tmp_path, model.replace("rate = 2", "rate = 3"), script)
+    out, err = run(tmp_path, "warn")
+    assert "2 of 2 stored results were computed by older code, which differs in helpers.Model;" in err
+    assert run(tmp_path, "rerun")[0] == "[3, 6]"

@@ -324,7 +324,7 @@ def test_the_store_may_be_a_folder_a_new_file_or_an_empty_one(suffix: str, notes
 
 
 def test_two_runs_at_once_share_the_work(notes: Path) -> None:
-    what = matrix(notes, *range(100), seconds=0.02)
+    what = matrix(notes, *range(100), seconds=0.06)
     both: list[Results] = []
     threads = [threading.Thread(target=lambda: both.append(run(experiments.sleeping, what))) for _ in range(2)]
     for thread in threads:
@@ -335,7 +335,7 @@ def test_two_runs_at_once_share_the_work(notes: Path) -> None:
     for results in both:
         assert [result.inner for result in results] == [x**2 for x in range(100)]
     shares = [sum(not result.was_cached for result in results) for results in both]
-    assert min(shares) >= 5
+    assert min(shares) >= 3
 
 
 def test_run_all_hands_results_on_and_tells_once_at_the_end() -> None:
