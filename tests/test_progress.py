@@ -141,6 +141,19 @@ def test_the_bar_shows_rate_time_left_stored_ok_failed_and_what_is_running(open_
     progress.close()
 
 
+def test_the_bar_keeps_its_length_while_what_stands_beside_it_changes(open_terminal):
+    terminal = open_terminal()
+    progress = make_progress(stream=terminal.stream)
+
+    show(progress, started(), progressed(1.0), progressed(2.0, RUNNING, 9.0), progressed(30.0, succeeded=8, left=0.0))
+
+    drawn = [line for line in terminal.raw.split("\r") if "%|" in line]
+    assert len(drawn) == 3
+    assert {line.index("| ") for line in drawn} == {24}
+    assert drawn[-1].rstrip().endswith("12/12, 3.8 s each, 4 stored, 8 ok")
+    progress.close()
+
+
 def test_failures_are_printed_once_above_the_bar(open_terminal):
     terminal = open_terminal(80)
     progress = make_progress(stream=terminal.stream)

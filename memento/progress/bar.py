@@ -7,6 +7,8 @@ from typing import Any, TextIO
 
 from tqdm.std import tqdm
 
+from memento.events import Counts
+
 
 class Bar(tqdm):  # type: ignore[misc]
     """Percentage, bar, and whatever `tail` says.
@@ -18,15 +20,15 @@ class Bar(tqdm):  # type: ignore[misc]
     _lock = threading.RLock()
 
     def __init__(self, stream: TextIO) -> None:
-        self.tail, self.columns = "", 80
+        self.tail, self.length, self.columns = "", 20, 80
         # A delay, because tqdm otherwise draws at once, before there is anything to show.
         super().__init__(file=stream, total=1, leave=False, disable=False, delay=1, mininterval=0)
         self.delay = 0  # else tqdm leaves a bar younger than that on the screen
 
-    def show(self, done: int, total: int, tail: str, columns: int) -> None:
-        """Draw the bar, in at most `columns` characters."""
-        self.columns = max(columns, 1)
-        self.n, self.total, self.tail = done, total, tail.replace("{", "{{").replace("}", "}}")
+    def show(self, counts: Counts, tail: str, length: int, columns: int) -> None:
+        """Draw a bar of `length` and `tail` after it, in at most `columns` characters together."""
+        self.n, self.total = counts.done, counts.total
+        self.tail, self.length, self.columns = tail.replace("{", "{{").replace("}", "}}"), length, max(columns, 1)
         self.refresh()
 
     @property
@@ -35,5 +37,5 @@ class Bar(tqdm):  # type: ignore[misc]
         return {
             **super().format_dict,
             "ncols": self.columns,
-            "bar_format": f"{{percentage:3.0f}}%|{{bar}}| {self.tail}",
+            "bar_format": f"{{percentage:3.0f}}%|{{bar:{self.length}}}| {self.tail}",
         }

@@ -14,8 +14,8 @@ from memento.wording import duration, one_line, rate
 REFRESH = 0.1
 DELAY = 0.2
 WINDOW = 60.0
-SMALLEST_BAR = 10
-_FRAME = len("100%|| ") + SMALLEST_BAR
+LONGEST_BAR = 25
+_FRAME = len("100%|| ")
 
 
 class TerminalProgress:
@@ -71,8 +71,9 @@ class TerminalProgress:
 
             self._bar = Bar(self._printer.stream)
         columns = _width(self._printer.stream) - 1  # some terminals wrap when their last column is written
-        tail = self._printer.writable(self._tail(event, columns - _FRAME))
-        self._bar.show(event.counts.done, event.counts.total, tail, columns)
+        bar = min(max(columns // 5, 1), LONGEST_BAR)
+        tail = self._printer.writable(self._tail(event, columns - _FRAME - bar))
+        self._bar.show(event.counts, tail, bar, columns)
 
     def _tail(self, event: RunProgressed, room: int) -> str:
         facts = _fitting(_facts(event, self._speed.per_second), room)
@@ -127,7 +128,7 @@ def _facts(event: RunProgressed, per_second: float) -> list[tuple[int, str]]:
         for rank, wanted, text in (
             (0, True, f"{counts.done:,}/{counts.total:,}"),
             (4, per_second > 0, rate(per_second) if per_second > 0 else ""),
-            (2, event.left is not None, f"{duration(event.left or 0)} left"),
+            (2, event.left is not None and counts.done < counts.total, f"{duration(event.left or 0)} left"),
             (5, counts.stored > 0, f"{counts.stored:,} stored"),
             (3, counts.succeeded > 0, f"{counts.succeeded:,} ok"),
             (1, counts.failed > 0, f"{counts.failed:,} failed"),
