@@ -33,6 +33,23 @@ def check_runtime(runtime: object) -> dict[str, Any]:
     return found
 
 
+def seconds_of(time: str | int) -> float:
+    """Return the seconds that `runtime["time"]` grants.
+
+    The forms are Slurm's: a number of minutes, "MM:SS", "HH:MM:SS", "D-HH", "D-HH:MM" and "D-HH:MM:SS".
+
+    Example:
+        >>> seconds_of("01:30:00"), seconds_of("2-12"), seconds_of(5)
+        (5400.0, 216000.0, 300.0)
+    """
+    days, dash, clock = str(time).rpartition("-")
+    parts = [int(part) for part in clock.split(":")]
+    # After days the first number is hours; without them one number is minutes, and two are minutes and seconds.
+    hours_first = bool(dash) or len(parts) == 3
+    hours, minutes, seconds = [*parts, 0, 0][:3] if hours_first else [0, *parts, 0][:3]
+    return float(((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds)
+
+
 def _number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 

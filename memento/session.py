@@ -26,6 +26,7 @@ from memento.options import Options
 from memento.plan import Plan
 from memento.protocols import Advanced, Begun, Delivered, Executor, Lost, Returned
 from memento.retries import RetryPolicy
+from memento.runtime import seconds_of
 from memento.spool import Frame, frame_of
 from memento.store import Run, SqliteStore
 from memento.tally import TICK, Tally
@@ -215,7 +216,7 @@ class Session:
             index=position,
             key=self._plan.keys[row],
             attempt=attempt,
-            timeout=self._options.timeout if self._options.timeout is not None else runtime.get("time"),
+            timeout=self._options.timeout or (seconds_of(runtime["time"]) if "time" in runtime else None),
             cpus=runtime.get("cpus", 1),
             gpus=runtime.get("gpus", 0),
         )

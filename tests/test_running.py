@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import threading
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from memento import AggregateException, CacheMiss, Memento, OptionError, Results, Status, TooManyFailures
+from memento.runtime import seconds_of
 from tests import experiments
 from tests.experiments import noted
 
@@ -241,6 +243,36 @@ def test_an_introduced_parameter_finds_older_results(notes: Path) -> None:
     results = run(experiments.square, grown)
     assert [result.was_cached for result in results] == [True, False, True, False]
     assert len(noted(notes)) == 4
+
+
+def test_runtime_says_how_to_run_and_is_no_part_of_the_key(notes: Path) -> None:
+    def experiment(context: Any, config: Any) -> Any:
+        return round(context.time_left()), os.environ["OMP_NUM_THREADS"]
+
+    what = {"parameters": {"x": [1]}, "runtime": {"cpus": 2, "memory": "2G", "time": "01:00:00", "gpus": 0}}
+    assert run(experiment, what)[0].inner == (3600, "2")
+    assert run(experiment, {**what, "runtime": {"time": 5}})[0].was_cached
+
+
+def test_the_time_of_the_runtime_ends_an_experiment(notes: Path) -> None:
+    what = {**matrix(notes, 3), "runtime": {"time": "00:01"}}
+    assert run(experiments.hanging_at_three, what, on_error="return")[0].status is Status.TIMED_OUT
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [
+        (5, 300),
+        ("5", 300),
+        ("05:30", 330),
+        ("01:00:00", 3600),
+        ("2-12", 216000),
+        ("1-00:30", 88200),
+        ("1-1:1:1", 90061),
+    ],
+)
+def test_times_are_read_as_slurm_reads_them(time: Any, seconds: float) -> None:
+    assert seconds_of(time) == seconds
 
 
 class Trainer:
