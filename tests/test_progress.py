@@ -147,6 +147,7 @@ def test_the_bar_keeps_its_length_while_what_stands_beside_it_changes(open_termi
 
     show(progress, started(), progressed(1.0), progressed(2.0, RUNNING, 9.0), progressed(30.0, succeeded=8, left=0.0))
 
+    assert len(terminal.screen) == 1
     drawn = [line for line in terminal.raw.split("\r") if "%|" in line]
     assert len(drawn) == 3
     assert {line.index("| ") for line in drawn} == {24}
@@ -269,8 +270,8 @@ def test_a_quick_run_shows_no_bar(open_terminal):
 
     show(make_progress(stream=terminal.stream), started(), progressed(0.1), finished(counts=counts(succeeded=8)))
 
+    assert terminal.screen == ["12 configurations: 4 stored, 8 succeeded in 3.2 s", ""]
     assert "%" not in terminal.raw
-    assert terminal.screen[0] == "12 configurations: 4 stored, 8 succeeded in 3.2 s"
 
 
 def test_no_color_takes_the_colours_away(open_terminal, monkeypatch):
