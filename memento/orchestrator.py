@@ -194,7 +194,8 @@ class Memento:
                 return None
             if options.force_cache and plan.todo:
                 raise CacheMiss(configurations[plan.todo[0]])
-            for note in (*experiment.notes, *plan.notes):
+            damaged = [f"the store is damaged: {message}; it is computed anew" for _, message in store.damaged]
+            for note in (*experiment.notes, *plan.notes, *damaged):
                 warnings.warn(note, UserWarning, stacklevel=2)
             for name, value in configurations.introduced.items():
                 store.introduce(experiment.name, name, digest(value), readable(value))

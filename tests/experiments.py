@@ -133,7 +133,8 @@ def main_with(matrix: dict[str, Any], experiment: str, **options: Any) -> None:
     """Run `experiment` of this module as a script would; used by tests that kill it."""
     from memento import Memento
 
-    results = Memento(globals()[experiment], num_workers=2).run(matrix, **options)
+    executor = options.pop("executor", "processes")
+    results = Memento(globals()[experiment], num_workers=2, executor=executor).run(matrix, **options)
     assert results is not None
     print("got", [result.inner for result in results])
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -16,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from memento import Memento, open_store
+from memento import Memento, StoreError, open_store
 from memento.executors.processes.supervisor import descendants
 from tests import experiments
 from tests.experiments import noted
@@ -168,6 +170,55 @@ def test_two_and_four_runs_at_once_execute_each_configuration_once(notes: Path) 
         assert code == 0, err
         assert out.strip() == f"got {[x**2 for x in range(200)]}"
     assert sorted(Counter(noted(notes)).values()) == [1] * 200
+
+
+@pytest.mark.parametrize("executor", ["serial", "threads"])
+def test_ctrl_c_reaches_experiments_in_this_process_too(executor: str, notes: Path) -> None:
+    what = matrix(notes, 60, seconds=0.05)
+    process = start("sleeping", what, executor=executor)
+    wait_for(lambda: len(noted(notes)) >= 6)
+    process.send_signal(signal.SIGINT)
+    code, _, err = finish(process, 10)
+    assert code == -signal.SIGINT, err
+    assert "run the same again" in err
+    results = Memento(experiments.sleeping, num_workers=2).run(what, progress=False)
+    assert results is not None
+    assert len(noted(notes)) == 60, "something finished ran again"
+
+
+def test_a_full_disk_is_one_clear_error_and_what_was_stored_stays(notes: Path, tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], check=True)
+    try:
+        what = {"parameters": {"x": list(range(20))}, "settings": {"notes": str(notes)}}
+        small = {**what, "parameters": {"x": [1, 2]}}
+        assert Memento(experiments.square, num_workers=1).run(small, progress=False, cache_path=disk) is not None
+        with pytest.raises(StoreError, match=r"No space left on device"):
+            Memento(experiments.large, num_workers=1).run(what, progress=False, cache_path=disk)
+        again = Memento(experiments.square, num_workers=1).run(small, progress=False, cache_path=disk)
+        assert again is not None
+        assert [result.was_cached for result in again] == [True, True]
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+def test_a_damaged_entry_is_reported_and_computed_anew_and_no_other(notes: Path, store_path: Path) -> None:
+    what = matrix(notes, 5)
+    run = Memento(experiments.square, num_workers=1).run
+    results = run(what, progress=False)
+    assert results is not None
+    with contextlib.closing(sqlite3.connect(store_path / "ledger.sqlite")) as ledger, ledger:
+        (head,) = ledger.execute("SELECT head FROM outcomes WHERE key = ?", [bytes.fromhex(results[2].key)]).fetchone()
+        flipped = bytearray(head)
+        flipped[40] ^= 1
+        ledger.execute("UPDATE outcomes SET head = ? WHERE key = ?", [flipped, bytes.fromhex(results[2].key)])
+    with pytest.warns(UserWarning, match="the store is damaged: .* it is computed anew"):
+        again = run(what, progress=False)
+    assert again is not None
+    assert [result.was_cached for result in again] == [True, True, False, True, True]
+    assert [result.inner for result in again] == [0, 1, 4, 9, 16]
+    assert len(noted(notes)) == 6
 
 
 def test_an_interrupted_run_leaves_a_store_without_claims_or_spools(notes: Path, store_path: Path) -> None:
