@@ -31,6 +31,7 @@ ALIVE = "alive"
 RUN_IN_HEAD = slice(1 + KEY_BYTES, 1 + KEY_BYTES + RUN_BYTES)
 ASIDE = "."
 OVER = ".over"
+NEW = ".new"
 
 _locked: weakref.WeakSet[Run] = weakref.WeakSet()
 
@@ -41,7 +42,7 @@ class Run:
     def __init__(self, spools: Path) -> None:
         self.id = secrets.token_bytes(RUN_BYTES)
         self.spool = spools / self.id.hex()
-        aside = private_folder(spools / f"{ASIDE}{self.id.hex()}.new")
+        aside = private_folder(spools / f"{ASIDE}{self.id.hex()}{NEW}")
         self._lock = os.open(aside / ALIVE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         _locked.add(self)

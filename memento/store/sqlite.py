@@ -19,7 +19,7 @@ from typing import Any, Self
 from memento import layout
 from memento.errors import MatrixError
 from memento.spool import Frame
-from memento.store import runs
+from memento.store import garbage, runs
 from memento.store.entries import INSERT, checksum, rows_of
 from memento.store.reading import SUCCEEDED, Reader, run_checksum
 from memento.store.trouble import explain
@@ -169,6 +169,42 @@ class SqliteStore(Reader):
             database.execute("DELETE FROM claims WHERE run = ?", [run])
             database.execute("UPDATE runs SET ended = ? WHERE id = ? AND ended IS NULL", [time.time(), run])
         return new
+
+    # Garbage
+
+    def collect(self, *, dry_run: bool = True, superseded_before: float | None = None) -> list[garbage.Garbage]:
+        """Return what nothing asks for any more; without `dry_run` it then lies in the trash, until `purge`.
+
+        That is: files that belong to no outcome, what processes left when they died, checkpoints of experiments that
+        have succeeded since. Records always stay.
+
+        Args:
+            dry_run: only tell.
+            superseded_before: also large values and artifacts of results that ended before this moment (seconds since
+                the epoch) and were replaced by newer ones; reading one says that it was evicted.
+
+        Raises:
+            StoreError: a run goes on, or the ledger is damaged; nothing was moved.
+
+        Example:
+            >>> from memento.store import open_store
+            >>> with open_store("example") as store:
+            ...     store.collect()
+            []
+        """
+        self.take_over()
+        if dry_run:
+            with self._ledger.reading() as database:
+                return garbage.find_garbage(self.root, database, superseded_before)
+        with self._ledger.writing() as database:  # while which no run can begin
+            found = garbage.find_garbage(self.root, database, superseded_before)
+            garbage.record_evictions(database, found)
+        garbage.move_to_trash(self.root, found)
+        return found
+
+    def purge(self) -> int:
+        """Remove for good what lies in the trash; return how many bytes that were."""
+        return garbage.purge(self.root)
 
     # Where files are
 

@@ -1,0 +1,194 @@
+"""What a store keeps that nothing asks for any more: found when asked, moved to its trash, removed when asked again.
+
+Nothing is collected implicitly, and no record ever goes: an outcome whose value was evicted still says what it was.
+No run may be alive, or begin, while garbage is looked for: what looks like nobody's file might be the value of an
+outcome that is on its way. A run that begins later writes under names of its own. What goes is moved by renaming, so that a
+crash loses nothing; an eviction is recorded before its file goes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from memento.errors import StoreError
+from memento.files import private_folder
+from memento.store import runs
+from memento.store.entries import COLUMNS, Entry, is_intact
+from memento.task import KEY_BYTES, PART_NAMES, RUN_BYTES, STATUS_CODES, Outcome, Status
+
+TRASH = "trash"
+SUCCEEDED = STATUS_CODES[Status.SUCCEEDED]
+BEGINNING = 3600  # seconds after which a run that has not begun yet never will
+
+ORPHAN = "belongs to no outcome"
+LEFT_OVER = "was left by a process that died over it"
+FINISHED = "is the checkpoint of an experiment that has succeeded"
+SUPERSEDED = "is of a result that a newer one has replaced"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Garbage:
+    """A file or folder that nothing asks for: its size in bytes, why it is, and the entry that it is evicted from."""
+
+    path: Path
+    bytes: int
+    why: str
+    entry: int | None = None
+
+
+def find_garbage(root: Path, database: sqlite3.Connection, superseded_before: float | None) -> list[Garbage]:
+    """Return what is garbage below `root`.
+
+    Raises:
+        StoreError: a run goes on, or the ledger is damaged.
+    """
+    _refuse_while_runs_live(root, database)
+    return list(_garbage(root, database, superseded_before))
+
+
+def record_evictions(database: sqlite3.Connection, found: list[Garbage]) -> None:
+    """Mark the entries that lose their values; `database` is inside a transaction."""
+    evicted = [(item.entry,) for item in found if item.entry is not None]
+    database.executemany("UPDATE outcomes SET evicted = 1 WHERE id = ?", evicted)
+
+
+def move_to_trash(root: Path, found: list[Garbage]) -> None:
+    """Move what was `found` below `root` out of the way; every path keeps its name in a folder of this moment."""
+    trash = root / TRASH / str(time.time_ns())
+    for item in found:
+        target = trash / item.path.relative_to(root)
+        private_folder(target.parent)
+        os.rename(item.path, target)
+
+
+def purge(root: Path) -> int:
+    """Remove the trash of the store in `root` for good; return how many bytes that were."""
+    trash = root / TRASH
+    freed = _size(trash) if trash.exists() else 0
+    shutil.rmtree(trash, ignore_errors=True)
+    return freed
+
+
+def _refuse_while_runs_live(root: Path, database: sqlite3.Connection) -> None:
+    path = str(root)
+    if any(runs.run_of(folder) is not None for folder in _entries(root / "spool")):
+        raise StoreError(f"a run goes on over the store {root}; collect its garbage when no run does", path=path)
+    (rows, newest) = database.execute("SELECT count(*), coalesce(max(id), 0) FROM outcomes").fetchone()
+    if rows != newest or database.execute("PRAGMA quick_check(1)").fetchone()[0] != b"ok":
+        raise StoreError(
+            f"the ledger of the store {root} is damaged, so that nobody can tell what belongs to what; nothing was "
+            "collected: put a backup in its place first",
+            path=path,
+        )
+
+
+def _garbage(root: Path, database: sqlite3.Connection, superseded_before: float | None) -> Iterator[Garbage]:
+    superseded = {} if superseded_before is None else _superseded(database, superseded_before)
+    for path in _below(root / "blobs", 2):
+        yield from _judge(path, _blob(path.name), database, superseded)
+    for path in _below(root / "artifacts", 3):
+        yield from _judge(path, _artifact(path), database, superseded)
+    for path in _below(root / "checkpoints", 2):
+        if path.name.endswith(".tmp"):
+            yield _item(path, LEFT_OVER)
+        elif _has_succeeded(path, database):
+            yield _item(path, FINISHED)
+    for folder in _entries(root / "spool"):
+        if folder.name.endswith(runs.NEW) and folder.stat().st_mtime < time.time() - BEGINNING:
+            yield _item(folder, LEFT_OVER)
+
+
+Identity = tuple[bytes, bytes, int]
+
+
+def _judge(
+    path: Path, owner: Identity | None, database: sqlite3.Connection, superseded: dict[Identity, int]
+) -> Iterator[Garbage]:
+    if owner is None:
+        if path.name.startswith(".") and path.name.endswith(".tmp"):
+            yield _item(path, LEFT_OVER)
+    elif owner in superseded:
+        yield _item(path, SUPERSEDED, superseded[owner])
+    elif not database.execute("SELECT 1 FROM outcomes WHERE key = ? AND run = ? AND attempt = ?", owner).fetchone():
+        yield _item(path, ORPHAN)
+
+
+def _superseded(database: sqlite3.Connection, before: float) -> dict[Identity, int]:
+    """Return the successes that ended before a moment and have a newer intact success of the same key."""
+    found: dict[Identity, int] = {}
+    newest: dict[bytes, Entry] = {}
+    query = f"SELECT {COLUMNS} FROM outcomes WHERE status = ? AND damaged = 0 ORDER BY id"
+    for row in filter(is_intact, database.execute(query, [SUCCEEDED])):
+        entry = Entry._make(row[:6])
+        older = newest.get(entry.key)
+        if older is not None and _ended(older.outcome) < before:
+            found[older.key, older.run, older.attempt] = older.id
+        newest[entry.key] = entry
+    return found
+
+
+def _has_succeeded(path: Path, database: sqlite3.Connection) -> bool:
+    """Whether the experiment of a checkpoint succeeded after it; one made since is of a run that computes it anew."""
+    key = _hex(path.name, KEY_BYTES)
+    if key is None:
+        return False
+    query = f"SELECT {COLUMNS} FROM outcomes WHERE key = ? AND status = ? AND damaged = 0"
+    rows = filter(is_intact, database.execute(query, [key, SUCCEEDED]))
+    return any(_ended(Outcome.unpack_head(row[5])) >= path.stat().st_mtime for row in rows)
+
+
+def _ended(outcome: Outcome) -> float:
+    return outcome.started + outcome.runtime
+
+
+def _blob(name: str) -> Identity | None:
+    key, _, rest = name.partition(".")
+    run, _, rest = rest.partition(".")
+    attempt, _, part = rest.partition(".")
+    return _identity(key, run, attempt) if part in PART_NAMES else None
+
+
+def _artifact(path: Path) -> Identity | None:
+    run, _, attempt = path.name.partition(".")
+    return _identity(path.parent.name, run, attempt)
+
+
+def _identity(key: str, run: str, attempt: str) -> Identity | None:
+    keyed, by = _hex(key, KEY_BYTES), _hex(run, RUN_BYTES)
+    return None if keyed is None or by is None or not attempt.isdecimal() else (keyed, by, int(attempt))
+
+
+def _hex(text: str, length: int) -> bytes | None:
+    try:
+        data = bytes.fromhex(text)
+    except ValueError:
+        return None
+    return data if len(data) == length else None
+
+
+def _item(path: Path, why: str, entry: int | None = None) -> Garbage:
+    return Garbage(path=path, bytes=_size(path), why=why, entry=entry)
+
+
+def _size(path: Path) -> int:
+    if path.is_symlink() or not path.is_dir():
+        return path.lstat().st_size
+    return sum(_size(entry) for entry in path.iterdir())
+
+
+def _entries(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _below(folder: Path, depth: int) -> Iterator[Path]:
+    for path in _entries(folder):
+        if depth == 1:
+            yield path
+        elif path.is_dir():
+            yield from _below(path, depth - 1)

@@ -1,0 +1,143 @@
+"""Garbage goes when it is asked to, in two steps, and nothing that anybody may want goes with it."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from memento import layout
+from memento.errors import NotStored, StoreError
+from memento.files import private_folder
+from memento.spool import SpoolWriter
+from memento.store import SqliteStore
+from tests.store.helpers import RUN, frame, key_of, outcome_of, save_in_file
+from tests.store.test_damage import change
+
+LATER = 1_700_000_010.0  # after every outcome of these tests has ended
+
+
+def put(path: Path, data: bytes = b"12345", *, age: float | None = None) -> Path:
+    private_folder(path.parent)
+    path.write_bytes(data)
+    if age is not None:
+        os.utime(path, (time.time() - age,) * 2)
+    return path
+
+
+def why(store: SqliteStore, **options: float) -> dict[Path, str]:
+    return {item.path: item.why for item in store.collect(**options)}  # type: ignore[arg-type]
+
+
+def test_a_store_in_use_has_no_garbage(store: SqliteStore) -> None:
+    save_in_file(store, 1, b"large")
+    put(layout.artifact_path(store.root, key_of(1), RUN, 1) / "plot.png")
+    put(layout.checkpoint_path(store.root, key_of(2)))
+    assert store.collect() == []
+    assert store.collect(dry_run=False) == []
+    assert not (store.root / "trash").exists()
+
+
+def test_what_belongs_to_nobody_goes_to_the_trash_and_then_for_good(store: SqliteStore) -> None:
+    kept = save_in_file(store, 1, b"large")
+    blob = put(layout.blob_path(store.root, key_of(2), RUN, 1, "value"))
+    torn = put(kept.with_name(f".{kept.name}.host.17.abcd.tmp"))
+    folder = layout.artifact_path(store.root, key_of(3), RUN, 2)
+    put(folder / "sub" / "plot.png")
+    begun = put(store.root / "spool" / ".0011223344556677.new" / "alive").parent
+    os.utime(begun, (0, 0))
+    unknown = put(store.root / "blobs" / "aa" / "notes.txt")
+    expected = {
+        blob: "belongs to no outcome",
+        torn: "was left by a process that died over it",
+        folder: "belongs to no outcome",
+        begun: "was left by a process that died over it",
+    }
+    assert why(store) == expected
+    assert all(path.exists() for path in expected)
+    assert {item.path for item in store.collect(dry_run=False)} == set(expected)
+    assert not any(path.exists() for path in expected)
+    assert kept.exists()
+    assert unknown.exists()
+    trashed = sorted(path.name for path in (store.root / "trash").rglob("*") if path.is_file())
+    assert trashed == sorted([blob.name, torn.name, "plot.png", "alive"])
+    assert store.collect() == []
+    assert store.purge() == 20
+    assert store.purge() == 0
+    assert not (store.root / "trash").exists()
+
+
+def test_a_checkpoint_goes_when_its_experiment_has_succeeded_since(store: SqliteStore) -> None:
+    store.save([frame(1), frame(2)])
+    old = put(layout.checkpoint_path(store.root, key_of(1)))
+    os.utime(old, (1_700_000_000, 1_700_000_000))
+    put(layout.checkpoint_path(store.root, key_of(2)))  # of a run that computes it anew, and was interrupted
+    put(layout.checkpoint_path(store.root, key_of(3)))
+    assert why(store) == {old: "is the checkpoint of an experiment that has succeeded"}
+
+
+def test_large_values_of_replaced_results_go_when_asked_and_their_records_stay(store: SqliteStore) -> None:
+    old = save_in_file(store, 1, b"old and large")
+    artifacts = put(layout.artifact_path(store.root, key_of(1), RUN, 1) / "plot.png").parent
+    new = save_in_file(store, 1, b"new and large", attempt=2)
+    only = save_in_file(store, 2, b"the only one")
+    assert store.collect() == []
+    assert store.collect(superseded_before=1_600_000_000) == []
+    expected = dict.fromkeys([old, artifacts], "is of a result that a newer one has replaced")
+    assert why(store, superseded_before=LATER) == expected
+    assert old.exists()
+    store.collect(dry_run=False, superseded_before=LATER)
+    assert new.exists()
+    assert only.exists()
+    first, second = store.history(key_of(1))
+    assert (first.outcome.runtime, first.status.ok) == (1.5, True)
+    with pytest.raises(NotStored) as caught:
+        store.load(first, "value")
+    assert str(caught.value) == (
+        f"the value of {key_of(1).hex()} was evicted from the store to make room; its record is kept"
+    )
+    assert store.damaged == []
+    assert store.load(second, "value") == b"new and large"
+    assert store.find([key_of(1)])[key_of(1)] == second
+    (trashed,) = (store.root / "trash").rglob(old.name)
+    os.rename(trashed, old)
+    assert store.load(first, "value") == b"old and large"
+
+
+def test_a_newer_result_that_is_damaged_replaces_nothing(store: SqliteStore) -> None:
+    save_in_file(store, 1, b"old and large")
+    save_in_file(store, 1, b"new and large", attempt=2)
+    change(store, "UPDATE outcomes SET head = x'00' WHERE attempt = 2")
+    assert store.collect(superseded_before=LATER) == []
+
+
+def test_nothing_is_collected_while_a_run_goes_on(store: SqliteStore) -> None:
+    run = store.begin_run(experiment="e", code={}, about={})
+    blob = put(layout.blob_path(store.root, key_of(2), run.id, 1, "value"))
+    for dry_run in (True, False):
+        with pytest.raises(StoreError, match=r"a run goes on over the store .*; collect its garbage when no run does"):
+            store.collect(dry_run=dry_run)
+    assert blob.exists()
+    store.end_run(run)
+    assert why(store) == {blob: "belongs to no outcome"}
+
+
+def test_what_a_dead_run_finished_is_taken_in_before_its_files_are_judged(store: SqliteStore) -> None:
+    run = store.begin_run(experiment="e", code={}, about={})
+    outcome = outcome_of(2, b"12345", run=run.id, in_file=True)
+    put(layout.blob_path(store.root, key_of(2), run.id, 1, "value"))
+    writer = SpoolWriter(run.spool / "w.spool")
+    writer.append(outcome)
+    writer.close()
+    run.unlock()
+    assert store.collect(dry_run=False) == []
+    assert store.load(store.find([key_of(2)])[key_of(2)], "value") == b"12345"
+
+
+def test_nothing_is_collected_from_a_damaged_ledger(store: SqliteStore) -> None:
+    store.save([frame(1), frame(2)])
+    change(store, "DELETE FROM outcomes WHERE id = 1")
+    with pytest.raises(StoreError, match="is damaged, so that nobody can tell what belongs to what; nothing"):
+        store.collect()
