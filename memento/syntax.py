@@ -142,8 +142,18 @@ def _lambda_of(tree: ast.Module, code: types.CodeType) -> ast.Lambda | None:
         for line, _, column, _ in code.co_positions()
         if line is not None and column is not None and column
     ]
+    if not places:
+        # Python 3.12 keeps no position of a lambda that is a mere constant.
+        same = [
+            node for node in on_line if isinstance(node.body, ast.Constant) and _is_in(node.body.value, code.co_consts)
+        ]
+        return same[0] if same else None
     inside = [node for node in on_line if all(_covers(node.body, place) for place in places)]
     return min(inside, key=lambda node: _length(node.body), default=None)
+
+
+def _is_in(value: object, constants: tuple[object, ...]) -> bool:
+    return any(type(value) is type(each) and repr(value) == repr(each) for each in constants[-1:])
 
 
 def _covers(node: ast.expr, place: tuple[int, int]) -> bool:
