@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from memento.config import Config
-    from memento.configurations import Configurations
     from memento.context import Context
     from memento.errors import (
         AggregateException,
@@ -41,9 +40,10 @@ if TYPE_CHECKING:
     from memento.executors.processes import ProcessExecutor
     from memento.executors.serial import SerialExecutor
     from memento.executors.threads import ThreadExecutor
-    from memento.grids import grid, random_grid
     from memento.hashing import Named, register_key
     from memento.matrix import generate_configurations
+    from memento.matrix.configurations import Configurations
+    from memento.matrix.grids import grid, random_grid
     from memento.memoize import Cache
     from memento.notifications import (
         AppriseNotificationProvider,
@@ -116,7 +116,7 @@ _HOMES = {
     "Cache": "memento.memoize",
     "CacheMiss": "memento.errors",
     "Config": "memento.config",
-    "Configurations": "memento.configurations",
+    "Configurations": "memento.matrix.configurations",
     "ConsoleNotificationProvider": "memento.notifications",
     "Context": "memento.context",
     "CyclicDependency": "memento.errors",
@@ -151,9 +151,9 @@ _HOMES = {
     "WebhookNotificationProvider": "memento.notifications",
     "WorkerStartError": "memento.errors",
     "generate_configurations": "memento.matrix",
-    "grid": "memento.grids",
+    "grid": "memento.matrix.grids",
     "open_store": "memento.store",
-    "random_grid": "memento.grids",
+    "random_grid": "memento.matrix.grids",
     "register_key": "memento.hashing",
 }
 

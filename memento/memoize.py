@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 from memento import payload
 from memento.errors import CacheMiss
-from memento.fingerprint import identify
 from memento.hashing import KeyMaker, digest, readable
+from memento.hashing.fingerprint import identify
 from memento.layout import blob_path
 from memento.spool import frame_of
 from memento.store import open_store

@@ -13,22 +13,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from memento.calling import how_to_call
-from memento.configurations import Configurations
 from memento.errors import AggregateException, CacheMiss, ExperimentFailed, OptionError, TooManyFailures
 from memento.executors import NAMES, executor_named
-from memento.fingerprint import code_of_values, identify
 from memento.hashing import digest, readable
-from memento.hearing import Audience
+from memento.hashing.fingerprint import code_of_values, identify
 from memento.matrix import generate_configurations
+from memento.matrix.configurations import Configurations
 from memento.notifications import NotificationProvider, ProviderListener
-from memento.options import Options, one_of, worker_count
 from memento.plan import CODE_CHANGES, Plan, make_plan
 from memento.progress import make_progress
 from memento.protocols import Executor, Listener
 from memento.results import Results
-from memento.retries import Retries
-from memento.session import Session
+from memento.running.calling import how_to_call
+from memento.running.hearing import Audience
+from memento.running.options import Options, one_of, worker_count
+from memento.running.retries import Retries
+from memento.running.session import Session
 from memento.stages import in_order, with_inputs
 from memento.store import Run, SqliteStore, open_store
 from memento.task import VALUE, Call, Experiment, Job

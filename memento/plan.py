@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from memento.configurations import Configurations
+from memento.matrix.configurations import Configurations
 from memento.task import Experiment, Status
 
 CODE_CHANGES = ("warn", "rerun", "ignore")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from memento.calling import how_to_call
 from memento.errors import OptionError
+from memento.running.calling import how_to_call
 from memento.task import Call
 
 NAMES = ("lr", "depth")

@@ -80,6 +80,6 @@ def test_the_code_of_a_class_that_is_a_value_counts_too(tmp_path: Path) -> None:
     write(tmp_path, model, script.replace("[Model]", "[Model, Other]"))
     assert run(tmp_path, "warn") == ("[2, 5, 4, 10]", "")
     write(tmp_path, model.replace("rate = 2", "rate = 3"), script)
-    out, err = run(tmp_path, "warn")
+    _, err = run(tmp_path, "warn")
     assert "2 of 2 stored results were computed by older code, which differs in helpers.Model;" in err
     assert run(tmp_path, "rerun")[0] == "[3, 6]"

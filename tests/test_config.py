@@ -386,6 +386,10 @@ class TestPrivate:
             assert configurations.space.private(position).v is value
             assert type(configurations.space.private(position)._source) is type(configurations.space)
 
+    def test_beside_a_value_that_is_copied_the_others_are_shared(self):
+        text = "".join(["never", "interned"])
+        assert generate_configurations({"parameters": {"m": [[1]], "t": [text]}}).space.private(0).t is text
+
     def test_a_tuple_that_holds_a_list_is_copied(self):
         space = generate_configurations({"parameters": {"v": [(1, [2])]}}).space
         space.private(0).v[1].append(3)

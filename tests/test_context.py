@@ -52,7 +52,7 @@ def test_values_of_one_call_share_their_time(tmp_path: Path) -> None:
 def test_what_is_no_number_is_refused_and_leaves_the_series_whole(value: Any, tmp_path: Path) -> None:
     one = context(tmp_path)
     one.record({"loss": (0, 1.0)})
-    with pytest.raises(TypeError, match="metric 'loss' was given .* which is not a real number; write context.record"):
+    with pytest.raises(TypeError, match=r"metric 'loss' was given .* which is not a real number; write context.record"):
         one.record({"loss": value})
     assert recorded(one) == {"loss": ([0.0], [1.0])}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from memento.failing import FailureWatch
+from memento.running.failing import FailureWatch
 from memento.task import Failure
 
 

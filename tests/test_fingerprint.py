@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from memento.fingerprint import code_of_values, identify
+from memento.hashing.fingerprint import code_of_values, identify
 from memento.task import Experiment
 from tests.interpreters import pythons
 
@@ -355,7 +355,7 @@ package.__path__ = [sys.argv[1] + "/memento"]
 sys.modules["memento"] = package  # this interpreter has none of the packages that the whole of memento imports
 sys.path.insert(0, sys.argv[2])
 import single
-from memento.fingerprint import identify
+from memento.hashing.fingerprint import identify
 known = identify(single.experiment)
 print(json.dumps([known.name, known.code, known.notes]))
 """
@@ -510,7 +510,7 @@ def test_a_variable_that_is_not_set_yet_does_no_harm() -> None:
 def test_a_script_is_known_by_its_own_name(extra: str, tmp_path: Path) -> None:
     script = tmp_path / "sweep.py"
     script.write_text(
-        f"{extra}from memento.fingerprint import identify\nRATE = 3\n"
+        f"{extra}from memento.hashing.fingerprint import identify\nRATE = 3\n"
         "def helper(): return RATE\ndef experiment(context, config): return helper()\n"
         "known = identify(experiment)\nprint(known.name, sorted(known.code), known.notes)\n"
     )

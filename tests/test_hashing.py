@@ -40,9 +40,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from memento import encoding
 from memento.errors import UnkeyableValue
-from memento.hashing import SCHEME, KeyMaker, Named, config_key, digest, readable, register_key
+from memento.hashing import SCHEME, KeyMaker, Named, config_key, digest, encoding, readable, register_key
 
 ROOT = Path(__file__).parent.parent
 NAN = float("nan")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from memento.events import Event, Notice, RunStarted
-from memento.hearing import Audience
+from memento.running.hearing import Audience
 
 
 class Recorder:

@@ -18,11 +18,11 @@ from sklearn.linear_model import Perceptron
 from sklearn.svm import SVC
 
 from memento.config import Config
-from memento.configurations import Configurations
 from memento.errors import MatrixError, MatrixTypeError, MatrixWarning
-from memento.grids import grid, random_grid
 from memento.hashing import KeyMaker, digest
 from memento.matrix import generate_configurations
+from memento.matrix.configurations import Configurations
+from memento.matrix.grids import grid, random_grid
 
 
 def dicts(configurations):
@@ -170,6 +170,14 @@ class TestUnion:
         assert [tuple(config.values()) for config in generate_configurations([first, second])] == [
             (1, 0), (1, 2), (2, 0), (2, 2), (2, 1), (3, 0), (3, 1), (3, 2),
         ]  # fmt: skip
+
+    def test_what_a_callable_of_an_earlier_matrix_excludes_a_later_one_may_have(self):
+        first = {"parameters": {"a": [1, 2]}, "exclude": [lambda config: config.a == 2]}
+        assert dicts(generate_configurations([first, {"parameters": {"a": [2, 1]}}])) == [{"a": 1}, {"a": 2}]
+
+    def test_axes_that_python_calls_equal_are_not_the_same(self):
+        union = generate_configurations([{"parameters": {"a": [1, 2]}}, {"parameters": {"a": [True, 2]}}])
+        assert [repr(config.a) for config in union] == ["1", "2", "True"]
 
     def test_a_part_of_a_union_begins_where_it_should(self):
         union = generate_configurations(
@@ -488,6 +496,7 @@ class TestRuntime:
                    "{'cpus': 1, 'memory': '2G', 'time': '01:00:00'}"),
             ({"cpus": 0}, "runtime['cpus'] is the number 0; write a whole number of processors, 1 or more"),
             ({"cpus": True}, "runtime['cpus'] is the truth value True; write a whole number of processors, 1 or more"),
+            ({"gpus": True}, "runtime['gpus'] is the truth value True; write a number of devices, 0 or more"),
             ({"gpus": -1}, "runtime['gpus'] is the number -1; write a number of devices, 0 or more"),
             ({"memory": "much"}, "runtime['memory'] is the string 'much'; "
              "write a text such as '2G', or a number of bytes"),

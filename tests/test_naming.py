@@ -7,14 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from memento.naming import is_importable, public_name, qualified
+from memento.hashing.naming import is_importable, public_name, qualified
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from memento.hashing import digest
-from memento.naming import qualified
+from memento.hashing.naming import qualified
 class Model:
     pass
 print(qualified(Model), digest(Model()).hex())

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from memento.errors import OptionError
-from memento.retries import RetryPolicy
+from memento.running.retries import RetryPolicy
 from memento.task import Failure
 
 KEY = b"k" * 16

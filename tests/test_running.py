@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from memento import AggregateException, CacheMiss, Memento, OptionError, Results, Status, TooManyFailures
-from memento.runtime import seconds_of
+from memento.matrix.runtime import seconds_of
 from tests import experiments
 from tests.experiments import noted
 

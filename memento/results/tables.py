@@ -17,7 +17,7 @@ from memento.hashing import digest, readable
 
 if TYPE_CHECKING:
     from memento.config import Config
-    from memento.result import Result
+    from memento.results.result import Result
 
 Columns = dict[str, list[Any]]
 Cell = tuple[str, Any]

@@ -94,7 +94,7 @@ class Metrics(Mapping[str, "pd.DataFrame"]):
         self._owner = owner
 
     def __getitem__(self, name: str) -> pd.DataFrame:
-        from memento.frames import frame_of_points
+        from memento.results.frames import frame_of_points
 
         return frame_of_points(self.points(name))
 

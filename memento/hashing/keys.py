@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from operator import itemgetter
 
-from memento.encoding import Named, encode, register_key
-from memento.forms import PLAIN, encode_text, group, leaf
-from memento.readable import readable
+from memento.hashing.encoding import Named, encode, register_key
+from memento.hashing.forms import PLAIN, encode_text, group, leaf
+from memento.hashing.text import readable
 
 __all__ = ["DIGEST_BYTES", "SCHEME", "KeyMaker", "Named", "config_key", "digest", "readable", "register_key"]
 

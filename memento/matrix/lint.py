@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from memento.axis import EAGER, Axis
 from memento.errors import MatrixError, MatrixTypeError, UnkeyableValue
 from memento.hashing import readable
+from memento.matrix.axis import EAGER, Axis
 from memento.names import REPLICATE, check_name, nearest
 
 KNOWN_KEYS = (

@@ -8,14 +8,14 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from memento.arrays import LIBRARIES, encode_library_value
-from memento.callables import encode_callable, encode_class
-from memento.forms import encode_float, encode_int, encode_text, group, leaf
-from memento.naming import module_name
-from memento.reducing import encode_reduced
+from memento.hashing.arrays import LIBRARIES, encode_library_value
+from memento.hashing.callables import encode_callable, encode_class
+from memento.hashing.forms import encode_float, encode_int, encode_text, group, leaf
+from memento.hashing.naming import module_name
+from memento.hashing.reducing import encode_reduced
 
 if TYPE_CHECKING:
-    from memento.encoding import Encoder
+    from memento.hashing.encoding import Encoder
 
 Rule = Callable[["Encoder", Any], bytes]
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from memento.errors import OptionError, UnkeyableValue, UnknownParameter
 from memento.hashing import digest
-from memento.tables import ByIdentity
+from memento.results.tables import ByIdentity
 from memento.task import Status
 
 if TYPE_CHECKING:
-    from memento.result import Result
+    from memento.results.result import Result
 
 _ABSENT: Any = object()
 

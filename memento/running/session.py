@@ -18,18 +18,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from memento.configurations import Configurations
-from memento.failing import IN_A_ROW, FailureWatch
-from memento.hearing import Audience
-from memento.interrupts import Interrupts
-from memento.options import Options
+from memento.matrix.configurations import Configurations
+from memento.matrix.runtime import seconds_of
 from memento.plan import Plan
 from memento.protocols import Advanced, Begun, Delivered, Executor, Lost, Returned
-from memento.retries import RetryPolicy
-from memento.runtime import seconds_of
+from memento.running.failing import IN_A_ROW, FailureWatch
+from memento.running.hearing import Audience
+from memento.running.interrupts import Interrupts
+from memento.running.options import Options
+from memento.running.retries import RetryPolicy
+from memento.running.tally import TICK, Tally
 from memento.spool import Frame, frame_of
 from memento.store import Run, SqliteStore
-from memento.tally import TICK, Tally
 from memento.task import KEY_IN_HEAD, STATUS_CODES, STATUS_IN_HEAD, Experiment, Failure, Job, Outcome, Status, Task
 from memento.worker import outcome_of
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from memento.tables import Columns, table_of
+from memento.results.tables import Columns, table_of
 
 if TYPE_CHECKING:
-    from memento.result import Result
+    from memento.results.result import Result
     from memento.task import Status
 
 SHOWN_AS_TEXT, SHOWN_AS_HTML = 10, 20

@@ -12,9 +12,9 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from memento.axis import EAGER, atomic
-from memento.block import Block
 from memento.config import Config, config_at
+from memento.matrix.axis import EAGER, atomic
+from memento.matrix.block import Block
 from memento.names import REPLICATE
 from memento.settings import Settings
 

@@ -10,10 +10,10 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from memento.forms import encode_text, group, leaf
+from memento.hashing.forms import encode_text, group, leaf
 
 if TYPE_CHECKING:
-    from memento.encoding import Encoder
+    from memento.hashing.encoding import Encoder
 
 LIBRARIES = frozenset({"numpy", "pandas", "scipy", "sklearn", "torch"})
 _CHUNK = 1 << 16

@@ -13,18 +13,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from memento import lint
-from memento.axis import Axis
-from memento.block import Block
 from memento.config import Config
-from memento.configurations import Configurations
-from memento.diagram import Box, Cut, Diagram
 from memento.errors import MatrixError, MatrixWarning
+from memento.matrix import lint
+from memento.matrix.axis import Axis
+from memento.matrix.block import Block
+from memento.matrix.configurations import Configurations
+from memento.matrix.diagram import Box, Cut, Diagram
+from memento.matrix.runtime import check_runtime
+from memento.matrix.selection import Chain, Picked, Selection
+from memento.matrix.space import Space
+from memento.matrix.union import Boxed, without_earlier
 from memento.names import REPLICATE
-from memento.runtime import check_runtime
-from memento.selection import Chain, Picked, Selection
-from memento.space import Space
-from memento.union import Boxed, without_earlier
 
 _MOST = 2**62
 _Predicate = Callable[[Config], object]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from memento import lint
+from memento.matrix import lint
 
 
 def grid(**axes: Any) -> list[dict[str, Any]]:

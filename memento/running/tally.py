@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 
 from memento import events
-from memento.configurations import Configurations
-from memento.hearing import Audience
+from memento.matrix.configurations import Configurations
+from memento.running.hearing import Audience
 from memento.task import Experiment, Failure, Outcome, Task
 
 TICK = 0.1

@@ -9,10 +9,10 @@ from collections.abc import Iterable
 from pathlib import PurePath
 from typing import Any
 
-from memento.encoding import encode
 from memento.errors import UnkeyableValue
-from memento.forms import short_hash
-from memento.naming import public_name
+from memento.hashing.encoding import encode
+from memento.hashing.forms import short_hash
+from memento.hashing.naming import public_name
 
 LONGEST = 120
 _DEEPEST = 6

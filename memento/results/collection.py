@@ -8,15 +8,13 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
 
 from memento.errors import AggregateException, ExperimentFailed
-from memento.result import Attempt, MemoryUsage, Metrics, Reader, Result, Stored
+from memento.results.result import Reader, Result, Stored
 from memento.task import Status
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from memento.config import Config
-
-__all__ = ["Attempt", "MemoryUsage", "Metrics", "Reader", "Result", "Results", "Stored"]
 
 
 class Results(Sequence[Result]):
@@ -122,7 +120,7 @@ class Results(Sequence[Result]):
         Example:
             ``results.filter(model="svm", lr=lambda lr: lr < 0.1, status="failed")``
         """
-        from memento.selecting import rows_meeting
+        from memento.results.selecting import rows_meeting
 
         rows = rows_meeting(self, conditions)
         return self._chosen([self._rows[row] for row in rows])
@@ -140,7 +138,7 @@ class Results(Sequence[Result]):
         Example:
             ``results.best("loss", maximize=False).config``
         """
-        from memento.tables import best_row
+        from memento.results.tables import best_row
 
         return self[best_row(self, metric, maximize=maximize)]
 
@@ -157,14 +155,14 @@ class Results(Sequence[Result]):
         Raises:
             MissingExtra: pandas is not installed.
         """
-        from memento.frames import frame_of
-        from memento.tables import table_of
+        from memento.results.frames import frame_of
+        from memento.results.tables import table_of
 
         return frame_of(table_of(self))
 
     def metrics_frame(self) -> pd.DataFrame:
         """Return a DataFrame with a row for each recorded point: parameters, status, key, metric, x, y."""
-        from memento.frames import metrics_frame
+        from memento.results.frames import metrics_frame
 
         return metrics_frame(self)
 
@@ -178,8 +176,8 @@ class Results(Sequence[Result]):
             OptionError: the matrix has no replicates.
             UnknownMetric: nothing of that name was returned or recorded.
         """
-        from memento.frames import frame_of
-        from memento.tables import aggregate_table
+        from memento.results.frames import frame_of
+        from memento.results.tables import aggregate_table
 
         return frame_of(aggregate_table(self, metric))
 
@@ -192,23 +190,23 @@ class Results(Sequence[Result]):
         Example:
             ``results.pivot("model", "dataset", "accuracy")``
         """
-        from memento.frames import pivot
+        from memento.results.frames import pivot
 
         return pivot(self, index, columns, values)
 
     def to_csv(self, path: str | PathLike[str]) -> None:
         """Write the table of `to_frame` as a CSV file (UTF-8, missing values empty); needs no pandas."""
-        from memento.rendering import write_csv
-        from memento.tables import table_of
+        from memento.results.rendering import write_csv
+        from memento.results.tables import table_of
 
         write_csv(table_of(self), path)
 
     def __repr__(self) -> str:
-        from memento.rendering import as_text
+        from memento.results.rendering import as_text
 
         return as_text(self, self.counts())
 
     def _repr_html_(self) -> str:
-        from memento.rendering import as_html
+        from memento.results.rendering import as_html
 
         return as_html(self, self.counts())

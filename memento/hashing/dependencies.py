@@ -21,17 +21,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from memento import syntax
-from memento.callables import captured_values
 from memento.errors import UnkeyableValue
-from memento.forms import PLAIN
-from memento.hashing import digest
-from memento.naming import MAIN_MODULES, module_name, resolve
+from memento.hashing import syntax
+from memento.hashing.callables import captured_values
+from memento.hashing.forms import PLAIN
+from memento.hashing.keys import digest
+from memento.hashing.naming import MAIN_MODULES, module_name, resolve
 
 # Beyond this many functions and values the rest is not looked at, and a note says so.
 LARGEST = 500
 _DEEPEST_VALUE = 6
-_PACKAGE = os.path.realpath(Path(__file__).parent) + os.sep
+_PACKAGE = os.path.realpath(Path(__file__).parent.parent) + os.sep
 _WITHOUT_CODE = frozenset({"numpy", "pandas", "scipy", "torch", "datetime", "decimal", "pathlib"})
 
 Scope = dict[str, Any]

@@ -7,12 +7,12 @@ import types
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from memento import syntax
-from memento.callables import captured_values
-from memento.dependencies import Dependencies
 from memento.errors import UnkeyableValue
-from memento.hashing import digest
-from memento.naming import is_importable, module_name, module_of
+from memento.hashing import syntax
+from memento.hashing.callables import captured_values
+from memento.hashing.dependencies import Dependencies
+from memento.hashing.keys import digest
+from memento.hashing.naming import is_importable, module_name, module_of
 from memento.task import Experiment
 
 

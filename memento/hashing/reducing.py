@@ -8,11 +8,11 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from memento.forms import encode_text, group
-from memento.naming import module_name, module_of, resolve
+from memento.hashing.forms import encode_text, group
+from memento.hashing.naming import module_name, module_of, resolve
 
 if TYPE_CHECKING:
-    from memento.encoding import Encoder
+    from memento.hashing.encoding import Encoder
 
 PROTOCOL = 4
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{4,}")

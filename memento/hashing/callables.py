@@ -7,11 +7,11 @@ import types
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from memento.forms import encode_text, group, leaf
-from memento.naming import MAIN_MODULES, is_importable, module_name, module_of, qualified, resolve
+from memento.hashing.forms import encode_text, group, leaf
+from memento.hashing.naming import MAIN_MODULES, is_importable, module_name, module_of, qualified, resolve
 
 if TYPE_CHECKING:
-    from memento.encoding import Encoder
+    from memento.hashing.encoding import Encoder
 
 _HEAP_TYPE = 1 << 9
 
@@ -70,7 +70,7 @@ def encode_function(encoder: Encoder, function: types.FunctionType) -> bytes:
     """Return the form of a function: its name, and unless it can be imported its code, defaults and captures."""
     if function.__module__ not in MAIN_MODULES and is_importable(function):
         return leaf(b"function", qualified(function).encode())
-    from memento.syntax import code_digest  # reads source; wanted for few functions
+    from memento.hashing.syntax import code_digest  # reads source; wanted for few functions
 
     return group(
         b"code",

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
 
 from memento.errors import UnkeyableValue
-from memento.forms import PLAIN, group, leaf
-from memento.kinds import encode_kind
+from memento.hashing.forms import PLAIN, group, leaf
+from memento.hashing.kinds import encode_kind
 
 DEEPEST = 100
 _LONGEST_STEP = 40
@@ -22,7 +22,7 @@ class Named:
     Experiments are given the bare value. Use another label for another value: two with one label share their results.
 
     Example:
-        >>> from memento.hashing import digest
+        >>> from memento.hashing.keys import digest
         >>> digest(Named("corpus-v2", object())) == digest(Named("corpus-v2", None))
         True
     """
@@ -51,7 +51,7 @@ def register_key(kind: type, function: Callable[[Any], Any]) -> None:
         TypeError: `kind` is no class, or one whose key cannot be chosen (`int`, `str`, ..., `object`).
 
     Example:
-        >>> from memento.hashing import digest
+        >>> from memento.hashing.keys import digest
         >>> class Corpus:
         ...     def __init__(self, name):
         ...         self.name, self.opened = name, object()

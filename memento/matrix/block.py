@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain, product
 from typing import Any
 
-from memento.axis import EAGER, Axis, atomic, copier_of, fragment
 from memento.config import digests_of
 from memento.hashing import KeyMaker
+from memento.matrix.axis import EAGER, Axis, atomic, copier_of, fragment
 from memento.names import REPLICATE
 from memento.settings import Settings
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from memento.errors import OptionError
-from memento.retries import Retries, RetryPolicy
+from memento.running.retries import Retries, RetryPolicy
 
 ON_ERROR = ("raise", "return", "stop")
 

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from memento.errors import MissingExtra, OptionError
-from memento.tables import Columns, free_name, parameters_of, replicates_of, table_of
+from memento.results.tables import Columns, free_name, parameters_of, replicates_of, table_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from memento.payload import Points
-    from memento.result import Result
+    from memento.results.result import Result
 
 
 def frame_of(columns: Columns) -> pd.DataFrame:

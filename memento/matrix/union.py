@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from memento.axis import Axis
-from memento.block import Block
-from memento.configurations import find
-from memento.diagram import Box, Cut, Diagram
-from memento.selection import Selection, Without
-from memento.space import Space
+from memento.matrix.axis import Axis
+from memento.matrix.block import Block
+from memento.matrix.configurations import find
+from memento.matrix.diagram import Box, Cut, Diagram
+from memento.matrix.selection import Selection, Without
+from memento.matrix.space import Space
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,8 +26,8 @@ from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memento.errors import UnpicklableResult, UnreadableResult
-from memento.points import Points, pack_metrics, unpack_metrics
-from memento.unpicklable import blamed, culprit, type_name
+from memento.payload.points import Points, pack_metrics, unpack_metrics
+from memento.payload.unpicklable import blamed, culprit, type_name
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

@@ -8,13 +8,13 @@ from functools import cached_property
 from itertools import chain, combinations, islice, repeat
 from typing import Any, overload
 
-from memento.block import Block
 from memento.config import Config, position_of, set_position, set_source, source_of
 from memento.errors import UnkeyableValue
+from memento.matrix.block import Block
+from memento.matrix.selection import Part, Selection
+from memento.matrix.space import Private, Space
 from memento.names import REPLICATE
-from memento.selection import Part, Selection
 from memento.settings import Settings
-from memento.space import Private, Space
 
 _BATCH = 1024
 
@@ -60,7 +60,7 @@ class Configurations(Sequence[Config]):
 
     What a callable excludes is found when the configurations are first counted, indexed or walked through.
 
-    >>> from memento.matrix import generate_configurations
+    >>> from memento.matrix.expand import generate_configurations
     >>> configurations = generate_configurations({"parameters": {"lr": [0.1, 0.01], "depth": range(10**9)}})
     >>> len(configurations), configurations[-1].depth
     (2000000000, 999999999)
@@ -150,7 +150,7 @@ class Configurations(Sequence[Config]):
 
         They are the keys that it had before some of the introduced parameters were there.
 
-        >>> from memento.matrix import generate_configurations
+        >>> from memento.matrix.expand import generate_configurations
         >>> matrix = {"parameters": {"lr": [1, 2], "depth": [2, 3]}, "introduced": {"depth": 2}}
         >>> configurations = generate_configurations(matrix)
         >>> [len(configurations.alternatives(config)) for config in configurations]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from memento.lint import check_dict, refuse, said
+from memento.matrix.lint import check_dict, refuse, said
 from memento.names import nearest
 
 RUNTIME_KEYS = (

@@ -1,0 +1,14 @@
+"""Values and functions → digests, names and keys, the same in every process and on every Python for ever."""
+
+from memento.hashing.keys import (
+    DIGEST_BYTES,
+    SCHEME,
+    KeyMaker,
+    Named,
+    config_key,
+    digest,
+    readable,
+    register_key,
+)
+
+__all__ = ["DIGEST_BYTES", "SCHEME", "KeyMaker", "Named", "config_key", "digest", "readable", "register_key"]

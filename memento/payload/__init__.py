@@ -1,0 +1,29 @@
+"""Values and metrics ↔ bytes: how they travel and how they are stored."""
+
+from memento.payload.encoding import (
+    JSON,
+    NOTHING,
+    PICKLE,
+    PICKLE_AND_BUFFERS,
+    Encoded,
+    decode,
+    digest_of,
+    encode,
+    summary_of,
+)
+from memento.payload.points import Points, pack_metrics, unpack_metrics
+
+__all__ = [
+    "JSON",
+    "NOTHING",
+    "PICKLE",
+    "PICKLE_AND_BUFFERS",
+    "Encoded",
+    "Points",
+    "decode",
+    "digest_of",
+    "encode",
+    "pack_metrics",
+    "summary_of",
+    "unpack_metrics",
+]
