@@ -41,7 +41,7 @@ class Memento:
 
     Args:
         func: the experiment, any callable. It is called as ``func(context, config)``; if its parameters carry the
-            matrix's names, by keyword, with `context` and `config` where it asks for them.
+            matrix's names, by keyword, with `context`, `config` and `replicate` where it asks for them.
         notification_provider: is told of completed and failed experiments and of the end of a run.
         num_workers: how many experiments run at once; by default as many as this process may use CPUs.
         executor: "processes", "threads", "serial" (in this process, for a debugger), or an object with the methods of

@@ -255,6 +255,7 @@ class Call:
     names: tuple[str, ...] | None = None
     context: bool = True
     config: bool = True
+    replicate: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -214,6 +214,8 @@ def call(experiment: Callable[..., Any], how: Call, context: Context, config: An
         arguments["context"] = context
     if how.config:
         arguments["config"] = config
+    if how.replicate:
+        arguments["replicate"] = config.replicate
     return experiment(**arguments)
 
 

@@ -236,6 +236,14 @@ def test_replicates_have_their_own_seeds_and_more_of_them_run_only_the_new(notes
     assert len(five) == 3
 
 
+def test_an_experiment_called_by_name_can_ask_for_its_replicate() -> None:
+    def experiment(x: int, replicate: int) -> int:
+        return 10 * x + replicate
+
+    results = run(experiment, {"parameters": {"x": [1, 2]}, "replicates": 2}, executor="serial")
+    assert [result.inner for result in results] == [10, 11, 20, 21]
+
+
 def test_an_introduced_parameter_finds_older_results(notes: Path) -> None:
     run(experiments.square, matrix(notes, 1, 2))
     grown = {**matrix(notes, 1, 2), "introduced": {"depth": 2}}

@@ -40,7 +40,12 @@ def how_to_call(experiment: Callable[..., Any], parameters: Collection[str], set
         )
     _refuse_misfits(experiment, signature, parameters, known, anything)
     wanted = [name for name in (known if anything else names) if name in known]
-    return Call(names=tuple(sorted(wanted)), context="context" in names, config="config" in names)
+    return Call(
+        names=tuple(sorted(wanted)),
+        context="context" in names,
+        config="config" in names,
+        replicate="replicate" in names,
+    )
 
 
 def _takes_two(signature: inspect.Signature) -> bool:
@@ -58,7 +63,7 @@ def _refuse_misfits(
     known: Collection[str],
     anything: bool,
 ) -> None:
-    given = {*known, "context", "config"}
+    given = {*known, "context", "config", "replicate"}
     for parameter in signature.parameters.values():
         variadic = parameter.kind in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
         if variadic or (parameter.name in given and parameter.kind in _BY_KEYWORD):
