@@ -5,11 +5,16 @@ from __future__ import annotations
 import errno
 import hashlib
 import mmap
+import weakref
 from pathlib import Path
 
 from memento.task import Part
 
 DIGEST_BYTES = 16
+# Each mapping keeps a file descriptor, of which a process often has 1024; what is beyond is read into memory.
+MOST_MAPPINGS = 200
+
+_mappings: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
 
 
 def matches(part: Part, data: object) -> bool:
@@ -20,7 +25,7 @@ def matches(part: Part, data: object) -> bool:
     return len(data) == part.size and hashlib.sha256(data).digest()[:DIGEST_BYTES] == part.digest
 
 
-def read_file(path: Path, part: Part) -> memoryview | None:
+def read_file(path: Path, part: Part) -> memoryview | bytes | None:
     """Return the file at `path` if it holds what `part` describes, else None: its pages come when they are used.
 
     It can be written to; changes stay in this process. It is read once before it is mapped: a disk that fails then is
@@ -33,13 +38,19 @@ def read_file(path: Path, part: Part) -> memoryview | None:
         with open(path, "rb") as file:
             if hashlib.file_digest(file, "sha256").digest()[:DIGEST_BYTES] != part.digest or file.tell() != part.size:
                 return None
+            if len(_mappings) >= MOST_MAPPINGS:
+                file.seek(0)
+                data = file.read()
+                return data if matches(part, data) else None
             try:
-                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+                mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
             except OSError as error:
                 if error.errno != errno.ENOMEM:
                     raise
                 # Where memory is never promised twice, a private mapping counts as if all of it were written to.
-                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            _mappings.add(mapping)
+            return memoryview(mapping)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import os
 import sqlite3
-import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from memento.store.trouble import BUSY_TIMEOUT_MS, explain
 APPLICATION_ID = 0x4D454D4F  # "MEMO"
 FORMAT = 1
 MAGIC = b"SQLite format 3\0"
-HEADER = struct.Struct(">60xI4xI28x")  # user_version and application_id in the 100 bytes a database begins with
+SMALLEST = 512  # bytes of a page: no database is shorter, unless it is empty
 LOCK_SUFFIX = ".lock"
 MADE = b"made\n"
 
@@ -147,13 +146,16 @@ def _open_to_read(database: Path, target: int) -> sqlite3.Connection:
 
 
 def _check_header(database: Path, target: int) -> None:
-    """Refuse what is not ours by its first bytes: opening it as a database might already change files beside it."""
+    """Refuse what is not ours, by reading it without a lock: to open it otherwise might already change files beside it.
+
+    By SQLite and not by `open`: closing a file drops every POSIX lock that this process has on it, those of another
+    connection too. Then another process takes itself for the last one and removes the log that is being written to.
+    """
     try:
-        with open(database, "rb") as file:
-            start = file.read(HEADER.size)
+        size = database.stat().st_size
     except FileNotFoundError:
         return
-    if not start:
+    if not size:
         if _lock_path(database).exists() and _lock_path(database).read_bytes() == MADE:
             raise StoreError(
                 f"the store {database} is empty, though it was not: the file is damaged. Put a backup in its place, or "
@@ -161,19 +163,32 @@ def _check_header(database: Path, target: int) -> None:
                 path=str(database),
             )
         return
-    if not start.startswith(MAGIC):
-        raise StoreForeign(
-            f"{database} is not a store: it does not begin as one; it was left untouched, give another cache_path",
-            path=str(database),
-        )
-    if len(start) < HEADER.size:
-        raise sqlite3.DatabaseError("it is cut off")
-    version, application = HEADER.unpack(start)
-    if application == APPLICATION_ID:
-        _refuse_newer(database, version, target)
-    else:
+    if size < SMALLEST:  # SQLite would take some of these for an empty database
+        if _begins_as_one(database):
+            raise sqlite3.DatabaseError("it is cut off")
+        raise _foreign(database)
+    try:
         with contextlib.closing(_open(database, "mode=ro&immutable=1")) as connection:
-            _refuse_foreign(connection, database)
+            _version(connection, database, target)
+    except sqlite3.DatabaseError as error:
+        code = error.sqlite_errorcode & 0xFF
+        if code == sqlite3.SQLITE_NOTADB and not _begins_as_one(database):
+            raise _foreign(database) from error
+        # What is missing may be in the log, which is not looked at here: opening it with locks will tell.
+        if code != sqlite3.SQLITE_CORRUPT:
+            raise
+
+
+def _foreign(database: Path) -> StoreForeign:
+    return StoreForeign(
+        f"{database} is not a store: it does not begin as one; it was left untouched, give another cache_path",
+        path=str(database),
+    )
+
+
+def _begins_as_one(database: Path) -> bool:
+    with open(database, "rb") as file:  # it is no database, so that no connection of ours has it open
+        return file.read(len(MAGIC)) == MAGIC
 
 
 def _version(connection: sqlite3.Connection, database: Path, target: int) -> int:

@@ -116,7 +116,11 @@ class SqliteStore(Reader):
         Left out is what another run has claimed, and, without `force`, what has been stored successfully meanwhile.
         """
         granted = []
-        stored = "SELECT 1 FROM outcomes WHERE key = ? AND status = ? AND damaged = 0"
+        # As `find` has it: a success below a newer damaged outcome is not found, so it must not prevent a claim.
+        stored = (
+            "SELECT 1 FROM outcomes AS good WHERE key = ? AND status = ? AND damaged = 0 AND NOT EXISTS "
+            "(SELECT 1 FROM outcomes AS bad WHERE bad.key = good.key AND bad.damaged AND bad.id > good.id)"
+        )
         with self._ledger.writing(sync=False) as database:
             for key in keys:
                 if not force and database.execute(stored, [key, SUCCEEDED]).fetchone():

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import threading
 from pathlib import Path
 
 import pytest
 
+from memento.errors import DamagedEntry
 from memento.spool import SpoolWriter
-from memento.store import Run, SqliteStore, runs
+from memento.store import Run, SqliteStore, open_store, runs
 from memento.task import Status
-from tests.store.helpers import frame, heard, key_of, kill, outcome_of, process
+from tests.store.helpers import frame, heard, key_of, kill, outcome_of, process, save_in_file
 
 ORCHESTRATOR = """
 import sys
@@ -253,3 +255,53 @@ def test_what_is_no_runs_folder_is_left_alone(store: SqliteStore) -> None:
     (store.root / "spool" / ("ab" * 8)).touch()
     assert store.take_over() == 0
     assert len(list((store.root / "spool").iterdir())) == 3
+
+
+def test_opening_a_store_twice_loses_nothing_when_another_process_opens_and_closes_it(tmp_path: Path) -> None:
+    """The other process would take itself for the last one, and remove the log that is still being written to."""
+    twice = """
+import sys
+store = open_store(sys.argv[1])
+store.save([frame(1)])
+open_store(sys.argv[1]).close()
+print("open", flush=True)
+sys.stdin.readline()
+store.save([frame(2)])
+print("saved", flush=True)
+sys.stdin.readline()
+"""
+    with process(twice, tmp_path / "store") as other:
+        assert heard(other) == "open"
+        open_store(tmp_path / "store").close()
+        assert other.stdin is not None
+        other.stdin.write("\n")
+        other.stdin.flush()
+        assert heard(other) == "saved"
+        kill(other)
+    with open_store(tmp_path / "store") as store:
+        assert store.find([key_of(1), key_of(2)]).keys() == {key_of(1), key_of(2)}
+
+
+def test_what_lies_below_a_newer_damaged_outcome_can_be_claimed(store: SqliteStore, run: Run) -> None:
+    store.save([frame(1)])
+    path = save_in_file(store, 1, b"newer", attempt=2)
+    path.write_bytes(b"wrong")
+    (entry,) = store.find([key_of(1)]).values()
+    with pytest.raises(DamagedEntry):
+        store.load(entry, "value")
+    assert store.find([key_of(1)]) == {}
+    assert store.claim(run, [key_of(1)]) == [key_of(1)], "neither found nor granted: a run would wait for ever"
+
+
+def test_more_large_parts_than_a_process_may_have_files_open_are_held_at_once(store: SqliteStore) -> None:
+    for number in range(260):
+        save_in_file(store, number, b"%d" % number * 1000)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    in_use = len(os.listdir("/proc/self/fd")) if Path("/proc/self/fd").exists() else 32
+    resource.setrlimit(resource.RLIMIT_NOFILE, (in_use + 230, hard))
+    try:
+        found = store.find([key_of(number) for number in range(260)])
+        held = [store.load(found[key_of(number)], "value") for number in range(260)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert [bytes(data[:3]) for data in held[-2:]] == [b"258", b"259"]
