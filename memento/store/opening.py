@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 from memento.errors import StoreError
@@ -51,11 +52,15 @@ def open_store(path: str | os.PathLike[str] | None = None) -> SqliteStore:
 
 def _meant(place: Path) -> tuple[Path, Path]:
     """Return the folder and the ledger that `place` stands for."""
-    if place.name == LEDGER and not place.is_dir():
+    try:
+        # Asked once: another process may make it between two questions.
+        mode = place.stat().st_mode
+    except FileNotFoundError:
+        mode = stat.S_IFDIR if not place.suffix or place.name.startswith(".") else stat.S_IFREG
+    if place.name == LEDGER and not stat.S_ISDIR(mode):
         return place.parent, place
-    if place.is_file():
-        # By whichever name it is opened, the files beside it must be the same.
-        place = Path(os.path.realpath(place))
-    elif place.exists() or not place.suffix or place.name.startswith("."):
+    if not stat.S_ISREG(mode):
         return place, place / LEDGER
+    # By whichever name it is opened, the files beside it must be the same.
+    place = Path(os.path.realpath(place))
     return place.with_name(place.name + FILES), place

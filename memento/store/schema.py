@@ -151,12 +151,14 @@ def _check_header(database: Path, target: int) -> None:
     By SQLite and not by `open`: closing a file drops every POSIX lock that this process has on it, those of another
     connection too. Then another process takes itself for the last one and removes the log that is being written to.
     """
+    lock = _lock_path(database)
+    made = lock.exists() and lock.read_bytes() == MADE  # asked first: another process may just be making it
     try:
         size = database.stat().st_size
     except FileNotFoundError:
         return
     if not size:
-        if _lock_path(database).exists() and _lock_path(database).read_bytes() == MADE:
+        if made:
             raise StoreError(
                 f"the store {database} is empty, though it was not: the file is damaged. Put a backup in its place, or "
                 "remove it to begin anew",
@@ -199,8 +201,10 @@ def _version(connection: sqlite3.Connection, database: Path, target: int) -> int
 
 
 def _refuse_foreign(connection: sqlite3.Connection, database: Path) -> None:
+    # In this order: another process may make the tables, and with them the number, between the two questions.
+    tables = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
     (application,) = connection.execute("PRAGMA application_id").fetchone()
-    if application != APPLICATION_ID and connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone():
+    if tables and application != APPLICATION_ID:
         raise StoreForeign(
             f"{database} is another program's database; it was left untouched, give another cache_path",
             path=str(database),

@@ -160,6 +160,25 @@ def test_parent_and_child_of_a_fork_both_go_on(store: SqliteStore) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_no_forked_child_has_the_ledger_open(store: SqliteStore) -> None:
+    store.save([frame(1)])
+    child = os.fork()
+    if child == 0:
+        opened = [os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
+        os._exit(str(store.database) in opened)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_whatever_is_saved_is_synced(store: SqliteStore) -> None:
+    """A claim need not be; what comes after it is all the same. 3 is EXTRA: data, and the folder behind a journal."""
+    for _ in range(2):
+        with store._ledger.writing() as database:
+            assert database.execute("PRAGMA synchronous").fetchone() == (3,)
+        with store._ledger.writing(sync=False) as database:
+            assert database.execute("PRAGMA synchronous").fetchone() == (1,)
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_fork_while_another_thread_writes_waits_for_the_end_of_its_transaction(store: SqliteStore) -> None:
     stop = threading.Event()
 

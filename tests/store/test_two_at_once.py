@@ -89,7 +89,7 @@ def test_a_run_that_ends_leaves_nothing_but_its_outcomes(store: SqliteStore, run
     assert store.claim(store.begin_run(experiment="other", code={}, about={}), KEYS[:1]) == KEYS[:1]
 
 
-def test_eight_processes_claim_each_configuration_once(path: Path) -> None:
+def test_four_processes_claim_each_configuration_once(path: Path) -> None:
     code = (
         "import sys\nstore = open_store(sys.argv[1])\nrun = store.begin_run(experiment='e', code={}, about={})\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
