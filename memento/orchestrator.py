@@ -33,6 +33,10 @@ from memento.stages import in_order, with_inputs
 from memento.store import Run, SqliteStore, open_store
 from memento.task import VALUE, Call, Experiment, Job
 
+# A dry run prints and looks up so many configurations, and of more the first few.
+LISTED = 1_000_000
+SHOWN = 100
+
 Matrix = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
@@ -75,6 +79,7 @@ class Memento:
         if isinstance(executor, str):
             one_of("executor", executor, NAMES)
         one_of("code_change", code_change, CODE_CHANGES)
+        _check_provider(notification_provider)
         self.func = func
         self._provider = notification_provider
         self._workers = worker_count(num_workers)
@@ -186,6 +191,9 @@ class Memento:
             )
         with open_store(cache_path) as store:
             store.take_over()
+            if dry_run and len(configurations) > LISTED:
+                _print_head(configurations)
+                return None
             plan = make_plan(
                 configurations, store, experiment, force_run=options.force_run, code_change=self._code_change
             )
@@ -246,6 +254,16 @@ class Memento:
         return listeners
 
 
+def _print_head(configurations: Configurations) -> None:
+    """Print the beginning of what are too many configurations to list and to look up."""
+    print("Running configurations:")
+    for config in configurations[:SHOWN]:
+        print(f"  {config}")
+    print(f"  … and {len(configurations) - SHOWN:,} more")
+    print(f"{len(configurations):,} configurations, too many to look each up in the store")
+    print("Exiting due to dry run")
+
+
 def _print_dry_run(configurations: Configurations, plan: Plan) -> None:
     print("Running configurations:")
     for config in configurations:
@@ -254,6 +272,17 @@ def _print_dry_run(configurations: Configurations, plan: Plan) -> None:
         print(note)
     print(plan.summary())
     print("Exiting due to dry run")
+
+
+def _check_provider(provider: Any) -> None:
+    told = ("task_completed", "task_failure", "all_tasks_completed")
+    if isinstance(provider, type):
+        problem = f"the class {provider.__name__}, not a provider; write {provider.__name__}(...)"
+    elif provider is None or any(callable(getattr(provider, name, None)) for name in told):
+        return
+    else:
+        problem = f"{provider!r}, which has none of the methods {', '.join(told)}; derive it from NotificationProvider"
+    raise OptionError(f"notification_provider is {problem}", option="notification_provider", value=provider)
 
 
 def _raise_failures(results: Results, stopped: str | None) -> None:

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from memento import payload
 from memento.context import Context, forget_checkpoint
+from memento.errors import WorkerStartError
 from memento.files import private_folder, write_atomically
 from memento.layout import blob_path
 from memento.measure import Meter
@@ -61,11 +62,13 @@ class Worker:
         report: Report = lambda task, done, total: None,
         spill: Callable[[Task, bytes], None] | None = None,
         owns_process: bool = False,
+        inline: bool = False,
     ) -> None:
         self._job = job
         self._root = Path(job.store)
         self._output = output
         self._stopping = stopping
+        self._inline = inline  # Ctrl-C reaches the experiment itself
         self._report = report
         self._spill = spill
         self._checkpoints = str(self._root / "checkpoints")  # text: asked about after every experiment
@@ -101,6 +104,8 @@ class Worker:
             value = call(self._job.experiment, self._job.call, context, config)
         except BaseException as error:
             failure = describe_exception(error)
+            if failure.cause == "cancelled" and not self._is_stopping():
+                failure = replace(failure, cause="error")  # nobody asked it to stop
         if os.getpid() != self._pid:
             os._exit(0)  # a child that the experiment forked has come back from it: this is its parent's work
         usage = self._meter.stop()
@@ -138,6 +143,9 @@ class Worker:
     def _keep(self, task: Task, name: str, codec: int, chunks: Sequence[Buffer], *known: Any) -> Part:
         place = partial(blob_path, self._root, task.key, self._job.run, task.attempt, name)
         return keep(place, codec, chunks, *known)
+
+    def _is_stopping(self) -> bool:
+        return self._inline or self._stopping()
 
     def finish(self, outcome: Outcome) -> None:
         """Forget what only an unfinished experiment needs; called once `outcome` is safe in the spool."""
@@ -314,7 +322,15 @@ def pack_job(job: Job) -> bytes:
     import cloudpickle
 
     fields = {name: getattr(job, name) for name in job.__slots__ if name not in ("experiment", "configurations")}
-    return pickle.dumps((fields, cloudpickle.dumps((job.experiment, job.configurations))))
+    try:
+        inner = cloudpickle.dumps((job.experiment, job.configurations))
+    except Exception as error:
+        raise WorkerStartError(
+            f"the experiment cannot be sent to worker processes: {type(error).__name__}: {error}. A lock, an open file "
+            "or a connection that it uses from its script has to be made inside it, or kept in a module of its own; or "
+            "use executor='threads'"
+        ) from error
+    return pickle.dumps((fields, inner))
 
 
 def unpack_job(data: bytes, surroundings: Callable[[Mapping[str, Any]], None]) -> Job:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import os
+import pickle
 import threading
 import time
 from pathlib import Path
@@ -11,7 +13,17 @@ from typing import Any
 
 import pytest
 
-from memento import AggregateException, CacheMiss, Memento, OptionError, Results, Status, TooManyFailures
+from memento import (
+    AggregateException,
+    CacheMiss,
+    ConsoleNotificationProvider,
+    Memento,
+    OptionError,
+    Results,
+    Status,
+    TooManyFailures,
+    WorkerStartError,
+)
 from memento.matrix.runtime import seconds_of
 from tests import experiments
 from tests.experiments import noted
@@ -403,6 +415,59 @@ def test_run_all_hands_results_on_and_tells_once_at_the_end() -> None:
     assert [result.inner for result in results["second"]] == [10, 20]
     assert told == ["completed"] * 4 + ["all"]
     assert first == {"id": "first", "dependencies": [], "parameters": {"x": [1, 2]}}
+
+
+def test_an_interrupt_that_nobody_sent_is_a_failure_like_any_other() -> None:
+    def experiment(x: int) -> int:
+        raise KeyboardInterrupt
+
+    results = run(experiment, {"parameters": {"x": [1]}}, on_error="return")
+    assert results[0].status is Status.FAILED
+    assert results[0].error is not None
+    assert results[0].error.type == "KeyboardInterrupt"
+
+
+def test_an_experiment_that_cannot_be_sent_is_refused_with_what_to_do() -> None:
+    lock = threading.Lock()
+
+    def experiment(x: int) -> int:
+        with lock:
+            return x
+
+    with (
+        pytest.warns(UserWarning, match="carries lock"),
+        pytest.raises(WorkerStartError, match="has to be made inside it"),
+    ):
+        run(experiment, {"parameters": {"x": [1]}})
+    with pytest.warns(UserWarning, match="carries lock"):
+        assert run(experiment, {"parameters": {"x": [1]}}, executor="threads")[0].inner == 1
+
+
+def test_a_result_can_be_pickled_before_it_is_read() -> None:
+    result = run(lambda x: [x], {"parameters": {"x": [1]}}, executor="serial")[0]
+    copied = pickle.loads(pickle.dumps(result))
+    assert copied == result
+    assert copied.inner == copy.deepcopy(result).inner == [1]
+
+
+def test_a_dry_run_of_a_thousand_million_is_told_in_short(capsys: pytest.CaptureFixture[str]) -> None:
+    axis = list(range(1000))
+    what = {"parameters": {"a": axis, "b": axis, "c": axis}}
+    assert Memento(lambda a, b, c: 0).run(what, dry_run=True) is None
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 104
+    assert lines[-3:] == [
+        "  … and 999,999,900 more",
+        "1,000,000,000 configurations, too many to look each up in the store",
+        "Exiting due to dry run",
+    ]
+
+
+def test_what_is_no_provider_is_refused() -> None:
+    with pytest.raises(OptionError, match="is the class ConsoleNotificationProvider, not a provider"):
+        Memento(len, ConsoleNotificationProvider)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="which has none of the methods task_completed"):
+        Memento(len, 3)  # type: ignore[arg-type]
 
 
 def test_options_that_cannot_be_meant_are_refused_before_anything_runs(notes: Path) -> None:

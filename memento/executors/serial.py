@@ -44,6 +44,7 @@ class SerialExecutor:
             job,
             StreamOutput(echo=True),
             stopping=lambda: self._stopping,
+            inline=True,
             report=lambda task, done, total: self._reports.append(Advanced(task=task, done=done, total=total)),
         )
 

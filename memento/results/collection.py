@@ -56,7 +56,10 @@ class Results(Sequence[Result]):
     def __getitem__(self, index: int | slice) -> Result | Results:
         if isinstance(index, slice):
             return self._chosen(self._rows[index])
-        return self._result(self._rows[index])
+        try:
+            return self._result(self._rows[index])
+        except IndexError:
+            raise IndexError(f"there is no result {index}: these are {len(self)}") from None
 
     def __iter__(self) -> Iterator[Result]:
         return map(self._result, self._rows)

@@ -254,6 +254,21 @@ class Result(_Ended):
         self._inner = _UNREAD
         self._metrics: Metrics | None = None
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Result):
+            return NotImplemented
+        return self._identity() == other._identity()
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def _identity(self) -> tuple[Any, ...]:
+        return (self.key, None) if self._entry is None else (self.key, self._entry.run, self._entry.attempt)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Without what was loaded: the copy loads it itself when it is asked.
+        return _restored, (self.config, self._entry, self._store, self.was_cached)
+
     @property
     def inner(self) -> Any:
         """What the experiment returned.
@@ -331,3 +346,7 @@ def _told(ended: _Ended) -> str:
 
 def _duration(time: timedelta) -> str:
     return f"{time.total_seconds():.3g} s"
+
+
+def _restored(config: Config, entry: Stored | None, store: Reader, was_cached: bool) -> Result:
+    return Result(config=config, entry=entry, store=store, was_cached=was_cached)

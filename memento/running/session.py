@@ -261,6 +261,8 @@ class Session:
             self._own_failures.add(key)
             self._watch.failed(failure)
             self._finals.append((key, frame))
+        if outcome.status is Status.CANCELLED:
+            return
         self._tally.tell_failure(outcome, failure, self._rows[key], will_retry=wait is not None)
 
     # Storing
@@ -342,6 +344,6 @@ class Session:
 
     def conclude(self) -> None:
         """Tell everybody that the run is over, and let them finish."""
-        left = sum(entry is None for entry in self._plan.entries)
+        left = sum(entry is None or entry.status is Status.CANCELLED for entry in self._plan.entries)
         resume = f"{left:,} configurations are left: run the same again, nothing stored is run twice" if left else None
         self._tally.tell_end(interrupted=self.interrupts.name, stopped=self.stopped, resume=resume)

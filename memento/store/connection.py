@@ -102,6 +102,12 @@ class Ledger:
                 self._connection.close()
                 self._connection = None
 
+    def __del__(self) -> None:
+        # Results read from a store for as long as they live, and nobody closes results.
+        connection: sqlite3.Connection | None = getattr(self, "_connection", None)
+        if connection is not None:
+            connection.close()
+
 
 _held: list[Ledger] = []
 

@@ -120,6 +120,8 @@ class ProcessExecutor:
 
     def wait(self, timeout: float) -> Iterable[Report]:
         """Hand out work, listen to the workers, end those that are overdue, and return what has happened."""
+        if self._control is None:
+            return []  # it never started
         self._assign()
         if self._reports:
             timeout = 0.0
