@@ -20,8 +20,9 @@ from memento.layout import artifact_path, checkpoint_path
 if TYPE_CHECKING:
     import logging
 
-# A checkpoint file: magic, codec, length of the summary, digest of all that follows, the summary, the payload.
-CHECKPOINT = struct.Struct("<8sBI16s")
+# A checkpoint file: magic, codec, lengths of the summary and of the metrics, digest of all that follows; then the
+# summary, the metrics recorded so far, and the state.
+CHECKPOINT = struct.Struct("<8sBIQ16s")
 CHECKPOINT_MAGIC = b"MCHECK1\n"
 PROGRESS_INTERVAL = 0.1
 SPILL_INTERVAL = 1.0
@@ -113,21 +114,23 @@ class Context:
         """Store `state` for `restore`; afterwards it is on the disk, whatever happens next.
 
         A kill in the middle leaves the checkpoint before. It belongs to the configuration: the next attempt and
-        the next run find it, and it goes when the experiment has succeeded.
+        the next run find it, and it goes when the experiment has succeeded. What was recorded so far is kept with it,
+        so that a curve has no hole where the experiment was killed.
         """
         encoded = payload.encode(state)
+        metrics = b"".join(self.collect_metrics())
         path = checkpoint_path(self._root, self._key)
         private_folder(path.parent)
-        digest = payload.digest_of([encoded.summary, *encoded.chunks])
-        header = CHECKPOINT.pack(CHECKPOINT_MAGIC, encoded.codec, len(encoded.summary), digest)
-        write_atomically(path, [header, encoded.summary, *encoded.chunks])
+        digest = payload.digest_of([encoded.summary, metrics, *encoded.chunks])
+        header = CHECKPOINT.pack(CHECKPOINT_MAGIC, encoded.codec, len(encoded.summary), len(metrics), digest)
+        write_atomically(path, [header, encoded.summary, metrics, *encoded.chunks])
 
     def checkpoint_exist(self) -> bool:
         """Return whether there is a checkpoint to go on from."""
         return checkpoint_path(self._root, self._key).exists()
 
     def restore(self, default: Any = _MISSING) -> Any:
-        """Return the last checkpoint, or `default` where there is none.
+        """Return the last checkpoint, or `default` where there is none; what was recorded before it counts again.
 
         Raises:
             NotStored: there is no checkpoint, and no default was given.
@@ -143,7 +146,7 @@ class Context:
                 f"there is no checkpoint for {self.key}; ask checkpoint_exist() first, or give restore a default"
             ) from None
         try:
-            magic, codec, length, digest = CHECKPOINT.unpack_from(data)
+            magic, codec, length, recorded, digest = CHECKPOINT.unpack_from(data)
             body = memoryview(data)[CHECKPOINT.size :]
             if magic != CHECKPOINT_MAGIC or payload.digest_of([body]) != digest:
                 raise ValueError("checksum")
@@ -152,7 +155,19 @@ class Context:
                 f"the checkpoint {path} does not match its checksum; delete it to begin this experiment anew",
                 path=str(path),
             ) from None
-        return payload.decode(codec, body[length:], bytes(body[:length]))
+        state = length + recorded
+        self._record_again(body[length:state])
+        return payload.decode(codec, body[state:], bytes(body[:length]))
+
+    def _record_again(self, metrics: memoryview) -> None:
+        """Begin the series with what had been recorded when the checkpoint was made."""
+        if metrics:
+            earlier = payload.unpack_metrics(metrics)
+            later, self._series = self._series, {name: (xs, ys) for name, (xs, ys) in earlier.items()}
+            for name, (xs, ys) in later.items():
+                columns = self._new_series(name)
+                columns[0].extend(xs)
+                columns[1].extend(ys)
 
     def progress(self, delta: float, total: float | None = None) -> None:
         """Add `delta` to the steps done, out of `total` (once known); shown in the progress bar."""

@@ -73,6 +73,20 @@ def test_a_checkpoint_is_restored_by_whoever_comes_next(tmp_path: Path) -> None:
         second.restore()
 
 
+def test_what_was_recorded_before_a_checkpoint_is_not_lost_with_the_attempt(tmp_path: Path) -> None:
+    first = context(tmp_path)
+    first.record({"loss": (0, 1.0), "lr": (0, 0.1)})
+    first.checkpoint(1)
+    first.record({"loss": (1, 9.0)})  # repeated after the kill
+    second = context(tmp_path, attempt=2)
+    assert second.restore() == 1
+    second.record({"loss": (1, 0.5)})
+    second.checkpoint(2)
+    third = context(tmp_path, attempt=3)
+    third.restore()
+    assert recorded(third) == {"loss": ([0.0, 1.0], [1.0, 0.5]), "lr": ([0.0], [0.1])}
+
+
 def test_every_kind_of_state_comes_back(tmp_path: Path) -> None:
     one = context(tmp_path)
     for state in [None, 0, "text", {"a": 1.5}, [1, (2, 3)], np.float64(2)]:

@@ -200,6 +200,7 @@ def test_a_killed_experiment_goes_on_from_its_checkpoint(notes: Path) -> None:
     results = run(experiments.stepping, matrix(notes, 1), retries={"killed": 1})
     assert results[0].inner == 10
     assert len(noted(notes)) == 10
+    assert list(results[0].metric_points("done")[0]) == list(range(1, 11))
     store = results[0]._store  # type: ignore[attr-defined]
     assert list((store.root / "checkpoints").rglob("*")) == [
         store.checkpoint_path(bytes.fromhex(results[0].key)).parent
