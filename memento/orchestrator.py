@@ -20,6 +20,7 @@ from memento.hashing.fingerprint import code_of_values, identify
 from memento.matrix import generate_configurations
 from memento.matrix.configurations import Configurations
 from memento.notifications import NotificationProvider, ProviderListener
+from memento.payload.home import main_name
 from memento.plan import CODE_CHANGES, Plan, make_plan
 from memento.progress import make_progress
 from memento.protocols import Executor, Listener
@@ -240,6 +241,7 @@ class Memento:
             call=call,
             store=str(store.root),
             spool=str(run.spool),
+            main=main_name(),
             working_directory=os.getcwd(),
             import_path=tuple(str(Path(entry).absolute()) for entry in sys.path),
         )

@@ -272,6 +272,8 @@ class Job:
     call: Call
     store: str
     spool: str
+    main: str = ""
+    """What `__main__` is called where the experiment comes from."""
     working_directory: str = ""
     import_path: tuple[str, ...] = ()
 

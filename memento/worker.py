@@ -9,6 +9,7 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # signal.getsignal makes an enum of every answer
 import contextlib
 import errno
+import inspect
 import os
 import pickle
 import signal
@@ -29,6 +30,7 @@ from memento.files import private_folder, write_atomically
 from memento.layout import blob_path
 from memento.measure import Meter
 from memento.output import Output
+from memento.payload.home import MAIN, be_worker_of
 from memento.protocols import Lost
 from memento.task import EMPTY_PART, Call, Failure, Job, Outcome, Part, Status, Task, type_name
 
@@ -338,4 +340,14 @@ def unpack_job(data: bytes, surroundings: Callable[[Mapping[str, Any]], None]) -
     fields, inner = pickle.loads(data)
     surroundings(fields)
     experiment, configurations = pickle.loads(inner)
+    be_worker_of(fields["main"], _globals_of(experiment))
     return Job(experiment=experiment, configurations=configurations, **fields)
+
+
+def _globals_of(experiment: Any) -> dict[str, Any]:
+    """Return the globals that an experiment of `__main__` brought along."""
+    while isinstance(experiment, partial):
+        experiment = experiment.func
+    function = inspect.unwrap(getattr(experiment, "__func__", experiment))
+    known: dict[str, Any] = getattr(function, "__globals__", {})
+    return known if getattr(function, "__module__", None) == MAIN else {}

@@ -35,7 +35,9 @@ def same(one: Any, other: Any) -> bool:
     if type(one) is not type(other):
         return False
     if isinstance(one, float):
-        return math.copysign(1, one) == math.copysign(1, other) and (one == other or (one != one and other != other))
+        if one != one:
+            return other != other  # NaN is NaN, whatever its sign bit
+        return one == other and math.copysign(1, one) == math.copysign(1, other)
     if isinstance(one, dict):
         return list(one) == list(other) and all(same(one[key], other[key]) for key in one)
     return one == other

@@ -26,6 +26,7 @@ from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memento.errors import UnpicklableResult, UnreadableResult
+from memento.payload.home import pickler
 from memento.payload.points import Points, pack_metrics, unpack_metrics
 from memento.payload.unpicklable import blamed, culprit, type_name
 
@@ -228,7 +229,7 @@ def _pickled(value: Any) -> tuple[list[Buffer], list[memoryview]]:
             if not any(b"__main__" in chunk for chunk in chunks):
                 return chunks, buffers
     try:
-        return _dumped(cloudpickle.Pickler, value)
+        return _dumped(pickler(), value)
     except MemoryError:
         raise
     except Exception as error:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _DEEPEST, _WIDEST = 12, 1000
-_HELPERS = ("cloudpickle", "copyreg", "builtins", "_codecs", "numpy")
+_HELPERS = ("cloudpickle", "copyreg", "builtins", "_codecs", "numpy", "memento.payload")
 
 
 def culprit(value: Any) -> tuple[str, Any]:
@@ -66,7 +66,7 @@ class _Naming(pickle.Unpickler):
         if not module.startswith(_HELPERS):
             self.last = f"{module}.{name}"
         found = super().find_class(module, name)
-        return partial(self._make_class, found) if name == "_make_skeleton_class" else found
+        return partial(self._make_class, found) if name in ("_make_skeleton_class", "class_of_script") else found
 
     def _make_class(self, make: Callable[..., type], *args: Any) -> type:
         made = make(*args)

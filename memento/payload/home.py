@@ -1,0 +1,68 @@
+"""Classes of a script or notebook: they travel whole, and are found again where they come from.
+
+A class of `__main__` can be imported nowhere else, so cloudpickle sends its definition along. Read back in the script
+that defines it, that would make a second class of the same name: `isinstance` would be False, an enum's member not
+itself. So what is stored is where the class comes from, its name, and its definition for everybody else.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import sys
+from typing import Any
+
+from memento.hashing.naming import module_name
+
+MAIN = "__main__"
+
+# In a worker, what the `__main__` of the orchestrator is called: its own is something else.
+_orchestrator: str | None = None
+
+
+def be_worker_of(main: str, scope: dict[str, Any]) -> None:
+    """Count as a worker of the script `main`, and have the names of `scope`, its experiment's globals, in `__main__`.
+
+    With these the standard library's pickles, and so its process pools, find the script's functions and classes.
+    """
+    global _orchestrator
+    _orchestrator = main
+    here = vars(sys.modules[MAIN])
+    here.update({name: value for name, value in scope.items() if not name.startswith("__")})
+
+
+def main_name() -> str:
+    """Return what `__main__` is called, here or in the process this one works for."""
+    return _orchestrator or module_name(MAIN)
+
+
+def class_of_script(origin: str, name: str, definition: bytes) -> type:
+    """Return the class called `name` of the script `origin`: its own if this is that script, else one made anew.
+
+    Pickles hold this function by its module and name, so both stay for ever.
+    """
+    for module, defined_in in ((MAIN, main_name()), (origin, origin)):
+        found = getattr(sys.modules.get(module), name, None)
+        if defined_in == origin and isinstance(found, type) and found.__module__ == module:
+            return found
+    import cloudpickle
+
+    made: type = cloudpickle.loads(definition)
+    return made
+
+
+@functools.cache
+def pickler() -> type[Any]:
+    """Return cloudpickle's pickler with our way for classes of `__main__`, and without its way for open files."""
+    import cloudpickle
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc,unused-ignore]
+        def reducer_override(self, value: Any) -> Any:
+            if isinstance(value, type) and value.__module__ == MAIN and "." not in value.__qualname__:
+                return class_of_script, (main_name(), value.__qualname__, cloudpickle.dumps(value))
+            if isinstance(value, io.TextIOWrapper):
+                # cloudpickle would store what can be read from it, in silence.
+                raise TypeError("cannot pickle an open file")
+            return super().reducer_override(value)
+
+    return Pickler

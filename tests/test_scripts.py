@@ -1,0 +1,86 @@
+"""Scripts whose classes and functions are of `__main__`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = """
+import enum, multiprocessing, pickle, sys
+from dataclasses import dataclass
+from memento import Memento
+
+class Model:
+    pass
+
+@dataclass
+class Point:
+    x: int
+
+class Color(enum.Enum):
+    RED = 1
+
+def square(x):
+    return x * x
+
+def experiment(context, config):
+    assert pickle.loads(pickle.dumps(Model())).__class__ is Model
+    with multiprocessing.Pool(2) as pool:
+        squares = pool.map(square, [1, 2, 3])
+    return {"model": [Model()], "point": Point(3), "color": Color.RED, "squares": squares}
+
+if __name__ == "__main__":
+    (result,) = Memento(experiment, num_workers=1).run({"parameters": {"x": [1]}}, progress=False)
+    value = result.inner
+    print(result.was_cached, isinstance(value["model"][0], Model), value["point"] == Point(3),
+          value["color"] is Color.RED, value["squares"])
+"""
+
+OTHER = """
+from memento import Memento
+import study
+
+(result,) = Memento(study.experiment).run({"parameters": {"x": [1]}}, progress=False, force_cache=True)
+print(result.was_cached, type(result.inner["point"]).__name__, isinstance(result.inner["point"], study.Point))
+"""
+
+
+def run(folder: Path, *arguments: str) -> str:
+    done = subprocess.run([sys.executable, *arguments], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_classes_of_a_script_are_its_own_whether_computed_or_stored(tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text(SCRIPT)
+    assert run(tmp_path, "study.py") == "False True True True [1, 4, 9]"
+    assert run(tmp_path, "study.py") == "True True True True [1, 4, 9]"
+    assert run(tmp_path, "-m", "study") == "True True True True [1, 4, 9]"
+
+
+def test_another_program_that_imports_the_script_finds_its_classes(tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text(SCRIPT)
+    (tmp_path / "other.py").write_text(OTHER)
+    run(tmp_path, "study.py")
+    assert run(tmp_path, "other.py") == "True Point True"
+
+
+def test_a_script_that_has_lost_the_class_still_reads_the_result(tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text(SCRIPT)
+    run(tmp_path, "study.py")
+    (tmp_path / "study.py").write_text(SCRIPT.replace("class Point", "class Other").replace("Point(3)", "Other(3)"))
+    assert run(tmp_path, "study.py") == "True True False True [1, 4, 9]"
+
+
+def test_an_open_file_is_no_result(tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text(
+        "from memento import Memento\n"
+        "def experiment(x):\n    return open(__file__)\n"
+        "results = Memento(experiment).run({'parameters': {'x': [1]}}, progress=False, on_error='return')\n"
+        "result = results[0]\n"
+        "print(result.status.value, result.error.cause, 'open file' in str(result.error))\n".replace(
+            "__file__", "'study.py'"
+        )
+    )
+    assert run(tmp_path, "study.py").startswith("failed unpicklable")
