@@ -16,6 +16,7 @@ All derive from `MementoError`, and each also from the builtin a caller would ex
     ├── TooManyFailures (RuntimeError)     why a run stopped early; found among the exceptions of the group
     ├── WorkerStartError (RuntimeError)    workers cannot load the experiment
     ├── StoreError (OSError)               the store cannot be read or written
+    │   ├── StoreUnwritable                … its disk is full or failing
     │   ├── StoreForeign                   … it is something else than a store of ours
     │   ├── StoreTooNew                    … a newer memento wrote it
     │   └── DamagedEntry                   … one entry does not match its checksum
@@ -188,6 +189,10 @@ class StoreError(MementoError, OSError):
     def __init__(self, message: str, *, path: str = "") -> None:
         super().__init__(message)
         self.path = path
+
+
+class StoreUnwritable(StoreError):
+    """The store's disk is full or failing; what was stored stays, the outcome at hand is lost and will run again."""
 
 
 class StoreForeign(StoreError):

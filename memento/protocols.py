@@ -107,6 +107,10 @@ class Executor(Protocol):
         """
         ...
 
+    def drain(self) -> Sequence[Task]:
+        """Begin nothing more: return the tasks not handed to workers, and let running experiments go on."""
+        ...
+
     def cancel(self) -> Sequence[Task]:
         """Begin nothing more: return the tasks not handed to workers, and ask running experiments to stop."""
         ...

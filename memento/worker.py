@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from memento import payload
 from memento.context import Context, forget_checkpoint
-from memento.errors import WorkerStartError
+from memento.errors import StoreUnwritable, WorkerStartError
 from memento.files import private_folder, write_atomically
 from memento.layout import blob_path
 from memento.measure import Meter
@@ -43,10 +43,6 @@ LARGEST_INLINE = 64 * 1024
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
 
 Report = Callable[[Task, float, float | None], None]
-
-
-class StoreUnwritable(Exception):
-    """The store's disk is full or failing, so the outcome at hand cannot be kept."""
 
 
 class Worker:
@@ -107,7 +103,8 @@ class Worker:
         except BaseException as error:
             failure = describe_exception(error)
             if failure.cause == "cancelled" and not self._is_stopping():
-                failure = replace(failure, cause="error")  # nobody asked it to stop
+                # Nobody asked it to stop but its own time limit, if that.
+                failure = replace(failure, cause="error" if context.time_left() else "timeout")
         if os.getpid() != self._pid:
             os._exit(0)  # a child that the experiment forked has come back from it: this is its parent's work
         usage = self._meter.stop()
@@ -183,7 +180,9 @@ def keep(
         write_atomically(path, chunks)
     except OSError as error:
         if error.errno in DISK_ERRORS:
-            raise StoreUnwritable(f"{error.strerror} while writing {path}") from error
+            raise StoreUnwritable(
+                f"{error.strerror} while writing {path}; what was stored stays, make room and run again", path=str(path)
+            ) from error
         raise
     return Part(codec, size, digest, None)
 
@@ -231,7 +230,7 @@ def call(experiment: Callable[..., Any], how: Call, context: Context, config: An
 
 def status_of(failure: Failure) -> Status:
     """Return the status that goes with what was raised."""
-    return Status.CANCELLED if failure.cause == "cancelled" else Status.FAILED
+    return {"cancelled": Status.CANCELLED, "timeout": Status.TIMED_OUT}.get(failure.cause, Status.FAILED)
 
 
 def describe_exception(error: BaseException) -> Failure:

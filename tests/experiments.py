@@ -112,6 +112,26 @@ def recording(context: Context, config: Any) -> dict[str, float]:
     return {"score": config.x / 10, "seed": context.seed}
 
 
+def one_fails_while_another_works(context: Context, config: Any) -> str:
+    """Where x is 0 it fails at once; elsewhere it works for a while, unless it is told to stop."""
+    if config.x == 0:
+        time.sleep(0.2)
+        raise ValueError("zero")
+    until = time.monotonic() + 1
+    while time.monotonic() < until:
+        if context.should_stop:
+            return "was told to stop"
+        time.sleep(0.02)
+    return "worked to the end"
+
+
+def ending_at_its_limit(context: Context, config: Any) -> None:
+    """Ends itself when its time is up."""
+    while not context.should_stop:
+        time.sleep(0.001)
+    raise KeyboardInterrupt
+
+
 def large(context: Context, config: Any) -> Any:
     """Returns and records more than the ledger takes."""
     import numpy as np

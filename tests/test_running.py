@@ -418,6 +418,36 @@ def test_run_all_hands_results_on_and_tells_once_at_the_end() -> None:
     assert first == {"id": "first", "dependencies": [], "parameters": {"x": [1, 2]}}
 
 
+class _Unloadable(Trainer):
+    def __reduce__(self) -> Any:
+        return _explode, ()
+
+
+def _explode() -> None:
+    raise RuntimeError("not here")
+
+
+def test_after_workers_could_not_load_an_experiment_the_next_run_does_not_wait_for_it(store_path: Path) -> None:
+    what = {"parameters": {"x": [1, 2, 3]}}
+    for _ in range(2):
+        with pytest.raises(WorkerStartError, match="not here"):
+            run(_Unloadable(2), what)
+    assert list((store_path / "spool").iterdir()) == []
+
+
+def test_stopping_early_does_not_stop_what_is_running(notes: Path) -> None:
+    results = run(
+        experiments.one_fails_while_another_works, matrix(notes, 0, 1, *range(5, 50)), max_failures=1, on_error="return"
+    )
+    assert results[1].inner == "worked to the end"
+    assert results[46].status is Status.CANCELLED
+
+
+def test_a_polite_end_at_the_time_limit_is_a_timeout(notes: Path) -> None:
+    results = run(experiments.ending_at_its_limit, matrix(notes, 1), timeout=0.5, on_error="return")
+    assert results[0].status is Status.TIMED_OUT
+
+
 def test_an_interrupt_that_nobody_sent_is_a_failure_like_any_other() -> None:
     def experiment(x: int) -> int:
         raise KeyboardInterrupt

@@ -88,8 +88,12 @@ class SerialExecutor:
         return before + reports
 
     def cancel(self) -> Sequence[Task]:
-        """Begin nothing more."""
+        """Begin nothing more; between two calls nothing is running that could be asked to stop."""
         self._stopping = True
+        return self.drain()
+
+    def drain(self) -> Sequence[Task]:
+        """Begin nothing more."""
         left, self._tasks = list(self._tasks), deque()
         self._begun.clear()
         return left

@@ -12,7 +12,7 @@ from memento.output import StreamOutput
 from memento.protocols import Advanced, Begun, Delivered, Report
 from memento.spool import Frame, SpoolWriter, frame_of
 from memento.task import Job, Task
-from memento.worker import StoreUnwritable, Worker
+from memento.worker import Worker
 
 # How long `close` waits for an experiment that was asked to stop: a thread cannot be ended from outside.
 PATIENCE = 5.0
@@ -21,7 +21,8 @@ PATIENCE = 5.0
 class ThreadExecutor:
     """Runs up to `workers` experiments at once, each in a thread of its own.
 
-    Nothing is isolated: a crash ends the process, a hang cannot be ended. What was finished is in the spools.
+    Nothing is isolated: a crash ends the process, a hang cannot be ended. What was finished is in the spools. An
+    experiment that does not heed `context.should_stop` goes on after its run has ended, and its outcome is lost.
     """
 
     isolates = False
@@ -29,39 +30,78 @@ class ThreadExecutor:
 
     def __init__(self, workers: int) -> None:
         self.slots = workers
-        self._tasks: deque[Task] = deque()
-        self._available = threading.Condition()
-        self._reports: queue.SimpleQueue[Report | Frame | BaseException] = queue.SimpleQueue()
-        self._running: dict[int, Task] = {}
-        self._stopping = False
-        self._closing = False
-        self._threads: list[threading.Thread] = []
+        self._crew: _Crew | None = None
 
     def start(self, job: Job) -> None:
         """Start the threads."""
-        self._stopping = self._closing = False
+        self._crew = _Crew(job, self.slots)
+
+    def submit(self, tasks: Sequence[Task]) -> None:
+        """Queue `tasks` for the threads."""
+        if self._crew is not None:
+            self._crew.submit(tasks)
+
+    def wait(self, timeout: float) -> Iterable[Report]:
+        """Return what has happened.
+
+        Raises:
+            StoreError: a thread could not keep its outcome.
+        """
+        return [] if self._crew is None else self._crew.wait(timeout)
+
+    def drain(self) -> Sequence[Task]:
+        """Begin nothing more."""
+        return [] if self._crew is None else self._crew.drain()
+
+    def cancel(self) -> Sequence[Task]:
+        """Begin nothing more, and let running experiments see `context.should_stop`."""
+        if self._crew is None:
+            return []
+        self._crew.stopping = True
+        return self._crew.drain()
+
+    def stop(self) -> Sequence[Task]:
+        """Hand back what was not begun and what runs on in threads, which nothing can end."""
+        return [] if self._crew is None else self._crew.dismiss()
+
+    def close(self) -> None:
+        """Let idle threads end; a thread that an experiment still holds ends with the process."""
+        if self._crew is not None:
+            self._crew.dismiss()
+            self._crew.join()
+            self._crew = None
+
+
+class _Crew:
+    """The threads of one job; a later job has another crew, so that none of these can take up its tasks."""
+
+    def __init__(self, job: Job, size: int) -> None:
+        self.stopping = False
+        self._closing = False
+        self._tasks: deque[Task] = deque()
+        self._available = threading.Condition()
+        self._reports: queue.SimpleQueue[Report | Frame | Exception] = queue.SimpleQueue()
+        self._running: dict[int, Task] = {}
         self._threads = [
             threading.Thread(target=self._work, args=(job, number), name=f"memento-{number}", daemon=True)
-            for number in range(self.slots)
+            for number in range(size)
         ]
         for thread in self._threads:
             thread.start()
 
     def _work(self, job: Job, number: int) -> None:
         spool = SpoolWriter(Path(job.spool) / f"thread-{number}.spool")
-        worker = Worker(job, StreamOutput(echo=False), stopping=lambda: self._stopping, report=self._advanced)
+        worker = Worker(job, StreamOutput(echo=False), stopping=lambda: self.stopping, report=self._advanced)
         try:
             while (task := self._next(number)) is not None:
-                try:
-                    outcome = worker.run(task)
-                    spool.append(outcome)
-                except (StoreUnwritable, OSError) as error:
-                    self._reports.put(error)
-                    return
+                outcome = worker.run(task)
+                spool.append(outcome)
                 worker.finish(outcome)
                 with self._available:
                     self._running.pop(number, None)
                 self._reports.put(frame_of(outcome))
+        except Exception as error:
+            self._reports.put(error)  # the disk: raised by `wait`, which ends the run
         finally:
             worker.close()
             spool.close()
@@ -81,14 +121,12 @@ class ThreadExecutor:
         self._reports.put(Advanced(task=task, done=done, total=total))
 
     def submit(self, tasks: Sequence[Task]) -> None:
-        """Queue `tasks` for the threads."""
         with self._available:
             self._tasks.extend(tasks)
             self._available.notify(len(tasks))
 
-    def wait(self, timeout: float) -> Iterable[Report]:
-        """Return what has happened."""
-        items: list[Report | Frame | BaseException] = []
+    def wait(self, timeout: float) -> list[Report]:
+        items: list[Report | Frame | Exception] = []
         try:
             items.append(self._reports.get(timeout=timeout))
             while True:
@@ -96,31 +134,25 @@ class ThreadExecutor:
         except queue.Empty:
             pass
         for item in items:
-            if isinstance(item, BaseException):
+            if isinstance(item, Exception) and not self._closing:
                 raise item
         frames = [item for item in items if isinstance(item, tuple)]
         reports: list[Report] = [item for item in items if isinstance(item, Begun | Advanced)]
         return [*reports, Delivered(frames=frames)] if frames else reports
 
-    def cancel(self) -> Sequence[Task]:
-        """Begin nothing more."""
-        self._stopping = True
+    def drain(self) -> list[Task]:
         with self._available:
             left, self._tasks = list(self._tasks), deque()
         return left
 
-    def stop(self) -> Sequence[Task]:
-        """Hand back what was not begun and what runs on in threads, which nothing can end."""
-        left = list(self.cancel())
-        with self._available:
-            return left + list(self._running.values())
-
-    def close(self) -> None:
-        """Let idle threads end; a thread that an experiment still holds ends with the process."""
-        self._stopping = True
+    def dismiss(self) -> list[Task]:
+        self.stopping = True
+        left = self.drain()
         with self._available:
             self._closing = True
             self._available.notify_all()
+            return left + list(self._running.values())
+
+    def join(self) -> None:
         for thread in self._threads:
             thread.join(PATIENCE / max(1, len(self._threads)))
-        self._threads = []

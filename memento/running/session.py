@@ -127,7 +127,7 @@ class Session:
     def _interrupted(self) -> None:
         """Start nothing new, and give what is running a short grace."""
         self._tally.ended = True
-        self._cancel()
+        self._give_back(self._executor.cancel())
         until = time.monotonic() + GRACE
         while self._out and time.monotonic() < until and self.interrupts.count < 2:
             self._hear(self._executor.wait(TICK))
@@ -138,27 +138,26 @@ class Session:
         """Start nothing new, and wait for what is running."""
         self.stopped = reason
         self._tally.ended = True
-        self._cancel()
+        self._give_back(self._executor.drain())
         while self._out and self.interrupts.count == 0:
             self._hear(self._executor.wait(TICK))
             self._commit_when_due()
             self._tally.tell_progress()
 
-    def _cancel(self) -> None:
-        for task in self._executor.cancel():
-            self._give_back(task)
-
-    def _give_back(self, task: Task) -> None:
-        self._out.pop(task.key, None)
-        self._tally.left_off(task.key)
+    def _give_back(self, tasks: Iterable[Task]) -> None:
+        for task in tasks:
+            self._out.pop(task.key, None)
+            self._tally.left_off(task.key)
 
     def _wind_up(self) -> None:
         """End what still runs, and keep everything that was delivered."""
         self.interrupts.hold()
-        self._executor.stop()
-        self._hear(self._executor.wait(0.0))
-        self._commit()
-        self._store.end_run(self._run)
+        try:
+            self._executor.stop()
+            self._hear(self._executor.wait(0.0))
+            self._commit()
+        finally:
+            self._store.end_run(self._run)
         self._look_up()
 
     # Handing out
@@ -231,7 +230,7 @@ class Session:
             elif isinstance(report, Lost):
                 self._take(frame_of(outcome_of(report, self._store.root, self._run.id)))
             elif isinstance(report, Returned):
-                self._give_back(report.task)
+                self._give_back([report.task])
             elif isinstance(report, Begun):
                 self._tally.began(report.task, self._rows[report.task.key])
             elif isinstance(report, Advanced):

@@ -140,8 +140,11 @@ class SqliteStore(Reader):
 
     def end_run(self, run: runs.Run) -> None:
         """Take in what is left in the run's spools, give up its claims and remove its folder."""
-        self._take_in(run.id, run.spool)
-        run.unlock()
+        try:
+            self._take_in(run.id, run.spool)
+        finally:
+            # Where the disk is full the folder stays, and whoever comes next takes in what is in it.
+            run.unlock()
         runs.remove(run.spool)
 
     def take_over(self) -> int:

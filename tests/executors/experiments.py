@@ -27,6 +27,11 @@ def double(context: Any, config: Any) -> int:
     return 2 * config["index"]
 
 
+def triple(context: Any, config: Any) -> int:
+    """Another plain case."""
+    return 3 * config["index"]
+
+
 def slow(context: Any, config: Any) -> int:
     """Takes a tenth of a second."""
     time.sleep(0.1)

@@ -73,10 +73,10 @@ def test_cancelling_returns_what_was_not_begun(executor: Executor, tmp_path: Pat
     assert sorted(set(gathered.seen) | set(back)) == list(range(50))
 
 
-def test_another_job_can_follow(executor: Executor, tmp_path: Path) -> None:
+def test_another_job_can_follow_and_is_run_by_nobody_of_the_first(executor: Executor, tmp_path: Path) -> None:
     run(executor, tmp_path / "one", experiments.double, 5)
     executor.stop()
-    assert len(run(executor, tmp_path / "two", experiments.slow, 3).values()) == 3
+    assert run(executor, tmp_path / "two", experiments.triple, 50).values() == {index: 3 * index for index in range(50)}
 
 
 def test_closing_twice_is_fine(executor: Executor, tmp_path: Path) -> None:

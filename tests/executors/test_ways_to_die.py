@@ -159,6 +159,23 @@ def test_short_experiments_stuck_behind_a_long_one_are_run_elsewhere(tmp_path: P
     assert sum(value > ended[400] for value in ended.values()) <= 1
 
 
+def test_a_timeout_blames_nobody_but_the_overdue(tmp_path: Path) -> None:
+    """The overdue experiment may deliver between the signal and the kill; the next of its batch has no part in that."""
+
+    def experiment(context: Any, config: Any) -> Any:
+        if config["index"] == 1000:
+            time.sleep(0.55)
+        return config["index"]
+
+    executor = ProcessExecutor(1)
+    try:
+        gathered = run(executor, tmp_path, experiment, 2000, timeout=0.5)
+    finally:
+        executor.close()
+    assert set(gathered.lost) <= {1000}
+    assert len(gathered.seen) == 2000
+
+
 def test_workers_are_replaced_after_so_many_experiments(tmp_path: Path) -> None:
     executor = ProcessExecutor(1, max_tasks_per_worker=3)
     try:

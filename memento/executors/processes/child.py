@@ -29,7 +29,7 @@ from memento.executors.processes.wire import OFFSET, PROGRESS, Inbox, Kind, mess
 from memento.output import FileOutput
 from memento.spool import SpoolWriter
 from memento.task import KEY_BYTES, Task
-from memento.worker import StoreUnwritable, Worker, unpack_job
+from memento.worker import Worker, unpack_job
 
 # A worker with short experiments tells of them together, at most this many seconds late.
 REPORT_INTERVAL = 0.005
@@ -119,7 +119,7 @@ class _Loop:
             try:
                 outcome = self._worker.run(task)
                 offset = self._spool.append(outcome)
-            except (StoreUnwritable, OSError) as error:
+            except OSError as error:  # the disk, whose errors StoreUnwritable wraps
                 self._send(Kind.UNWRITABLE, str(error).encode())
                 return 1
             self._worker.finish(outcome)

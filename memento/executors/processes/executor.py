@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from memento.errors import OptionError, StoreError, WorkerStartError
+from memento.errors import OptionError, StoreUnwritable, WorkerStartError
 from memento.executors.processes.child import STOP_FILE
 from memento.executors.processes.control import Control
 from memento.executors.processes.devices import DevicePool, environment_for
@@ -95,6 +95,7 @@ class ProcessExecutor:
         self._reports: list[Report] = []
         self._failed_starts = 0
         self._cancelled = False
+        self._ending = False
         self._looked = time.monotonic()
 
     def start(self, job: Job) -> None:
@@ -293,14 +294,13 @@ class ProcessExecutor:
                 back = worker.take_back(unpack_tasks(body))
                 self._take_back(back)
             elif kind is Kind.BROKEN:
+                if self._ending:
+                    continue  # one of them has said it before
                 details = body.decode()
                 last = details.strip().rsplit("\n", 1)[-1]
                 raise WorkerStartError(f"workers cannot load the experiment: {last}\n{details}", details=details)
-            elif kind is Kind.UNWRITABLE:
-                raise StoreError(
-                    f"the store cannot be written: {body.decode()}; what was stored stays, make room and run again",
-                    path=str(self._spool),
-                )
+            elif kind is Kind.UNWRITABLE and not self._ending:
+                raise StoreUnwritable(f"the store cannot be written: {body.decode()}", path=str(self._spool))
 
     def _collect(self, worker: Handle, offset: int) -> None:
         if offset <= worker.offset:
@@ -358,7 +358,7 @@ class ProcessExecutor:
         assert self._control is not None
         for worker in self._workers.values():
             if worker.overdue(now):
-                worker.ending = Status.TIMED_OUT
+                worker.ending, worker.overdue_key = Status.TIMED_OUT, worker.tasks[0].key
                 self._control.end(worker.number)
         if now - self._looked > 1.0:
             self._looked = now
@@ -369,8 +369,12 @@ class ProcessExecutor:
 
     def cancel(self) -> Sequence[Task]:
         """Begin nothing more, and let running experiments see `context.should_stop`."""
-        self._cancelled = True
         (self._spool / STOP_FILE).write_bytes(b"stop")
+        return self.drain()
+
+    def drain(self) -> Sequence[Task]:
+        """Begin nothing more, and let running experiments go on."""
+        self._cancelled = True
         for worker in self._workers.values():
             if len(worker.tasks) > 1 and not worker.withdrawing:
                 worker.withdraw()
@@ -379,7 +383,7 @@ class ProcessExecutor:
 
     def stop(self) -> Sequence[Task]:
         """End every worker now; what was delivered meanwhile comes with the next `wait`."""
-        self._cancelled = True
+        self._cancelled = self._ending = True
         if self._control is None:
             return []  # it never started
         for worker in list(self._workers.values()):

@@ -41,6 +41,8 @@ class Handle:
     retiring: bool = False
     ending: Status | None = None
     """Why it is being ended, if it is."""
+    overdue_key: bytes = b""
+    """Whose running too long it is being ended for."""
     withdrawing: bool = False
     since: float = field(default_factory=time.monotonic)
     """When its first task began, as far as is known here."""
@@ -105,6 +107,8 @@ class Handle:
         """Return what became of the experiment that was running when it died with `exit_status`, if one was."""
         if not self.tasks or not self.ready:
             return None
+        if self.ending is Status.TIMED_OUT and self.tasks[0].key != self.overdue_key:
+            return None  # the overdue experiment delivered at the last moment; what came after it has no part in this
         task = self.tasks.popleft()
         runtime = time.monotonic() - self.since
         trace = users_frames(self._text("trace"))
