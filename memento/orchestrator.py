@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from memento.errors import AggregateException, CacheMiss, ExperimentFailed, OptionError, TooManyFailures
+from memento.events import Counts, RunFinished
 from memento.executors import NAMES, executor_named
 from memento.hashing import digest, readable
 from memento.hashing.fingerprint import code_of_values, identify
@@ -32,7 +35,7 @@ from memento.running.retries import Retries
 from memento.running.session import Session
 from memento.stages import in_order, with_inputs
 from memento.store import Run, SqliteStore, open_store
-from memento.task import VALUE, Call, Experiment, Job
+from memento.task import VALUE, Call, Experiment, Job, Status
 
 # A dry run prints and looks up so many configurations, and of more the first few.
 LISTED = 1_000_000
@@ -79,6 +82,13 @@ class Memento:
             raise OptionError(f"func={func!r} cannot be called; pass a function", option="func", value=func)
         if isinstance(executor, str):
             one_of("executor", executor, NAMES)
+        elif not isinstance(executor, Executor):
+            raise OptionError(
+                f"executor={executor!r} is neither one of {', '.join(map(repr, NAMES))} nor an object with the methods "
+                "of memento.protocols.Executor",
+                option="executor",
+                value=executor,
+            )
         one_of("code_change", code_change, CODE_CHANGES)
         _check_provider(notification_provider)
         self.func = func
@@ -105,22 +115,37 @@ class Memento:
             CyclicDependency, UnknownDependency, MatrixError: before anything runs.
             AggregateException: experiments of a matrix failed, and what depends on it did not run.
         """
-        dry_run = options.get("dry_run", False)
         notify = options.pop("notify_on_complete", True)
+        order = in_order(self._matrices)
+        if options.get("dry_run", False):
+            self._dry_run_all(order, options)
+            return None
+        begun = time.monotonic()
         results: dict[Any, Results] = {}
         given: dict[Any, Sequence[Any]] = {}
-        order = in_order(self._matrices)
-        for position, matrix in enumerate(order):
-            full = with_inputs(matrix, given)
-            if dry_run:
-                print(f"Matrix {matrix['id']!r}:")
-            done = self.run(full, **options, notify_on_complete=notify and position == len(order) - 1)
-            if done is None:
-                given[matrix["id"]] = list(self._configurations(full, identify(self.func, version=self._version)))
-            else:
+        try:
+            for matrix in order:
+                done = self.run(with_inputs(matrix, given), **options, notify_on_complete=False)
+                assert done is not None
                 results[matrix["id"]] = done
-                given[matrix["id"]] = [result.inner for result in done if result.ok]
-        return None if dry_run else results
+                given[matrix["id"]] = _values_for_dependants(matrix, order, done)
+        except AggregateException as error:
+            if error.results is not None:
+                results[matrix["id"]] = error.results
+            raise
+        finally:
+            if notify and self._provider is not None:
+                _tell_end_of_all(self._provider, results, time.monotonic() - begun)
+        return results
+
+    def _dry_run_all(self, order: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> None:
+        experiment = identify(self.func, version=self._version)
+        given: dict[Any, Sequence[Any]] = {}
+        for matrix in order:
+            full = with_inputs(matrix, given)
+            print(f"Matrix {matrix['id']!r}:")
+            self.run(full, **options)
+            given[matrix["id"]] = list(self._configurations(full, experiment))
 
     def run(
         self,
@@ -190,6 +215,7 @@ class Memento:
                 option="timeout",
                 value=timeout,
             )
+        _check_runtime(configurations, executor)
         with open_store(cache_path) as store:
             store.take_over()
             if dry_run and len(configurations) > LISTED:
@@ -228,6 +254,8 @@ class Memento:
         session.interrupts.raise_again()
         if options.on_error != "return":
             _raise_failures(results, session.stopped)
+        elif session.stopped is not None:
+            warnings.warn(session.stopped, UserWarning, stacklevel=2)
         return results
 
     def _configurations(self, matrix: Matrix, experiment: Experiment) -> Configurations:
@@ -276,6 +304,26 @@ def _print_dry_run(configurations: Configurations, plan: Plan) -> None:
     print("Exiting due to dry run")
 
 
+def _check_runtime(configurations: Configurations, executor: Executor) -> None:
+    """Refuse devices, and warn of time limits, where the executor can give neither."""
+    if executor.isolates:
+        return
+    asked = {name for block in configurations.space.blocks for name, value in block.runtime.items() if value}
+    if "gpus" in asked:
+        raise OptionError(
+            f"runtime asks for gpus, which {type(executor).__name__} cannot lease: all its experiments see the same "
+            "devices; use executor='processes'",
+            option="gpus",
+        )
+    if "time" in asked:
+        warnings.warn(
+            f"runtime['time'] is not enforced: {type(executor).__name__} cannot end an experiment; "
+            "use executor='processes'",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
 def _check_provider(provider: Any) -> None:
     told = ("task_completed", "task_failure", "all_tasks_completed")
     if isinstance(provider, type):
@@ -287,12 +335,49 @@ def _check_provider(provider: Any) -> None:
     raise OptionError(f"notification_provider is {problem}", option="notification_provider", value=provider)
 
 
-def _raise_failures(results: Results, stopped: str | None) -> None:
-    failures: list[Exception] = [
+def _values_for_dependants(matrix: Mapping[str, Any], order: Sequence[Mapping[str, Any]], done: Results) -> list[Any]:
+    """Return what the experiments of `matrix` gave, for those that depend on it.
+
+    Raises:
+        AggregateException: something depends on it, and none of its experiments succeeded.
+    """
+    values = [result.inner for result in done if result.ok]
+    waiting = [other["id"] for other in order if matrix["id"] in other.get("dependencies", ())]
+    if waiting and not values:
+        names = ", ".join(map(repr, waiting))
+        raise AggregateException(
+            _failures_of(done), done, f"no experiment of matrix {matrix['id']!r} succeeded, and {names} depend on it"
+        )
+    return values
+
+
+def _tell_end_of_all(provider: Any, results: Mapping[Any, Results], elapsed: float) -> None:
+    """Tell `provider` once how all matrices together ended."""
+    every = [result for some in results.values() for result in some]
+    ended = Counter(result.status for result in every)
+    stored = sum(result.was_cached and result.ok for result in every)
+    counts = Counts(
+        total=len(every),
+        stored=stored,
+        succeeded=ended[Status.SUCCEEDED] - stored,
+        failed=len(every) - ended[Status.SUCCEEDED] - ended[Status.CANCELLED],
+        cancelled=ended[Status.CANCELLED],
+    )
+    audience = Audience([ProviderListener(provider)])
+    audience.tell(RunFinished(counts=counts, elapsed=elapsed, name=", ".join(map(str, results))))
+    audience.close()
+
+
+def _failures_of(results: Results) -> list[Exception]:
+    return [
         ExperimentFailed(result.config, result.status, result.error, result.key)
         for result in results.failures
         if result.error is not None
     ]
+
+
+def _raise_failures(results: Results, stopped: str | None) -> None:
+    failures = _failures_of(results)
     if stopped is not None:
         failures.append(TooManyFailures(stopped))
     if failures:

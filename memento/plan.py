@@ -55,8 +55,6 @@ class Plan:
     changed: tuple[str, ...] = ()
     anew: set[bytes] = field(default_factory=set)
     """Keys that are to be computed although a success is stored under them."""
-    adopted: int = 0
-    """How many are older results, found without a parameter that was introduced since."""
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -108,7 +106,6 @@ def _adopt_older(plan: Plan, configurations: Configurations, store: Finder) -> N
         entries = (found.get(key) for key in alternatives[row])
         entry = next((entry for entry in entries if entry is not None and entry.status is Status.SUCCEEDED), None)
         plan.entries[row] = entry
-        plan.adopted += entry is not None
         if entry is None:
             left.append(row)
     plan.todo = left

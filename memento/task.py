@@ -234,7 +234,8 @@ class Task:
     """One attempt at one configuration, on its way to a worker.
 
     `index` is the position in the job's configurations, `gpus` how many devices (or which share of one) it is to be
-    leased, `cpus` how many processors it occupies, `timeout` seconds it may run (None: for ever).
+    leased (0: none is visible, None: whatever the worker sees), `cpus` how many processors it occupies, `timeout`
+    seconds it may run (None: for ever).
     """
 
     index: int
@@ -242,7 +243,7 @@ class Task:
     attempt: int = 1
     timeout: float | None = None
     cpus: int = 1
-    gpus: float = 0
+    gpus: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

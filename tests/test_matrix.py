@@ -24,6 +24,8 @@ from memento.matrix import generate_configurations
 from memento.matrix.configurations import Configurations
 from memento.matrix.grids import grid, random_grid
 
+GPUS = "write a whole number of devices, or a share of one below 1"
+
 
 def dicts(configurations):
     return [config.asdict() for config in configurations]
@@ -496,8 +498,9 @@ class TestRuntime:
                    "{'cpus': 1, 'memory': '2G', 'time': '01:00:00'}"),
             ({"cpus": 0}, "runtime['cpus'] is the number 0; write a whole number of processors, 1 or more"),
             ({"cpus": True}, "runtime['cpus'] is the truth value True; write a whole number of processors, 1 or more"),
-            ({"gpus": True}, "runtime['gpus'] is the truth value True; write a number of devices, 0 or more"),
-            ({"gpus": -1}, "runtime['gpus'] is the number -1; write a number of devices, 0 or more"),
+            ({"gpus": True}, f"runtime['gpus'] is the truth value True; {GPUS}"),
+            ({"gpus": -1}, f"runtime['gpus'] is the number -1; {GPUS}"),
+            ({"gpus": 1.5}, f"runtime['gpus'] is the number 1.5; {GPUS}"),
             ({"memory": "much"}, "runtime['memory'] is the string 'much'; "
              "write a text such as '2G', or a number of bytes"),
             ({"time": "1h"}, "runtime['time'] is the string '1h'; "

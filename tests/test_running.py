@@ -436,9 +436,9 @@ def test_after_workers_could_not_load_an_experiment_the_next_run_does_not_wait_f
 
 
 def test_stopping_early_does_not_stop_what_is_running(notes: Path) -> None:
-    results = run(
-        experiments.one_fails_while_another_works, matrix(notes, 0, 1, *range(5, 50)), max_failures=1, on_error="return"
-    )
+    what = matrix(notes, 0, 1, *range(5, 50))
+    with pytest.warns(UserWarning, match="stopped after the first failure"):
+        results = run(experiments.one_fails_while_another_works, what, max_failures=1, on_error="return")
     assert results[1].inner == "worked to the end"
     assert results[46].status is Status.CANCELLED
 
@@ -501,6 +501,44 @@ def test_what_is_no_provider_is_refused() -> None:
         Memento(len, 3)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("on_error", ["raise", "return"])
+def test_a_failing_stage_is_said_and_told_once_and_keeps_what_there_is(on_error: str) -> None:
+    told: list[Any] = []
+
+    class Provider:
+        def all_tasks_completed(self, event: Any) -> None:
+            told.append((event.counts.succeeded, event.counts.failed))
+
+    def experiment(context: Any, config: Any) -> Any:
+        if "first" in config or config.x < 0:
+            return config.x
+        raise ValueError("no")
+
+    memento = Memento(experiment, Provider(), executor="serial")  # type: ignore[arg-type]
+    memento.add_matrix({"id": "alone", "parameters": {"x": [-1]}})
+    memento.add_matrix({"id": "first", "parameters": {"x": [1, 2]}})
+    memento.add_matrix({"id": "second", "dependencies": ["first"], "parameters": {"x": [5]}})
+    with pytest.raises(AggregateException) as caught:
+        memento.run_all(progress=False, on_error=on_error)
+    assert len(caught.value.exceptions) == 2
+    if on_error == "return":
+        assert "no experiment of matrix 'first' succeeded, and 'second' depend on it" in str(caught.value)
+    assert told == [(1, 2)]
+
+
+def test_a_run_that_stopped_early_says_so_where_failures_are_returned(notes: Path) -> None:
+    with pytest.warns(UserWarning, match="stopped after 2 failures, as asked"):
+        run(experiments.always_failing, matrix(notes, *range(50)), max_failures=2, on_error="return")
+
+
+def test_what_threads_cannot_give_is_refused_or_warned_of() -> None:
+    what = {"parameters": {"x": [1]}, "runtime": {"gpus": 1}}
+    with pytest.raises(OptionError, match="runtime asks for gpus, which ThreadExecutor cannot lease"):
+        run(lambda x: x, what, executor="threads")
+    with pytest.warns(UserWarning, match=r"runtime\['time'\] is not enforced"):
+        run(lambda x: x, {**what, "runtime": {"time": 5}}, executor="serial")
+
+
 def test_options_that_cannot_be_meant_are_refused_before_anything_runs(notes: Path) -> None:
     what = matrix(notes, 1)
     for options, message in [
@@ -514,6 +552,8 @@ def test_options_that_cannot_be_meant_are_refused_before_anything_runs(notes: Pa
             run(experiments.square, what, **options)
     with pytest.raises(OptionError, match="executor='cluster' is not one of"):
         Memento(experiments.square, executor="cluster")
+    with pytest.raises(OptionError, match="nor an object with the methods of"):
+        Memento(experiments.square, executor=object())  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="num_workers=0 is not a number from 1 on"):
         Memento(experiments.square, num_workers=0)
     with pytest.raises(OptionError, match="func=3 cannot be called"):

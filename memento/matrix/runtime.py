@@ -64,7 +64,10 @@ def _time(value: object) -> bool:
 
 _RUNTIME_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "cpus": (lambda value: type(value) is int and value > 0, "a whole number of processors, 1 or more"),
-    "gpus": (lambda value: _number(value) and value >= 0, "a number of devices, 0 or more"),
+    "gpus": (
+        lambda value: _number(value) and (0 <= value < 1 or value == int(value) > 0),
+        "a whole number of devices, or a share of one below 1",
+    ),
     "memory": (_memory, "a text such as '2G', or a number of bytes"),
     "mem_per_cpu": (_memory, "a text such as '2G', or a number of bytes"),
     "time": (_time, "a text such as '01:30:00' or '2-00:00:00', or a number of minutes"),

@@ -217,7 +217,7 @@ class Session:
             attempt=attempt,
             timeout=self._options.timeout or (seconds_of(runtime["time"]) if "time" in runtime else None),
             cpus=runtime.get("cpus", 1),
-            gpus=runtime.get("gpus", 0),
+            gpus=runtime.get("gpus"),
         )
 
     # Taking in

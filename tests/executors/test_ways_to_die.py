@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from memento.errors import WorkerStartError
+from memento.errors import OptionError, WorkerStartError
 from memento.executors.processes import ProcessExecutor
 from memento.task import Status, Task
 from tests.executors import experiments
@@ -229,6 +229,28 @@ def test_devices_are_leased_one_each_and_shared_only_when_asked(
     assert {device for device, _, _ in whole.values()} == {"4", "7"}
     assert _most_at_once(whole.values()) == 1
     assert _most_at_once(half.values()) == 2
+
+
+def test_who_asks_for_no_device_sees_none_and_who_says_nothing_sees_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+
+    def experiment(context: Any, config: Any) -> Any:
+        return os.environ["CUDA_VISIBLE_DEVICES"]
+
+    executor = ProcessExecutor(1)
+    try:
+        none = run(executor, tmp_path / "none", experiment, 1, gpus=0).values()
+        executor.stop()
+        silent = run(executor, tmp_path / "silent", experiment, 1).values()
+        executor.stop()
+        both = run(executor, tmp_path / "both", experiment, 1, gpus=2).values()
+        with pytest.raises(OptionError, match="runtime asks for gpus=3 and this process may use 2"):
+            executor.submit([Task(index=0, key=key_of(0), gpus=3)])
+    finally:
+        executor.close()
+    assert (none, silent, both) == ({0: ""}, {0: "4,7"}, {0: "4,7"})
 
 
 def _most_at_once(spans: Any) -> int:

@@ -30,6 +30,8 @@ from memento.spool import Frame
 from memento.task import Job, Status, Task
 from memento.worker import pack_job
 
+Shape = tuple[int, float | None]
+
 START_METHODS = ("forkserver", "spawn", "fork")
 # Short experiments are sent in batches worth this many seconds, two batches ahead; long ones one at a time.
 BATCH_TIME = 0.02
@@ -116,7 +118,13 @@ class ProcessExecutor:
         self._selector.register(self._control.channel, selectors.EVENT_READ, None)
 
     def submit(self, tasks: Sequence[Task]) -> None:
-        """Queue `tasks`."""
+        """Queue `tasks`.
+
+        Raises:
+            OptionError: one asks for more devices than there are; none is queued.
+        """
+        for gpus in {task.gpus for task in tasks}:
+            self._devices.check(gpus)
         self._queue.extend(tasks)
 
     def wait(self, timeout: float) -> Iterable[Report]:
@@ -148,7 +156,7 @@ class ProcessExecutor:
             self._send(worker, shape)
         self._spread()
 
-    def _with_room(self, shape: tuple[int, float]) -> Handle | None:
+    def _with_room(self, shape: Shape) -> Handle | None:
         best: Handle | None = None
         for worker in self._workers.values():
             if worker.shape != shape or worker.retiring or worker.ending is not None:
@@ -170,7 +178,7 @@ class ProcessExecutor:
         fair = len(self._queue) // (2 * self.slots) + 1
         return max(1, min(int(BATCH_TIME / max(worker.pace, 1e-6)), LARGEST_BATCH, fair))
 
-    def _send(self, worker: Handle, shape: tuple[int, float]) -> None:
+    def _send(self, worker: Handle, shape: Shape) -> None:
         wanted = self._batch(worker) if self._most is None else min(self._batch(worker), self._most - worker.sent)
         batch: list[Task] = []
         while self._queue and len(batch) < wanted and (self._queue[0].cpus, self._queue[0].gpus) == shape:
@@ -186,11 +194,11 @@ class ProcessExecutor:
             worker.announced = first
             self._reports.append(Begun(task=first))
 
-    def _fits(self, shape: tuple[int, float]) -> bool:
+    def _fits(self, shape: Shape) -> bool:
         busy = sum(worker.shape[0] for worker in self._workers.values() if worker.tasks)
         return busy == 0 or busy + shape[0] <= self.slots
 
-    def _room_for(self, shape: tuple[int, float]) -> bool:
+    def _room_for(self, shape: Shape) -> bool:
         """Whether a further worker of `shape` may be made, ending an idle one of another shape if that helps."""
         if not self._fits(shape):
             return False
@@ -201,7 +209,7 @@ class ProcessExecutor:
             self._dismiss(worker)
         return len(self._workers) < self.slots
 
-    def _make(self, shape: tuple[int, float]) -> bool:
+    def _make(self, shape: Shape) -> bool:
         devices = self._devices.lease(shape[1])
         if devices is None:
             for worker in [worker for worker in self._workers.values() if not worker.tasks and worker.devices]:
@@ -214,7 +222,9 @@ class ProcessExecutor:
         ours, theirs = socket.socketpair()
         threads = max(shape[0], usable_cpus() // self.slots, 1)
         number = self._control.make(
-            theirs, spool=str(self._spool), environment={**environment_for(devices, threads), **self._environment}
+            theirs,
+            spool=str(self._spool),
+            environment={**environment_for(devices, shape[1], threads), **self._environment},
         )
         theirs.close()
         worker = Handle(

@@ -31,7 +31,7 @@ class Handle:
     name: str
     folder: Path
     channel: socket.socket
-    shape: tuple[int, float]
+    shape: tuple[int, float | None]
     """CPUs and devices it was made for."""
     devices: tuple[str, ...] = ()
     inbox: Inbox = field(default_factory=Inbox)
