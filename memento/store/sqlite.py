@@ -115,19 +115,25 @@ class SqliteStore(Reader):
 
         Left out is what another run has claimed, and, without `force`, what has been stored successfully meanwhile.
         """
-        granted = []
-        # As `find` has it: a success below a newer damaged outcome is not found, so it must not prevent a claim.
-        stored = (
-            "SELECT 1 FROM outcomes AS good WHERE key = ? AND status = ? AND damaged = 0 AND NOT EXISTS "
-            "(SELECT 1 FROM outcomes AS bad WHERE bad.key = good.key AND bad.damaged AND bad.id > good.id)"
-        )
         with self._ledger.writing(sync=False) as database:
-            for key in keys:
-                if not force and database.execute(stored, [key, SUCCEEDED]).fetchone():
-                    continue
-                if database.execute("INSERT OR IGNORE INTO claims (key, run) VALUES (?, ?)", [key, run.id]).rowcount:
-                    granted.append(key)
+            taken = {key for (key,) in self._select("SELECT key FROM claims WHERE key IN", keys)}
+            if not force:
+                taken |= self._stored(keys)
+            granted = [key for key in dict.fromkeys(keys) if key not in taken]
+            database.executemany("INSERT INTO claims (key, run) VALUES (?, ?)", [(key, run.id) for key in granted])
         return granted
+
+    def _stored(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Return those of `keys` whose success `find` finds: none below a newer damaged outcome."""
+        good: dict[bytes, int] = {}
+        bad: dict[bytes, int] = {}
+        rows = self._select("SELECT key, id, status, damaged FROM outcomes WHERE key IN", keys)
+        for key, number, status, damaged in rows:
+            if damaged:
+                bad[key] = max(number, bad.get(key, 0))
+            elif status == SUCCEEDED:
+                good[key] = max(number, good.get(key, 0))
+        return {key for key, number in good.items() if number > bad.get(key, 0)}
 
     def release(self, run: runs.Run, keys: Sequence[bytes]) -> None:
         """Give up the claims on `keys`."""

@@ -58,6 +58,7 @@ class _Supervisor:
         self._control = control
         self._method = method
         self._workers: dict[int, int] = {}  # worker number → process id
+        self._doomed: list[tuple[float, int]] = []  # when to kill which worker, soonest first
         self._prctl = _prctl()
         self._prctl(PR_SET_CHILD_SUBREAPER, 1)
         self._wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -70,7 +71,8 @@ class _Supervisor:
         lines = Lines()
         while True:
             sources: list[Any] = [self._control, self._wake]
-            readable = select.select(sources, [], [])[0]
+            readable = select.select(sources, [], [], self._until_next_kill())[0]
+            self._kill_doomed()
             if self._wake in readable:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._wake, 4096)
@@ -117,12 +119,20 @@ class _Supervisor:
 
     def _end(self, worker: int) -> None:
         process = self._workers.get(worker)
-        if process is None:
-            return
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(process, child.TRACE_SIGNAL)
-            time.sleep(TRACE_TIME)
-        _kill_group(process)
+        if process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, child.TRACE_SIGNAL)
+            self._doomed.append((time.monotonic() + TRACE_TIME, worker))
+
+    def _until_next_kill(self) -> float | None:
+        return max(0.0, self._doomed[0][0] - time.monotonic()) if self._doomed else None
+
+    def _kill_doomed(self) -> None:
+        now = time.monotonic()
+        while self._doomed and self._doomed[0][0] <= now:
+            process = self._workers.get(self._doomed.pop(0)[1])
+            if process is not None:
+                _kill_group(process)
 
     def _reap(self) -> None:
         for process, status in _exited():
