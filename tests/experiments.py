@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -112,6 +113,14 @@ def recording(context: Context, config: Any) -> dict[str, float]:
     return {"score": config.x / 10, "seed": context.seed}
 
 
+def leaving_processes(context: Context, config: Any) -> None:
+    """Starts a process that leaves its session, and one that does not, and waits with them."""
+    for alone in (True, False):
+        subprocess.Popen(["sleep", "600"], start_new_session=alone)
+    note(config)
+    time.sleep(600)
+
+
 def one_fails_while_another_works(context: Context, config: Any) -> str:
     """Where x is 0 it fails at once; elsewhere it works for a while, unless it is told to stop."""
     if config.x == 0:
@@ -151,9 +160,11 @@ def recording_until_killed(context: Context, config: Any) -> None:
 
 def main_with(matrix: dict[str, Any], experiment: str, **options: Any) -> None:
     """Run `experiment` of this module as a script would; used by tests that kill it."""
-    from memento import Memento
+    from memento import Memento, ProcessExecutor
 
     executor = options.pop("executor", "processes")
+    if executor in ("spawn", "fork"):
+        executor = ProcessExecutor(2, start_method=executor)
     results = Memento(globals()[experiment], num_workers=2, executor=executor).run(matrix, **options)
     assert results is not None
     print("got", [result.inner for result in results])

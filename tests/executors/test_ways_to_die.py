@@ -12,6 +12,7 @@ import pytest
 
 from memento.errors import OptionError, WorkerStartError
 from memento.executors.processes import ProcessExecutor
+from memento.executors.processes.executor import usable_cpus
 from memento.task import Status, Task
 from tests.executors import experiments
 from tests.executors.harness import Gathered, gather, key_of, make_job, run
@@ -207,6 +208,15 @@ def test_threads_of_libraries_are_capped_to_the_workers_share(tmp_path: Path) ->
     finally:
         executor.close()
     assert set(gathered.values().values()) == {"2"}
+
+
+def test_without_a_word_of_cpus_a_worker_gets_its_share_of_the_machine(tmp_path: Path) -> None:
+    executor = ProcessExecutor(1)
+    try:
+        gathered = run(executor, tmp_path, lambda context, config: os.environ["OMP_NUM_THREADS"], 1)
+    finally:
+        executor.close()
+    assert gathered.values() == {0: str(usable_cpus())}
 
 
 def test_devices_are_leased_one_each_and_shared_only_when_asked(
