@@ -53,7 +53,8 @@ def main(channel: int, spool: str, name: str, environment: Mapping[str, str]) ->
     output = FileOutput(folder / f"{name}.out")
     trace = open(folder / f"{name}.trace", "ab", buffering=0)  # noqa: SIM115 - open as long as the process
     faulthandler.enable(trace)
-    faulthandler.register(TRACE_SIGNAL, trace, all_threads=True)
+    # This thread alone, which runs the experiment: to look into others while they run can crash the dump.
+    faulthandler.register(TRACE_SIGNAL, trace, all_threads=False)
     with socket.socket(fileno=channel) as connection:
         status = 1
         try:

@@ -148,9 +148,12 @@ class _Supervisor:
         """Kill every descendant, also those that left their session, and wait for them."""
         for process in self._workers.values():
             _kill_group(process)
-        for _ in range(50):
+        unseen = 0
+        for _ in range(100):
             alive = descendants(os.getpid())
-            if not alive:
+            # Once is not enough: a process can move to another parent while the list is being read.
+            unseen = 0 if alive else unseen + 1
+            if unseen == 2:
                 return
             for process in alive:
                 with contextlib.suppress(ProcessLookupError):
@@ -199,19 +202,21 @@ def _kill_group(process: int) -> None:
 def descendants(root: int) -> list[int]:
     """Return the processes below `root` that have not ended, as Linux lists them; empty elsewhere."""
     parents: dict[int, int] = {}
+    ended: set[int] = set()
     with contextlib.suppress(FileNotFoundError):
         for entry in os.scandir("/proc"):
             if entry.name.isdigit():
                 with contextlib.suppress(OSError), open(f"/proc/{entry.name}/stat", "rb") as file:
                     # The command may hold blanks and brackets: the fields are counted from its end.
                     state, parent = file.read().rsplit(b")", 1)[1].split()[:2]
-                    if state != b"Z":
-                        parents[int(entry.name)] = int(parent)
+                    parents[int(entry.name)] = int(parent)
+                    if state == b"Z":
+                        ended.add(int(entry.name))
     found: list[int] = []
     below = {root}
     while below:
         below = {process for process, parent in parents.items() if parent in below}
-        found.extend(below)
+        found.extend(below - ended)
     return found
 
 
