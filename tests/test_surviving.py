@@ -189,7 +189,9 @@ def test_ctrl_c_reaches_experiments_in_this_process_too(executor: str, notes: Pa
 def test_a_full_disk_is_one_clear_error_and_what_was_stored_stays(notes: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], check=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", disk], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"this machine does not let tests mount: {mounted.stderr.strip()}")
     try:
         what = {"parameters": {"x": list(range(20))}, "settings": {"notes": str(notes)}}
         small = {**what, "parameters": {"x": [1, 2]}}
