@@ -150,6 +150,13 @@ def large(context: Context, config: Any) -> Any:
     return np.full(100_000, config.x)
 
 
+def half_a_gigabyte_at_three(context: Context, config: Any) -> Any:
+    """Returns 500 MB where x is 3."""
+    import numpy as np
+
+    return np.full(62_500_000, float(config.x)) if config.x == 3 else config.x
+
+
 def recording_until_killed(context: Context, config: Any) -> None:
     """Records for more than a second and is killed."""
     for step in range(60):

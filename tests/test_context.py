@@ -38,6 +38,16 @@ def test_any_real_number_can_be_recorded_against_an_own_x(tmp_path: Path) -> Non
     assert recorded(one) == {"value": ([0, 1, 2, 3, 4, 5, 6, 7], [1, 0.5, 1, 0.25, 3, 4, 0.5, 0.25])}
 
 
+def test_whatever_turns_into_a_float_can_be_recorded_as_a_tensor_can(tmp_path: Path) -> None:
+    class Tensor:
+        def __float__(self) -> float:
+            return 0.25
+
+    one = context(tmp_path)
+    one.record({"loss": (Tensor(), Tensor())})
+    assert recorded(one) == {"loss": ([0.25], [0.25])}
+
+
 def test_values_of_one_call_share_their_time(tmp_path: Path) -> None:
     one = context(tmp_path)
     before = time.time()

@@ -164,6 +164,20 @@ def test_timeout_ends_one_experiment_and_no_other(notes: Path) -> None:
     assert "in hanging_at_three" in results[2].traceback
 
 
+def test_a_timeout_can_be_tried_again(notes: Path) -> None:
+    results = run(
+        experiments.hanging_at_three, matrix(notes, 3), timeout=0.5, retries={"timeout": 1}, on_error="return"
+    )
+    assert [attempt.status for attempt in results[0].attempts] == [Status.TIMED_OUT] * 2
+
+
+def test_half_a_gigabyte_is_one_configurations_business(notes: Path) -> None:
+    results = run(experiments.half_a_gigabyte_at_three, matrix(notes, 1, 3))
+    assert results[0].inner == 1
+    assert results[1].inner.nbytes == 500_000_000
+    assert results[1].inner[-1] == 3
+
+
 def test_timeout_is_refused_where_nothing_can_be_ended(notes: Path) -> None:
     with pytest.raises(OptionError, match="needs an executor that can end an experiment"):
         run(experiments.square, matrix(notes, 1), timeout=1, executor="serial")
