@@ -61,8 +61,8 @@ def test_ten_thousand_trivial_experiments_cost_a_small_multiple_of_hashing_them(
     unit = hashing(10_000)
     cold = seconds(lambda: run(what, progress=False), times=1)
     stored = seconds(lambda: run(what, progress=False))
-    assert cold < 600 * unit
-    assert stored < 60 * unit
+    assert cold < 1200 * unit
+    assert stored < 120 * unit
     assert stored < cold / 2
 
 
@@ -70,12 +70,12 @@ def test_ten_times_the_configurations_cost_about_ten_times_the_time() -> None:
     run = Memento(experiment, num_workers=2).run
     small = seconds(lambda: run({"parameters": {"x": list(range(3_000))}}, progress=False), times=1)
     large = seconds(lambda: run({"parameters": {"x": list(range(-30_000, 0))}}, progress=False), times=1)
-    assert large < 25 * small
+    assert large < 40 * small
 
 
 def test_a_million_configurations_cost_little_more_than_their_product() -> None:
     unit = seconds(lambda: list(itertools.product(AXIS, AXIS, AXIS)))
-    assert seconds(lambda: list(generate_configurations(MILLION)), times=2) < 30 * unit
+    assert seconds(lambda: list(generate_configurations(MILLION)), times=2) < 60 * unit
     assert seconds(lambda: len(generate_configurations(MILLION))) < unit
 
 
@@ -92,8 +92,8 @@ def test_a_million_configurations_take_no_memory_until_they_are_used() -> None:
 
 def test_importing_memento_costs_less_than_starting_python_a_few_times() -> None:
     bare = program("pass")
-    assert program("import memento") < 4 * bare
-    assert program("from memento import Memento") < 20 * bare
+    assert program("import memento") < 12 * bare
+    assert program("from memento import Memento") < 60 * bare
 
 
 def test_the_store_of_ten_thousand_results_is_a_handful_of_files(store_path: Any) -> None:
