@@ -4,6 +4,7 @@
 #   make test        run every test                        make wheel-test  the built wheel, without any extra
 #   make quick       run the tests that take no time       make docs        the documentation as a site, in site/
 #   make demo-test   run the tests of the demonstrations   make clean       remove what these commands made
+#   make faults      try to break every promise, long form; writes tests/faults/RESULTS.md
 #
 # PYTHON=...  which interpreter to make the environment from    VENV=...  where (default .venv)
 # ARGS=...    more arguments for pytest, as in make test ARGS="-k store -x"
@@ -20,7 +21,7 @@ POETRY := build/poetry/bin/poetry
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test quick demo-test lint format wheel-test docs lock clean
+.PHONY: help demo test quick demo-test faults lint format wheel-test docs lock clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -36,6 +37,11 @@ quick: $(VENV)/.has-test
 
 demo-test: $(VENV)/.has-test
 	$(PYTEST) demo/tests $(ARGS)
+
+# A trial may take minutes. With ARGS, as in make faults ARGS="-k interrupt", only those run and no table is written.
+faults: $(VENV)/.has-test
+	MEMENTO_FAULTS=long $(if $(ARGS),,MEMENTO_FAULTS_TABLE=tests/faults/RESULTS.md) \
+		$(PYTEST) -o faulthandler_timeout=0 tests/faults $(ARGS)
 
 lint: $(VENV)/.has-test $(VENV)/.has-lint
 	$(RUN) -m ruff check .
