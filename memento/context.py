@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import struct
 import threading
 import time
 from array import array
 from collections.abc import Callable, Mapping
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,8 +37,7 @@ class Context:
     Attributes:
         key: the key of the configuration, 32 hex digits; its result is stored under it.
         attempt: 1 for the first try in this run, 2 for the first retry, and so on.
-        seed: an integer below 2**32, derived from the key: the same at every attempt and in every run, another for each
-            configuration and replicate.
+        checkpointed: whether a checkpoint was made or asked for, so that there may be one.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Context:
     ) -> None:
         self.key = key.hex()
         self.attempt = attempt
-        self.seed = int.from_bytes(hashlib.sha256(b"seed" + key).digest()[:4], "little")
+        self.checkpointed = False
         self._key, self._run, self._root = key, run, root
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._stopping = stopping
@@ -67,6 +67,14 @@ class Context:
         self._spilled_at = time.monotonic()
         self._lock = threading.Lock()
         self._log: logging.Logger | None = None
+
+    @cached_property
+    def seed(self) -> int:
+        """An integer below 2**32, derived from the key: the same at every attempt and in every run.
+
+        Each configuration and each replicate has another.
+        """
+        return int.from_bytes(sha256(b"seed" + self._key).digest()[:4], "little")
 
     def record(self, values: Mapping[str, Any]) -> None:
         """Record one point of each named metric; they are kept with the result, also when the experiment fails.
@@ -117,6 +125,7 @@ class Context:
         the next run find it, and it goes when the experiment has succeeded. What was recorded so far is kept with it,
         so that a curve has no hole where the experiment was killed.
         """
+        self.checkpointed = True
         encoded = payload.encode(state)
         metrics = b"".join(self.collect_metrics())
         path = checkpoint_path(self._root, self._key)
@@ -127,6 +136,7 @@ class Context:
 
     def checkpoint_exist(self) -> bool:
         """Return whether there is a checkpoint to go on from."""
+        self.checkpointed = True
         return checkpoint_path(self._root, self._key).exists()
 
     def restore(self, default: Any = _MISSING) -> Any:
@@ -136,6 +146,7 @@ class Context:
             NotStored: there is no checkpoint, and no default was given.
             DamagedEntry: the checkpoint does not match its checksum.
         """
+        self.checkpointed = True
         path = checkpoint_path(self._root, self._key)
         try:
             data = path.read_bytes()

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+CHECKPOINTS = "checkpoints"
+
 
 def blob_path(root: Path, key: bytes, run: bytes, attempt: int, part: str) -> Path:
     """Return where one part of an outcome lies when it is too large for the ledger."""
@@ -24,7 +26,7 @@ def blob_path(root: Path, key: bytes, run: bytes, attempt: int, part: str) -> Pa
 def checkpoint_path(root: Path, key: bytes) -> Path:
     """Return where the checkpoint of `key` lies."""
     name = key.hex()
-    return root / "checkpoints" / name[:2] / name
+    return root / CHECKPOINTS / name[:2] / name
 
 
 def artifact_path(root: Path, key: bytes, run: bytes, attempt: int) -> Path:

@@ -15,6 +15,7 @@ from memento.errors import CacheMiss
 from memento.hashing import KeyMaker, digest, readable
 from memento.hashing.fingerprint import identify
 from memento.layout import blob_path
+from memento.matrix.sheet import pack_rows
 from memento.spool import frame_of
 from memento.store import open_store
 from memento.task import Outcome, Status
@@ -81,10 +82,11 @@ class Cache:
             if force_cache:
                 raise CacheMiss(described)
             identity = identify(self._func)
-            run = store.begin_run(experiment=identity.name, code=identity.code, about={"kind": "cache"})
+            run = store.begin_run(
+                experiment=identity.name, code=identity.code, about={"kind": "cache"}, sheet=pack_rows({0: described})
+            )
             try:
                 outcome, result = self._compute(key, run.id, store.root, args, kwargs)
-                store.describe(identity.name, [(key, described)])
                 store.save([frame_of(outcome)])
             finally:
                 store.end_run(run)

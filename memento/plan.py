@@ -30,6 +30,10 @@ class Known(Protocol):
 class Finder(Protocol):
     """What a plan asks of a store."""
 
+    def newest(self) -> int:
+        """Return the number of the newest stored outcome."""
+        ...
+
     def find(self, keys: Sequence[bytes]) -> Mapping[bytes, Any]:
         """Return the newest success, else the newest outcome, of each of `keys` that has any."""
         ...
@@ -47,6 +51,8 @@ class Plan:
     failed, `older` how many reused results come from other code, and `changed` the functions in which it differed.
     """
 
+    newest: int
+    """The newest outcome when the store was asked."""
     keys: list[bytes]
     entries: list[Any]
     todo: list[int]
@@ -78,9 +84,10 @@ def make_plan(
 ) -> Plan:
     """Return what a run of `configurations` would do; nothing is changed."""
     keys = list(configurations.keys())
+    newest = store.newest()
     found = store.find(keys)
     entries: list[Any] = [None] * len(keys)
-    plan = Plan(keys=keys, entries=entries, todo=[])
+    plan = Plan(newest=newest, keys=keys, entries=entries, todo=[])
     for row, key in enumerate(keys):
         entry = found.get(key)
         if entry is not None and entry.status is Status.SUCCEEDED and not force_run:

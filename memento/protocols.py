@@ -15,9 +15,15 @@ from memento.task import Failure, Job, Status, Task
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivered:
-    """Outcomes that workers have written: `frames` are verified spool frames, unopened, in the order of writing."""
+    """Outcomes that workers have written: `frames` are verified spool frames, unopened, in the order of writing.
+
+    `spool` is the name of the file they were read from and `end` the offset up to which it has been read, so that the
+    store need not read it again; left out, it reads the file again when the run ends.
+    """
 
     frames: Sequence[tuple[bytes, tuple[bytes | None, ...]]]
+    spool: str = ""
+    end: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@
                             └──────────── the next run, when this one died ──▶ store
 
 A file is `FILE_MAGIC` and then frames. A frame is `FRAME` (magic, CRC-32 of the body, length of the body) and the body:
-the outcome's head and the bodies of its three parts, each after its length (`ABSENT` for a part kept in a blob file).
+the outcome's head and the bodies of its parts, each after its length (`ABSENT` for a part kept in a blob file).
 
 Guarantee: `append` hands a whole frame to the kernel in one `write`, so that after the call no kill of any process
 loses it; a frame torn by a kill in the middle of that call is recognised and ignored. Power loss is the store's
@@ -29,33 +29,37 @@ from memento.task import PART_NAMES, Outcome
 Frame = tuple[bytes, tuple[bytes | None, ...]]
 """The packed head of an outcome and the bodies of its parts (None: in a blob file)."""
 
-FILE_MAGIC = b"MSPOOL1\n"
+FILE_MAGIC = b"MSPOOL2\n"
 FRAME = struct.Struct("<HII")
 FRAME_MAGIC = 0x4D46
 FRAME_START = FRAME_MAGIC.to_bytes(2, "little")
 LENGTH = struct.Struct("<I")
 ABSENT = 0xFFFFFFFF
-SMALLEST_BODY = 4 * LENGTH.size  # nothing and a checksum of zeros would match each other
+SMALLEST_BODY = (1 + len(PART_NAMES)) * LENGTH.size  # nothing and a checksum of zeros would match each other
+_NO_BODIES = (b"",) * len(PART_NAMES)
+_PACKED_NO_BODIES = bytes(len(PART_NAMES) * LENGTH.size)
 
 _writers: weakref.WeakSet[SpoolWriter] = weakref.WeakSet()
 
 
 def frame_of(outcome: Outcome) -> Frame:
     """Return `outcome` as a frame."""
-    return outcome.pack_head(), tuple(part.data for part in outcome.parts)
+    bodies = tuple([part.data for part in outcome.parts])
+    return outcome.pack_head(), _NO_BODIES if bodies == _NO_BODIES else bodies
 
 
 def pack_frame(frame: Frame) -> bytes:
     """Return `frame` as it stands in a file."""
     head, bodies = frame
-    pieces: list[bytes] = [LENGTH.pack(len(head)), head]
-    for data in bodies:
-        if data is None:
-            pieces.append(LENGTH.pack(ABSENT))
-        else:
-            pieces.append(LENGTH.pack(len(data)))
-            pieces.append(data)
-    body = b"".join(pieces)
+    body = LENGTH.pack(len(head)) + head
+    if bodies is _NO_BODIES:
+        body += _PACKED_NO_BODIES
+    else:
+        pieces = [body]
+        for data in bodies:
+            pieces.append(LENGTH.pack(ABSENT if data is None else len(data)))
+            pieces.append(data or b"")
+        body = b"".join(pieces)
     return FRAME.pack(FRAME_MAGIC, zlib.crc32(body), len(body)) + body
 
 
@@ -64,6 +68,8 @@ def unpack_body(body: bytes) -> Frame:
     (length,) = LENGTH.unpack_from(body)
     position = LENGTH.size + length
     head = body[LENGTH.size : position]
+    if len(body) == position + len(_PACKED_NO_BODIES) and body.endswith(_PACKED_NO_BODIES):
+        return head, _NO_BODIES
     parts: list[bytes | None] = []
     for _ in PART_NAMES:
         (length,) = LENGTH.unpack_from(body, position)
@@ -98,7 +104,9 @@ class SpoolWriter:
 
     def _write(self, data: bytes) -> int:
         try:
-            write_all(self._descriptor, (data,))
+            written = os.write(self._descriptor, data)
+            if written != len(data):
+                write_all(self._descriptor, (data[written:],))
         except BaseException:
             os.ftruncate(self._descriptor, self._end)  # a torn frame would hide every later one
             raise
@@ -136,9 +144,14 @@ def read_frames(path: Path, start: int = 0) -> tuple[list[Frame], int]:
     return frames, start + end
 
 
-def read_all_frames(path: Path) -> list[Frame]:
-    """Return every whole frame of the spool at `path`, also those behind a damaged one; nobody may write any more."""
-    data = path.read_bytes()
+def read_all_frames(path: Path, start: int = 0) -> list[Frame]:
+    """Return every whole frame of the spool at `path` from offset `start` on, also those behind a damaged one.
+
+    Nobody may write to it any more.
+    """
+    with open(path, "rb") as file:
+        file.seek(start)
+        data = file.read()
     found: list[Frame] = []
     position = 0
     while position >= 0:

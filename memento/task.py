@@ -1,18 +1,19 @@
 """What crosses the process boundary: a Task goes out, an Outcome comes back as bytes.
 
-An Outcome is written once, by the worker, as a *head* (small: status, times, failure, plain result) and three
-*parts* (value, metrics, log). Heads are what lists and tables read; parts are read when somebody asks for them.
-Both are verified by digest before anything in them is used.
+An Outcome is written once, by the worker, as a *head* (small: status, times, failure, plain result) and *parts* (value,
+metrics, log, records). Heads are what lists and tables read; parts are read when somebody asks for them. Both are
+verified before anything in them is used: a head ends with a checksum of its own, and has the digests of the parts.
 
-Layout of a packed head, little-endian (`HEAD`), followed by four byte strings, each after its 4-byte length:
-summary (JSON), failure (JSON), host (UTF-8), and the descriptors of the parts.
+Layout of a packed head, little-endian: `HEAD`; the summary (JSON), the failure (JSON) and the host (UTF-8), whose
+lengths are in `HEAD`; a `PART` for each part that is not empty; `CHECKSUM`, the CRC-32 of everything before it.
 """
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple
@@ -98,25 +99,37 @@ class Part(NamedTuple):
 
 
 EMPTY_PART = Part(0, 0, b"", b"")
-PART_NAMES = ("value", "metrics", "log")
+PART_NAMES = ("value", "metrics", "log", "records")
 
-HEAD = struct.Struct(f"<B{KEY_BYTES}s{RUN_BYTES}sHBddddQQI")
+HEAD = struct.Struct(f"<B{KEY_BYTES}s{RUN_BYTES}sHBBBQdddQQIBII")
+"""Version, key, run, attempt, status, the value's codec, which parts there are (a bit each), position, started,
+runtime, CPU time, the two peaks, process, and the lengths of host, summary and failure."""
 PART = struct.Struct("<BBQ16s")
-LENGTH = struct.Struct("<I")
-HEAD_VERSION = 1
+CHECKSUM = struct.Struct("<I")
+HEAD_VERSION = 2
 # Where things stand in a packed head, for those who need one of them from each of 100,000.
 KEY_IN_HEAD = slice(1, 1 + KEY_BYTES)
-STATUS_IN_HEAD = 1 + KEY_BYTES + RUN_BYTES + 2
+RUN_IN_HEAD = slice(1 + KEY_BYTES, 1 + KEY_BYTES + RUN_BYTES)
+IDENTITY_IN_HEAD = slice(1, 1 + KEY_BYTES + RUN_BYTES + 2)
+"""Key, run and attempt together: no two outcomes share them."""
+ATTEMPT = struct.Struct("<H")
+ATTEMPT_IN_HEAD = 1 + KEY_BYTES + RUN_BYTES
+STATUS_IN_HEAD = ATTEMPT_IN_HEAD + ATTEMPT.size
+CODEC_IN_HEAD = STATUS_IN_HEAD + 1
+_LENGTHS = struct.Struct("<BII")
+_LENGTHS_IN_HEAD = HEAD.size - _LENGTHS.size
+# What the CRC-32 of anything followed by its own CRC-32 is.
+_WHOLE = 0x2144DF1C
 _IN_FILE, _INLINE = 1, 0
+_LONGEST_HOST = 255
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What one attempt at one configuration gave.
 
-    `started` is seconds since the epoch (UTC), `runtime` and `cpu_time` are seconds, the two peaks are bytes (0: not
-    measured), `waited` is how many seconds it lay queued. `summary` is the JSON of a result that is plain (a number, a
-    string, None, a truth value, or a dict of such), else empty.
+    `position` is where the configuration is in the matrix of its run, `started` is seconds since the epoch (UTC),
+    `runtime` and `cpu_time` are seconds, the two peaks are bytes (0: not measured). `summary` is the JSON of a result
+    that is plain (a number, a string, None, a truth value, or a dict of such), else empty.
     """
 
     key: bytes
@@ -125,8 +138,8 @@ class Outcome:
     status: Status
     started: float
     runtime: float
+    position: int = 0
     cpu_time: float = 0.0
-    waited: float = 0.0
     hardware_peak: int = 0
     virtual_peak: int = 0
     pid: int = 0
@@ -136,101 +149,107 @@ class Outcome:
     value: Part = EMPTY_PART
     metrics: Part = EMPTY_PART
     log: Part = EMPTY_PART
+    records: Part = EMPTY_PART
 
     @property
-    def parts(self) -> tuple[Part, Part, Part]:
-        """The three parts, in the order of `PART_NAMES`."""
-        return self.value, self.metrics, self.log
+    def parts(self) -> tuple[Part, ...]:
+        """The parts, in the order of `PART_NAMES`."""
+        return self.value, self.metrics, self.log, self.records
 
     def pack_head(self) -> bytes:
         """Return the head as bytes; the parts' bytes are not in it, their digests are."""
         failure = self.failure.to_json() if self.failure else b""
-        host = self.host.encode()
-        parts = b"".join(
-            PART.pack(part.codec, _IN_FILE if part.data is None else _INLINE, part.size, part.digest)
-            for part in self.parts
-        )
+        host = self.host.encode()[:_LONGEST_HOST]
+        present = 0
+        described = b""
+        for bit, part in enumerate(self.parts):
+            if part.size:
+                present |= 1 << bit
+                place = _IN_FILE if part.data is None else _INLINE
+                described += PART.pack(part.codec, place, part.size, part.digest)
         fixed = HEAD.pack(
             HEAD_VERSION,
             self.key,
             self.run,
             self.attempt,
             STATUS_CODES[self.status],
+            self.value.codec,
+            present,
+            self.position,
             self.started,
             self.runtime,
             self.cpu_time,
-            self.waited,
             self.hardware_peak,
             self.virtual_peak,
             self.pid,
+            len(host),
+            len(self.summary),
+            len(failure),
         )
-        strings = (self.summary, failure, host, parts)
-        return fixed + b"".join(piece for string in strings for piece in (LENGTH.pack(len(string)), string))
+        head = fixed + self.summary + failure + host + described
+        return head + CHECKSUM.pack(zlib.crc32(head))
 
     @classmethod
-    def unpack_head(cls, head: bytes, bodies: tuple[bytes | None, ...] | None = None) -> Outcome:
+    def unpack_head(cls, head: bytes, bodies: Sequence[bytes | None] = ()) -> Outcome:
         """Return the outcome packed as `head`; without `bodies` its inline parts have empty data.
 
         Raises:
-            ValueError: `head` was not made by `pack_head`.
+            ValueError: `head` was not made by `pack_head`, or is damaged.
         """
-        try:
-            version, key, run, attempt, status, *numbers, pid = HEAD.unpack_from(head)
-            if version != HEAD_VERSION:
-                raise ValueError(f"unknown version {version} of an outcome's head")
-            started, runtime, cpu_time, waited, hardware_peak, virtual_peak = numbers
-            strings = []
-            position = HEAD.size
-            for _ in range(4):
-                (length,) = LENGTH.unpack_from(head, position)
-                position += LENGTH.size
-                strings.append(head[position : position + length])
-                position += length
-            if position != len(head):
-                raise ValueError("an outcome's head has the wrong length")
-            summary, failure, host, described = strings
-            parts = [
-                Part(
-                    codec,
-                    size,
-                    digest if size else b"",
-                    None if place == _IN_FILE else (bodies[index] if bodies else b""),
-                )
-                for index, (codec, place, size, digest) in enumerate(PART.iter_unpack(described))
-            ]
-            return cls(
-                key=key,
-                run=run,
-                attempt=attempt,
-                status=STATUS_FROM_CODE[status],
-                started=started,
-                runtime=runtime,
-                cpu_time=cpu_time,
-                waited=waited,
-                hardware_peak=hardware_peak,
-                virtual_peak=virtual_peak,
-                pid=pid,
-                host=host.decode(),
-                summary=summary,
-                failure=Failure.from_json(failure) if failure else None,
-                value=parts[0],
-                metrics=parts[1],
-                log=parts[2],
-            )
-        except (struct.error, KeyError, IndexError, UnicodeDecodeError) as error:
-            raise ValueError(f"not an outcome's head: {error}") from error
+        if not is_whole(head):
+            raise ValueError("not an outcome's head: its checksum does not match")
+        if head[0] != HEAD_VERSION:
+            raise ValueError(f"unknown version {head[0]} of an outcome's head")
+        _, key, run, attempt, status, codec, present, position, *numbers, pid, hosted, summed, failed = (
+            HEAD.unpack_from(head)
+        )
+        started, runtime, cpu_time, hardware_peak, virtual_peak = numbers
+        summary_end = HEAD.size + summed
+        failure_end = summary_end + failed
+        host_end = failure_end + hosted
+        failure = head[summary_end:failure_end]
+        return cls(
+            key=key,
+            run=run,
+            attempt=attempt,
+            status=STATUS_FROM_CODE[status],
+            position=position,
+            started=started,
+            runtime=runtime,
+            cpu_time=cpu_time,
+            hardware_peak=hardware_peak,
+            virtual_peak=virtual_peak,
+            pid=pid,
+            host=head[failure_end:host_end].decode(errors="replace"),
+            summary=head[HEAD.size : summary_end],
+            failure=Failure.from_json(failure) if failure else None,
+            **_parts(codec, present, head[host_end : -CHECKSUM.size], bodies),
+        )
+
+
+def _parts(codec: int, present: int, described: bytes, bodies: Sequence[bytes | None]) -> dict[str, Part]:
+    parts = {"value": EMPTY_PART._replace(codec=codec)}
+    left = PART.iter_unpack(described)
+    for bit, name in enumerate(PART_NAMES):
+        if present & 1 << bit:
+            kind, place, size, digest = next(left)
+            data = None if place == _IN_FILE else bodies[bit] if bodies else b""
+            parts[name] = Part(kind, size, digest, data)
+    return parts
+
+
+def is_whole(head: bytes) -> bool:
+    """Return whether `head` is a packed head as it was written."""
+    return len(head) > HEAD.size and zlib.crc32(head) == _WHOLE
 
 
 def value_in(head: bytes) -> tuple[int, bytes]:
-    """Return the value's codec and the summary out of a packed `head`, without unpacking the rest of it."""
-    codec: int = head[len(head) - len(PART_NAMES) * PART.size]
-    (length,) = LENGTH.unpack_from(head, HEAD.size)
-    start = HEAD.size + LENGTH.size
-    return codec, head[start : start + length]
+    """Return the value's codec and the summary out of a whole `head`, without unpacking the rest of it."""
+    (_, summed, _) = _LENGTHS.unpack_from(head, _LENGTHS_IN_HEAD)
+    return head[CODEC_IN_HEAD], head[HEAD.size : HEAD.size + summed]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Task:
+class Task(NamedTuple):
     """One attempt at one configuration, on its way to a worker.
 
     `index` is the position in the job's configurations, `gpus` how many devices (or which share of one) it is to be
@@ -238,7 +257,7 @@ class Task:
     seconds it may run (None: for ever).
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, for which a task has no use
     key: bytes
     attempt: int = 1
     timeout: float | None = None

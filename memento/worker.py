@@ -27,7 +27,7 @@ from memento import payload
 from memento.context import Context, forget_checkpoint
 from memento.errors import StoreUnwritable, WorkerStartError
 from memento.files import private_folder, write_atomically
-from memento.layout import blob_path
+from memento.layout import CHECKPOINTS, blob_path
 from memento.measure import Meter
 from memento.output import Output
 from memento.payload.home import MAIN, be_worker_of
@@ -69,7 +69,9 @@ class Worker:
         self._inline = inline  # Ctrl-C reaches the experiment itself
         self._report = report
         self._spill = spill
-        self._checkpoints = str(self._root / "checkpoints")  # text: asked about after every experiment
+        # An experiment has a checkpoint if it made one, was tried before, or came so far in an earlier run.
+        self._had_checkpoints = (self._root / CHECKPOINTS).exists()
+        self._checkpointed = False
         self._meter = Meter()
         self._host = socket.gethostname()
         self._pid = os.getpid()
@@ -117,9 +119,10 @@ class Worker:
             self._surroundings.restore()
         value = EMPTY_PART
         if encoded is not None:
-            value = self._keep(task, "value", encoded.codec, encoded.chunks, encoded.size, encoded.digest)
+            value = self._kept_value(task, encoded)
         recorded = context.collect_metrics()
         printed = self._output.take()
+        self._checkpointed = context.checkpointed or task.attempt > 1
         return Outcome(
             key=task.key,
             run=self._job.run,
@@ -127,6 +130,7 @@ class Worker:
             status=Status.SUCCEEDED if failure is None else status_of(failure),
             started=usage.started,
             runtime=usage.runtime,
+            position=task.index,
             cpu_time=usage.cpu_time,
             hardware_peak=usage.hardware_peak,
             virtual_peak=usage.virtual_peak,
@@ -139,6 +143,11 @@ class Worker:
             log=self._keep(task, "log", 1, [printed]) if printed else EMPTY_PART,
         )
 
+    def _kept_value(self, task: Task, encoded: payload.Encoded) -> Part:
+        if not encoded.size:
+            return Part(encoded.codec, 0, b"", b"")
+        return self._keep(task, "value", encoded.codec, encoded.chunks, encoded.size, encoded.digest)
+
     def _keep(self, task: Task, name: str, codec: int, chunks: Sequence[Buffer], *known: Any) -> Part:
         place = partial(blob_path, self._root, task.key, self._job.run, task.attempt, name)
         return keep(place, codec, chunks, *known)
@@ -148,7 +157,7 @@ class Worker:
 
     def finish(self, outcome: Outcome) -> None:
         """Forget what only an unfinished experiment needs; called once `outcome` is safe in the spool."""
-        if outcome.status.ok and os.path.exists(self._checkpoints):
+        if outcome.status is Status.SUCCEEDED and (self._checkpointed or self._had_checkpoints):
             forget_checkpoint(self._root, outcome.key)
 
     def close(self) -> None:
@@ -202,6 +211,7 @@ def outcome_of(lost: Lost, root: Path, run: bytes) -> Outcome:
         status=lost.status,
         started=lost.started,
         runtime=lost.runtime,
+        position=task.index,
         host=socket.gethostname(),
         failure=lost.failure,
         metrics=kept("metrics", lost.metrics),

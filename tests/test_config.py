@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import enum
 import io
-import json
 import pickle
 import subprocess
 import sys
@@ -437,13 +436,3 @@ def test_whatever_the_parameters_a_config_reads_back_what_it_was_given(parameter
     assert config.asdict() == parameters
     assert pickle.loads(pickle.dumps(config)) == config
     assert config == Config(**dict(reversed(parameters.items())))
-
-
-def test_descriptions_are_json_of_readable_parameters_and_settings():
-    configurations = generate_configurations(
-        {"parameters": {"model": [SVC, 'a "b"'], ("é", "n"): [(1, 2)]}, "settings": {"e": 0.5}, "replicates": 1}
-    )
-    assert [json.loads(configurations.describe(position)) for position in configurations.positions] == [
-        {"model": "sklearn.svm.SVC", "é": "1", "n": "2", "replicate": "0", "e": "0.5"},
-        {"model": "'a \"b\"'", "é": "1", "n": "2", "replicate": "0", "e": "0.5"},
-    ]

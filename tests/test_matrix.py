@@ -739,12 +739,6 @@ class TestConfigurations:
             configurations = generate_configurations(matrix, experiment="train:main")
             assert list(configurations.keys()) == [bytes.fromhex(config.key) for config in configurations]
 
-    def test_its_descriptions_are_made_of_the_same_parts_wherever_axes_are_put_together(self):
-        configurations = expand({"a": [1, 2], "b": range(2000), "c": ["x", "y"], "d": [None]}, settings={"e": 1})
-        position = configurations.positions[-1]
-        assert configurations.describe(position) == '{"a": "2", "b": "1999", "c": "\'y\'", "d": "None", "e": "1"}'
-        assert configurations.describe(0) == '{"a": "1", "b": "0", "c": "\'x\'", "d": "None", "e": "1"}'
-
     def test_its_positions_are_those_of_its_space(self):
         configurations = expand({"a": [1, 2, 3]}, exclude=[{"a": 2}])
         positions = configurations.positions

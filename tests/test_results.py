@@ -8,7 +8,7 @@ import subprocess
 import sys
 from array import array
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
@@ -311,9 +311,9 @@ def test_results_are_read_from_a_real_store_and_travel_with_it(store_path: Path)
     done = Outcome(key=bytes(16), run=RUN, attempt=2, status=Status.SUCCEEDED, started=2.0, runtime=1.0)
     encoded = payload.encode([1, 2])
     value = part(b"".join(bytes(chunk) for chunk in encoded.chunks), encoded.codec)
-    done = replace(done, value=value, metrics=part(metrics_of(loss=[3])), log=part(b"second"))
+    done = done._replace(value=value, metrics=part(metrics_of(loss=[3])), log=part(b"second"))
     with open_store(store_path) as store:
-        store.save([frame_of(replace(failed, log=part(b"first"))), frame_of(done)])
+        store.save([frame_of(failed._replace(log=part(b"first"))), frame_of(done)])
         entries = [store.find([bytes(16)])[bytes(16)]]
         results = Results(configs=[Config.of({"a": 1})], entries=entries, store=store)
         other_store, travelled = pickle.loads(pickle.dumps((store, results)))

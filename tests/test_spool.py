@@ -14,15 +14,15 @@ from memento import spool
 from memento.spool import SpoolWriter, frame_of, pack_frame, read_all_frames, read_frames, unpack_body
 from tests.store.helpers import frame, heard, kill, outcome_of, process
 
-PINNED = "464d368fe3391700000004000000686561640300000001020300000000ffffffff"
+PINNED = "464dfb0c3b341b00000004000000686561640300000001020300000000ffffffff00000000"
 
 
 def test_a_frame_stands_in_a_file_as_it_always_has() -> None:
-    packed = pack_frame((b"head", (b"\x01\x02\x03", b"", None)))
+    packed = pack_frame((b"head", (b"\x01\x02\x03", b"", None, b"")))
     assert packed.hex() == PINNED
 
 
-@given(st.binary(), st.tuples(*[st.none() | st.binary()] * 3))
+@given(st.binary(), st.tuples(*[st.none() | st.binary()] * 4))
 def test_a_frame_is_read_as_it_was_packed(head: bytes, bodies: tuple[bytes | None, ...]) -> None:
     assert unpack_body(pack_frame((head, bodies))[spool.FRAME.size :]) == (head, bodies)
 
@@ -35,7 +35,7 @@ def test_what_was_appended_is_read_from_any_offset(tmp_path: Path) -> None:
     assert read_frames(path) == ([frame(1, b"one"), frame(2, b"two")], second)
     assert read_frames(path, first) == ([frame(2, b"two")], second)
     assert read_frames(path, second) == ([], second)
-    assert path.read_bytes()[:8] == b"MSPOOL1\n"
+    assert path.read_bytes()[:8] == b"MSPOOL2\n"
     writer.close()
     writer.close()
 
@@ -79,11 +79,12 @@ def test_a_frame_that_could_not_be_written_leaves_no_torn_part(
     writer = SpoolWriter(tmp_path / "w.spool")
     end = writer.append(outcome_of(1))
 
-    def torn(descriptor: int, chunks: tuple[bytes, ...]) -> None:
-        os.write(descriptor, chunks[0][:20])
+    def torn(descriptor: int, data: bytes) -> int:
+        write(descriptor, data[:20])
         raise error
 
-    monkeypatch.setattr(spool, "write_all", torn)
+    write = os.write
+    monkeypatch.setattr(spool.os, "write", torn)  # type: ignore[attr-defined]
     with pytest.raises(type(error)):
         writer.append(outcome_of(2))
     monkeypatch.undo()
@@ -122,4 +123,4 @@ def test_what_a_killed_worker_had_appended_is_there(tmp_path: Path) -> None:
 
 def test_the_frame_of_an_outcome_is_its_head_and_bodies() -> None:
     outcome = outcome_of(1, b"value", in_file=True, log=b"printed")
-    assert frame_of(outcome) == (outcome.pack_head(), (None, b"", b"printed"))
+    assert frame_of(outcome) == (outcome.pack_head(), (None, b"", b"printed", b""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import zlib
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ from memento.task import (
     Outcome,
     Part,
     Status,
+    is_whole,
     type_name,
 )
 
@@ -29,8 +31,8 @@ OUTCOME = Outcome(
     status=Status.FAILED,
     started=1.5,
     runtime=2.0,
+    position=2**40,
     cpu_time=0.5,
-    waited=0.25,
     hardware_peak=1,
     virtual_peak=2,
     pid=3,
@@ -42,12 +44,11 @@ OUTCOME = Outcome(
     log=Part(1, 70_000, b"\x22" * 16, None),
 )
 PINNED = (
-    "01000102030405060708090a0b0c0d0e0faaaaaaaaaaaaaaaa020102000000000000f83f0000000000000040000000000000"
-    "e03f000000000000d03f0100000000000000020000000000000003000000020000003137530000007b2274797065223a2022"
-    "56616c75654572726f72222c20226d657373616765223a20226e6f222c20226361757365223a20226572726f72222c20226c"
-    "696e65616765223a205b22457863657074696f6e225d7d0500000068c3b673744e0000000200030000000000000011111111"
-    "1111111111111111111111110000000000000000000000000000000000000000000000000000010170110100000000002222"
-    "2222222222222222222222222222"
+    "02000102030405060708090a0b0c0d0e0faaaaaaaaaaaaaaaa02010202050000000000010000000000000000f83f00000000"
+    "00000040000000000000e03f010000000000000002000000000000000300000005020000005300000031377b227479706522"
+    "3a202256616c75654572726f72222c20226d657373616765223a20226e6f222c20226361757365223a20226572726f72222c"
+    "20226c696e65616765223a205b22457863657074696f6e225d7d68c3b6737402000300000000000000111111111111111111"
+    "1111111111111101017011010000000000222222222222222222222222222222225be39fd0"
 )
 
 
@@ -57,7 +58,7 @@ def test_the_head_of_an_outcome_stands_as_it_always_has() -> None:
 
 def test_a_head_is_read_as_it_was_packed() -> None:
     head = bytes.fromhex(PINNED)
-    assert Outcome.unpack_head(head, (b"abc", b"", None)) == OUTCOME
+    assert Outcome.unpack_head(head, (b"abc", b"", None, b"")) == OUTCOME
     assert Outcome.unpack_head(head).value == Part(2, 3, b"\x11" * 16, b"")
     assert head[KEY_IN_HEAD] == bytes(range(16))
     assert STATUS_FROM_CODE[head[STATUS_IN_HEAD]] is Status.FAILED
@@ -75,12 +76,21 @@ def test_a_head_cut_anywhere_is_refused() -> None:
     for length in range(len(head)):
         with pytest.raises(ValueError, match="head"):
             Outcome.unpack_head(head[:length])
-    with pytest.raises(ValueError, match="wrong length"):
+    with pytest.raises(ValueError, match="checksum"):
         Outcome.unpack_head(head + b"\0")
-    with pytest.raises(ValueError, match="unknown version 2 of an outcome's head"):
-        Outcome.unpack_head(b"\x02" + head[1:])
-    with pytest.raises(ValueError, match="not an outcome's head"):
-        Outcome.unpack_head(head[:STATUS_IN_HEAD] + b"\x63" + head[STATUS_IN_HEAD + 1 :])
+    newer = b"\x03" + head[1:-4]
+    with pytest.raises(ValueError, match="unknown version 3 of an outcome's head"):
+        Outcome.unpack_head(newer + zlib.crc32(newer).to_bytes(4, "little"))
+
+
+def test_no_flipped_bit_in_a_head_goes_unnoticed() -> None:
+    head = bytearray.fromhex(PINNED)
+    for place in range(len(head)):
+        for bit in range(8):
+            head[place] ^= 1 << bit
+            assert not is_whole(bytes(head))
+            head[place] ^= 1 << bit
+    assert is_whole(bytes(head))
 
 
 text = st.text(st.characters(exclude_categories=["Cs"]))

@@ -81,7 +81,7 @@ class SerialExecutor:
         assert self._spool is not None
         frames: list[Frame]
         frames, self._read = read_frames(self._spool.path, self._read)
-        return [Delivered(frames=frames)] if frames else []
+        return [Delivered(frames=frames, spool=self._spool.path.name, end=self._read)] if frames else []
 
     def _drain(self, reports: list[Report]) -> list[Report]:
         before, self._reports = self._reports, []

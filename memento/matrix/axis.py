@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import copy
-import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
+from json.encoder import encode_basestring
 from types import BuiltinFunctionType, FunctionType, NoneType
 from typing import Any
 
 from memento.hashing import digest, readable
 
 EAGER = 100_000
-"""Axes with more values than this are digested when a digest is first needed, and rendered value by value."""
+"""Axes with more values than this are digested when a digest is first needed."""
 
 _ATOMIC = frozenset(
     (str, int, float, bool, NoneType, bytes, complex, range, FunctionType, BuiltinFunctionType),
@@ -27,7 +27,7 @@ class Axis:
     Indices count from 0. Ranges stay ranges: one of a thousand million numbers costs nothing.
     """
 
-    __slots__ = ("_copies", "_digests", "_fragments", "_lookups", "_mutable", "linked", "names", "path", "values")
+    __slots__ = ("_copies", "_digests", "_lookups", "_mutable", "linked", "names", "path", "values")
 
     def __init__(self, names: tuple[str, ...], values: Sequence[Any], *, linked: bool = False, path: str = "") -> None:
         self.names = names
@@ -38,7 +38,6 @@ class Axis:
         self._forget()
 
     def _forget(self) -> None:
-        self._fragments: list[str] | None = None
         self._lookups: dict[int | None, dict[Any, list[int]]] = {}
         self._mutable: list[frozenset[int]] | None = None
         self._copies: dict[tuple[int, int], Callable[[], Any]] = {}
@@ -96,13 +95,6 @@ class Axis:
 
     def fragment(self, index: int) -> str:
         """Return `"name": "readable value"` at `index`, as it stands in a JSON object."""
-        if self._fragments is None:
-            if len(self) > EAGER:
-                return self._render(index)
-            self._fragments = [self._render(index) for index in range(len(self))]
-        return self._fragments[index]
-
-    def _render(self, index: int) -> str:
         return ", ".join([fragment(name, self.value(index, column)) for column, name in enumerate(self.names)])
 
     def find(self, values: Mapping[str, Any], digests: Mapping[str, bytes]) -> int | None:
@@ -180,7 +172,7 @@ def copier_of(value: Any) -> Callable[[], Any]:
 
 def fragment(name: str, value: Any) -> str:
     """Return `"name": "readable value"`, as it stands in a JSON object."""
-    return f"{json.dumps(name, ensure_ascii=False)}: {json.dumps(readable(value), ensure_ascii=False)}"
+    return f"{encode_basestring(name)}: {encode_basestring(readable(value))}"
 
 
 def _in_range(values: range, value: Any) -> int | None:

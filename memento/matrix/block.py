@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, product
 from typing import Any
 
 from memento.config import digests_of
 from memento.hashing import KeyMaker
-from memento.matrix.axis import EAGER, Axis, atomic, copier_of, fragment
+from memento.matrix.axis import EAGER, Axis, atomic, copier_of
 from memento.names import REPLICATE
 from memento.settings import Settings
 
 # What of a block is pickled; all else follows from it.
 _KEPT = ("axes", "settings", "setting_digests", "runtime", "introduced", "introduced_digests", "experiment", "included")
 
-_GROUP = 1024
 _Rows = list[tuple[bytes, ...]]
 
 
@@ -70,8 +69,6 @@ class Block:
         }
         self._maker = KeyMaker(self.experiment, self.keyed_names, self.setting_digests)
         self._makers: dict[frozenset[str], KeyMaker] = {}
-        self._renderers: list[tuple[Callable[[int], str], int, int]] | None = None
-        self._tail = ""
         self._copied_settings: Any = None
 
     def indices(self, position: int) -> list[int]:
@@ -124,32 +121,6 @@ class Block:
             maker = self._makers[left_out] = KeyMaker(self.experiment, tuple(names), settings)
         known = dict(zip(self.keyed_names, self.digests(position), strict=True))
         return maker.key(tuple(known[name] for name in names))
-
-    def describe(self, position: int) -> str:
-        """Return the parameters and settings as the text of a JSON object with readable values."""
-        if self._renderers is None:
-            self._tail = ", ".join(fragment(name, value) for name, value in self.settings.items())
-            self._renderers = list(self._grouped())
-        parts = [render(position // stride % size) for render, stride, size in self._renderers]
-        if self._tail:
-            parts.append(self._tail)
-        return "{" + ", ".join(parts) + "}"
-
-    def _grouped(self) -> Iterator[tuple[Callable[[int], str], int, int]]:
-        """Yield functions that render the indices of one axis, or of neighbouring small ones put together."""
-        waiting = list(zip(self.axes, self.strides, strict=True))
-        while waiting:
-            group = [waiting.pop(0)]
-            size = len(group[0][0])
-            while waiting and size * len(waiting[0][0]) <= _GROUP:
-                group.append(waiting.pop(0))
-                size *= len(group[-1][0])
-            stride = group[-1][1]
-            if len(group) == 1:
-                yield group[0][0].fragment, stride, size
-            else:
-                rendered = [[axis.fragment(index) for index in range(len(axis))] for axis, _ in group]
-                yield [", ".join(parts) for parts in product(*rendered)].__getitem__, stride, size
 
     def private_settings(self) -> Settings:
         """Return the settings, with copies of those that an experiment could change."""

@@ -12,6 +12,7 @@ from memento.config import Config, position_of, set_position, set_source, source
 from memento.errors import UnkeyableValue
 from memento.matrix.block import Block
 from memento.matrix.selection import Part, Selection
+from memento.matrix.sheet import pack_sheet
 from memento.matrix.space import Private, Space
 from memento.names import REPLICATE
 from memento.settings import Settings
@@ -135,9 +136,10 @@ class Configurations(Sequence[Config]):
         """Return how the configuration at `position` of the space is to be run."""
         return dict(self.space.locate(position)[0].runtime)
 
-    def describe(self, position: int) -> str:
-        """Return parameters and settings at `position` of the space as a JSON object of readable values."""
-        return self.space.describe(position)
+    def sheet(self, rows: Sequence[int]) -> bytes:
+        """Return the readable texts of the configurations of these numbers, packed (see sheet.py)."""
+        positions = self.positions
+        return pack_sheet(self.space, [positions[row] for row in rows])
 
     def keys(self) -> Iterator[bytes]:
         """Return the keys of the configurations, in order: 16 bytes each."""

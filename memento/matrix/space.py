@@ -3,7 +3,7 @@
 A matrix becomes one block, or several that follow one another: one for its product, one for what it includes, and so on
 for each matrix of a union. Excludes and samples are not here: they only choose positions (selection.py)::
 
-    position ──> block, then one index for each axis (the last fastest) ──> values, digests, key, description
+    position ──> block, then one index for each axis (the last fastest) ──> values, digests, key
 """
 
 from __future__ import annotations
@@ -94,11 +94,6 @@ class Space:
         return block.key(local)
 
     key_at = key
-
-    def describe(self, position: int) -> str:
-        """Return parameters and settings at `position` as the text of a JSON object with readable values."""
-        block, local = self.locate(position)
-        return block.describe(local)
 
     def names_at(self, position: int) -> Sequence[str]:
         """Return the names of the parameters."""

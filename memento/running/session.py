@@ -73,12 +73,14 @@ class Session:
         self._others: set[int] = set()  # rows that another run has claimed
         self._out: dict[bytes, Task] = {}
         self._pending: list[Frame] = []
-        self._finals: list[tuple[bytes, Frame]] = []
+        self._finals: list[bytes] = []
+        self._read: dict[str, int] = {}  # spools, and up to where they were taken in
+        self._stored: dict[str, int] = {}  # … and what was in them was committed
+        self._shapes: dict[int, tuple[float | None, int, float | None]] = {}
         self._committed_at = 0.0
         self._commit_cost = 0.0
         self._polled_at = 0.0
         self._poll_pause = POLL
-        self._own_failures: set[bytes] = set()
         self.stopped: str | None = None
         self.interrupts = Interrupts(inline=executor.inline)
 
@@ -90,7 +92,11 @@ class Session:
         if not self._todo:
             return
         self._run = self._store.begin_run(
-            experiment=self._experiment.name, code=self._experiment.code, about={"arguments": sys.argv}
+            experiment=self._experiment.name,
+            code=self._experiment.code,
+            about={"arguments": sys.argv},
+            sheet=self._configurations.sheet(self._plan.todo),
+            since=self._plan.newest,
         )
         with self.interrupts:
             try:
@@ -157,7 +163,7 @@ class Session:
             self._hear(self._executor.wait(0.0))
             self._commit()
         finally:
-            self._store.end_run(self._run)
+            self._store.end_run(self._run, self._stored)
         self._look_up()
 
     # Handing out
@@ -174,10 +180,6 @@ class Session:
             self._spread_out()
         rows = [self._todo.popleft() for _ in range(min(room, len(self._todo)))]
         keys = [self._plan.keys[row] for row in rows]
-        self._store.describe(
-            self._experiment.name,
-            [(key, self._configurations.describe(self._positions[row])) for key, row in zip(keys, rows, strict=True)],
-        )
         anew = [key for key in keys if key in self._plan.anew]
         granted = set(self._store.claim(self._run, [key for key in keys if key not in self._plan.anew]))
         granted.update(self._store.claim(self._run, anew, force=True) if anew else ())
@@ -210,15 +212,13 @@ class Session:
 
     def _task(self, row: int, attempt: int) -> Task:
         position = self._positions[row]
-        runtime = self._configurations.runtime(position)
-        return Task(
-            index=position,
-            key=self._plan.keys[row],
-            attempt=attempt,
-            timeout=self._options.timeout or (seconds_of(runtime["time"]) if "time" in runtime else None),
-            cpus=runtime.get("cpus", 1),
-            gpus=runtime.get("gpus"),
-        )
+        block, _ = self._configurations.space.locate(position)
+        shape = self._shapes.get(id(block))
+        if shape is None:
+            runtime = block.runtime
+            timeout = self._options.timeout or (seconds_of(runtime["time"]) if "time" in runtime else None)
+            shape = self._shapes[id(block)] = timeout, runtime.get("cpus", 1), runtime.get("gpus")
+        return Task(position, self._plan.keys[row], attempt, *shape)
 
     # Taking in
 
@@ -227,6 +227,8 @@ class Session:
             if isinstance(report, Delivered):
                 for frame in report.frames:
                     self._take(frame)
+                if report.spool:
+                    self._read[report.spool] = report.end
             elif isinstance(report, Lost):
                 self._take(frame_of(outcome_of(report, self._store.root, self._run.id)))
             elif isinstance(report, Returned):
@@ -247,7 +249,7 @@ class Session:
         if head[STATUS_IN_HEAD] == SUCCEEDED:
             self._tally.succeeded += 1
             self._watch.succeeded()
-            self._finals.append((key, frame))
+            self._finals.append(key)
             return
         outcome = Outcome.unpack_head(*frame)
         failure = outcome.failure or Failure(type="unknown", message="")
@@ -257,9 +259,8 @@ class Session:
             heapq.heappush(self._later, (time.monotonic() + wait, self._rows[key], task.attempt + 1))
         elif outcome.status is not Status.CANCELLED:
             self._tally.failed += 1
-            self._own_failures.add(key)
             self._watch.failed(failure)
-            self._finals.append((key, frame))
+            self._finals.append(key)
         if outcome.status is Status.CANCELLED:
             return
         self._tally.tell_failure(outcome, failure, self._rows[key], will_retry=wait is not None)
@@ -277,13 +278,15 @@ class Session:
         if not self._pending:
             return
         begun = time.monotonic()
-        self._store.save_and_release(self._run, self._pending, [key for key, _ in self._finals])
+        entries = self._store.save_and_release(self._run, self._pending, self._finals)
         self._committed_at = time.monotonic()
         self._commit_cost = self._committed_at - begun
-        finals, self._pending, self._finals = self._finals, [], []
-        self._tally.tell_successes(
-            [(head, self._rows[key]) for key, (head, _) in finals if head[STATUS_IN_HEAD] == SUCCEEDED]
-        )
+        self._pending, self._finals = [], []
+        self._stored.update(self._read)
+        rows = [self._rows[entry.key] for entry in entries]
+        for row, entry in zip(rows, entries, strict=True):
+            self._plan.entries[row] = entry
+        self._tally.tell_successes(entries, rows)
 
     # Other runs over the same store
 
@@ -330,16 +333,10 @@ class Session:
         return cached
 
     def _look_up(self) -> None:
-        """Fill in what this run computed; what never came to its turn stays empty."""
-        rows = [row for row in self._plan.todo if self._plan.entries[row] is None]
-        found = self._store.find([self._plan.keys[row] for row in rows])
-        for row in rows:
-            key = self._plan.keys[row]
-            entry = found.get(key)
-            if key in self._own_failures:
-                entry = self._store.history(key)[-1]  # an older success is not what this run gave
-            if entry is not None and entry.run == self._run.id:
-                self._plan.entries[row] = entry
+        """Fill in what came in by the spools alone; what never came to its turn stays empty."""
+        for key, entry in self._store.find(list(self._out)).items():
+            if entry.run == self._run.id:
+                self._plan.entries[self._rows[key]] = entry
 
     def conclude(self) -> None:
         """Tell everybody that the run is over, and let them finish."""

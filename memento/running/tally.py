@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from memento import events
 from memento.matrix.configurations import Configurations
 from memento.running.hearing import Audience
-from memento.task import Experiment, Failure, Outcome, Task
+from memento.store import Entry
+from memento.task import Experiment, Failure, Outcome, Status, Task
 
 TICK = 0.1
 LOG_SHOWN = 2000
@@ -119,12 +120,14 @@ class Tally:
                 )
             )
 
-    def tell_successes(self, heads: Sequence[tuple[bytes, int]]) -> None:
-        """Tell of results that are stored now: their heads and their rows."""
+    def tell_successes(self, entries: Sequence[Entry], rows: Sequence[int]) -> None:
+        """Tell of the successes among outcomes that are stored now, of the configurations in `rows`."""
         if not self._audience.wants(events.Succeeded):
             return
-        for head, row in heads:
-            outcome = Outcome.unpack_head(head)
+        for entry, row in zip(entries, rows, strict=True):
+            if entry.status is not Status.SUCCEEDED:
+                continue
+            outcome = entry.outcome
             self._audience.tell(
                 events.Succeeded(
                     counts=self.counts(),

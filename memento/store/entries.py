@@ -8,34 +8,61 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from memento.spool import Frame
-from memento.task import KEY_BYTES, RUN_BYTES, STATUS_FROM_CODE, Outcome, Status
-
-CHECKSUM_BYTES = 8
-COLUMNS = "id, key, run, attempt, status, head, checksum, damaged"
-INSERT = (
-    "INSERT OR IGNORE INTO outcomes (key, run, attempt, status, checksum, head, value, metrics, log) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+from memento.task import (
+    ATTEMPT,
+    ATTEMPT_IN_HEAD,
+    HEAD_VERSION,
+    KEY_IN_HEAD,
+    PART_NAMES,
+    RUN_IN_HEAD,
+    STATUS_FROM_CODE,
+    STATUS_IN_HEAD,
+    Outcome,
+    Status,
+    is_whole,
 )
 
-# The columns that are in the head too, as they stand there.
-IDENTITY = struct.Struct(f"<{KEY_BYTES}s{RUN_BYTES}sHB")
-IDENTITY_IN_HEAD = 1
+CHECKSUM_BYTES = 8
+COLUMNS = "id, prefix, damaged, head"
+INSERT = f"INSERT INTO outcomes (id, prefix, head, {', '.join(PART_NAMES)}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+BY_KEY = f"SELECT {COLUMNS} FROM outcomes WHERE prefix IN"
+
+PREFIX = struct.Struct("<q")
+"""The first eight bytes of a key as a number: what the ledger's index holds, half as large as one of whole keys."""
+_PREFIX_IN_HEAD = KEY_IN_HEAD.start
 
 
 class Entry(NamedTuple):
     """One outcome as the ledger knows it; its head was verified, and is unpacked when it is read."""
 
     id: int
-    key: bytes
-    run: bytes
-    attempt: int
-    code: int
     head: bytes
+
+    @property
+    def key(self) -> bytes:
+        """The key it is stored under."""
+        return self.head[KEY_IN_HEAD]
+
+    @property
+    def run(self) -> bytes:
+        """The run that computed it."""
+        return self.head[RUN_IN_HEAD]
+
+    @property
+    def attempt(self) -> int:
+        """Which attempt of that run it is."""
+        (attempt,) = ATTEMPT.unpack_from(self.head, ATTEMPT_IN_HEAD)
+        return int(attempt)
+
+    @property
+    def code(self) -> int:
+        """The number of its status."""
+        return self.head[STATUS_IN_HEAD]
 
     @property
     def status(self) -> Status:
         """How it ended."""
-        return STATUS_FROM_CODE[self.code]
+        return STATUS_FROM_CODE[self.head[STATUS_IN_HEAD]]
 
     @property
     def outcome(self) -> Outcome:
@@ -53,30 +80,23 @@ def checksum(*parts: bytes | str) -> bytes:
     return digest.digest()[:CHECKSUM_BYTES]
 
 
-def is_intact(row: tuple[Any, ...]) -> bool:
-    """Return whether a row of `COLUMNS` matches its checksum, and its columns its head."""
-    head = row[5]
-    try:
-        return (
-            hashlib.sha256(head).digest()[:CHECKSUM_BYTES] == row[6]
-            and IDENTITY.unpack_from(head, IDENTITY_IN_HEAD) == row[1:5]
-            and row[4] in STATUS_FROM_CODE
-        )
-    except (TypeError, struct.error):  # a flipped bit can make a number, or nothing, of a head
-        return False
+def prefix_of(key: bytes) -> int:
+    """Return the number by which the ledger's index knows `key`."""
+    (prefix,) = PREFIX.unpack_from(key)
+    return int(prefix)
 
 
-def rows_of(frames: Iterable[Frame]) -> list[tuple[Any, ...]]:
-    """Return `frames` as the values of `INSERT`."""
-    sha256, identity = hashlib.sha256, IDENTITY.unpack_from
+def is_intact(head: Any) -> bool:
+    """Return whether `head` is as it was written; a flipped bit can make a number, or nothing, of it."""
+    return (
+        type(head) is bytes and is_whole(head) and head[0] == HEAD_VERSION and head[STATUS_IN_HEAD] in STATUS_FROM_CODE
+    )
+
+
+def rows_of(frames: Iterable[Frame], first: int) -> list[tuple[Any, ...]]:
+    """Return `frames` as the values of `INSERT`, numbered from `first` on."""
+    prefix = PREFIX.unpack_from
     return [
-        (
-            *identity(head, IDENTITY_IN_HEAD),
-            sha256(head).digest()[:CHECKSUM_BYTES],
-            head,
-            value or None,
-            metrics or None,
-            log or None,
-        )
-        for head, (value, metrics, log) in frames
+        (number, *prefix(head, _PREFIX_IN_HEAD), head, *[data or None for data in bodies])
+        for number, (head, bodies) in enumerate(frames, first)
     ]

@@ -19,7 +19,7 @@ from pathlib import Path
 from memento.errors import StoreError
 from memento.files import private_folder
 from memento.store import runs
-from memento.store.entries import COLUMNS, Entry, is_intact
+from memento.store.entries import Entry, is_intact, prefix_of
 from memento.task import KEY_BYTES, PART_NAMES, RUN_BYTES, STATUS_CODES, Outcome, Status
 
 TRASH = "trash"
@@ -115,17 +115,25 @@ def _judge(
             yield _item(path, LEFT_OVER)
     elif owner in superseded:
         yield _item(path, SUPERSEDED, superseded[owner])
-    elif not database.execute("SELECT 1 FROM outcomes WHERE key = ? AND run = ? AND attempt = ?", owner).fetchone():
+    elif not _belongs(owner, database):
         yield _item(path, ORPHAN)
+
+
+def _belongs(owner: Identity, database: sqlite3.Connection) -> bool:
+    """Whether an outcome is known by these, or may be one of those whose heads are damaged."""
+    rows = database.execute("SELECT id, head FROM outcomes WHERE prefix = ?", [prefix_of(owner[0])])
+    entries = [Entry(number, head) for number, head in rows]
+    return any(not is_intact(one.head) or (one.key, one.run, one.attempt) == owner for one in entries)
 
 
 def _superseded(database: sqlite3.Connection, before: float) -> dict[Identity, int]:
     """Return the successes that ended before a moment and have a newer intact success of the same key."""
     found: dict[Identity, int] = {}
     newest: dict[bytes, Entry] = {}
-    query = f"SELECT {COLUMNS} FROM outcomes WHERE status = ? AND damaged = 0 ORDER BY id"
-    for row in filter(is_intact, database.execute(query, [SUCCEEDED])):
-        entry = Entry._make(row[:6])
+    for number, head in database.execute("SELECT id, head FROM outcomes WHERE damaged = 0 ORDER BY id"):
+        entry = Entry(number, head)
+        if not is_intact(head) or entry.code != SUCCEEDED:
+            continue
         older = newest.get(entry.key)
         if older is not None and _ended(older.outcome) < before:
             found[older.key, older.run, older.attempt] = older.id
@@ -138,9 +146,10 @@ def _has_succeeded(path: Path, database: sqlite3.Connection) -> bool:
     key = _hex(path.name, KEY_BYTES)
     if key is None:
         return False
-    query = f"SELECT {COLUMNS} FROM outcomes WHERE key = ? AND status = ? AND damaged = 0"
-    rows = filter(is_intact, database.execute(query, [key, SUCCEEDED]))
-    return any(_ended(Outcome.unpack_head(row[5])) >= path.stat().st_mtime for row in rows)
+    rows = database.execute("SELECT id, head FROM outcomes WHERE prefix = ? AND damaged = 0", [prefix_of(key)])
+    entries = [Entry(number, head) for number, head in rows if is_intact(head)]
+    succeeded = [entry for entry in entries if entry.key == key and entry.code == SUCCEEDED]
+    return any(_ended(entry.outcome) >= path.stat().st_mtime for entry in succeeded)
 
 
 def _ended(outcome: Outcome) -> float:

@@ -11,11 +11,12 @@ from typing import Any, cast
 
 from memento import layout
 from memento.errors import DamagedEntry, NotStored, StoreError
+from memento.matrix.sheet import Sheet
 from memento.store.connection import Ledger
-from memento.store.entries import COLUMNS, Entry, checksum, is_intact
+from memento.store.entries import BY_KEY, COLUMNS, Entry, checksum, is_intact, prefix_of
 from memento.store.parts import matches, read_file
 from memento.store.trouble import is_damage
-from memento.task import PART_NAMES, STATUS_CODES, Part, Status
+from memento.task import KEY_IN_HEAD, PART_NAMES, STATUS_CODES, STATUS_IN_HEAD, Part, Status
 
 LOADED_AT_ONCE = 500  # parts held in memory together: below 33 MB
 SCANNED_PER_KEY = 4  # up to how many rows for each key the whole table is read
@@ -41,33 +42,42 @@ class Reader:
         """Whether anything can be kept in it; a read-only one can be read all the same."""
         return self._ledger.writable
 
+    def newest(self) -> int:
+        """Return the number of the newest outcome, 0 where there is none; numbers only grow."""
+        with self._ledger.reading() as database:
+            return database.execute("SELECT max(id) FROM outcomes").fetchone()[0] or 0
+
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Entry]:
         """Return, for each of `keys` that has any intact outcome, the newest success, else the newest of all.
 
         Where a damaged outcome is newer than that, the configuration counts as not stored: what was computed anew is
         not replaced by what it was to replace.
         """
+        wanted = set(keys)
         found: dict[bytes, Entry] = {}
-        lost: dict[bytes, int] = {}
-        for row in self._rows(keys):
-            number, key, _, _, code, *_, set_aside = row
-            if set_aside or number in self._set_aside or not self._check(row):
-                lost[key] = max(number, lost.get(key, 0))
+        lost: dict[int, int] = {}
+        for number, prefix, set_aside, head in self._rows(keys):
+            if set_aside or not is_intact(head) or number in self._set_aside:
+                if not set_aside:
+                    self._set_apart(number, b"", f"entry {number} of the ledger does not match its checksum")
+                lost[prefix] = max(number, lost.get(prefix, 0))
                 continue
-            known = found.get(key)
-            if known is None or (code == SUCCEEDED, number) > (known.code == SUCCEEDED, known.id):
-                found[key] = Entry._make(row[:6])
-        for key, number in lost.items():
-            if key in found and found[key].id < number:
-                del found[key]
+            key = head[KEY_IN_HEAD]
+            if key in wanted:
+                known = found.get(key)
+                if known is None or (head[STATUS_IN_HEAD] == SUCCEEDED, number) > (known.code == SUCCEEDED, known.id):
+                    found[key] = Entry(number, head)
+        if lost:
+            found = {key: entry for key, entry in found.items() if entry.id > lost.get(prefix_of(key), 0)}
         return found
 
     def history(self, key: bytes) -> list[Entry]:
         """Return every intact outcome of `key`, of all runs and attempts, oldest first."""
-        rows = sorted(row for row in self._rows([key]) if not row[-1] and row[0] not in self._set_aside)
-        return [Entry._make(row[:6]) for row in rows if self._check(row)]
+        rows = sorted((number, head) for number, _, set_aside, head in self._rows([key]) if not set_aside)
+        return [Entry(number, head) for number, head in rows if is_intact(head) and head[KEY_IN_HEAD] == key]
 
     def _rows(self, keys: Sequence[bytes]) -> list[tuple[Any, ...]]:
+        """Return the rows in which outcomes of `keys` may be, each once, perhaps with others."""
         try:
             return self._rows_of(keys)
         except StoreError as error:
@@ -77,16 +87,24 @@ class Reader:
         return self._rows_of(keys)
 
     def _rows_of(self, keys: Sequence[bytes]) -> list[tuple[Any, ...]]:
+        newest = self.newest()
+        if newest > SCANNED_PER_KEY * len(keys):
+            return self._rows_by_index(keys)
+        # One pass over the table is several times faster than its index, and needs no index to be whole.
         with self._ledger.reading() as database:
-            newest = database.execute("SELECT max(id) FROM outcomes").fetchone()[0] or 0
-            if newest > SCANNED_PER_KEY * len(keys):
-                return self._select(f"SELECT {COLUMNS} FROM outcomes WHERE key IN", keys)
-            # One pass over the table is several times faster than its index, and needs no index to be whole.
-            wanted = set(keys)
             rows = database.execute(f"SELECT {COLUMNS} FROM outcomes NOT INDEXED").fetchall()
-        if len(rows) != newest:  # rows are never deleted
+        if len(rows) < newest:  # rows are never deleted
             self.damaged.append((b"", f"{newest - len(rows)} entries of the ledger cannot be found any more"))
-        return [row for row in rows if row[1] in wanted]
+        return rows
+
+    def _rows_by_index(self, keys: Sequence[bytes]) -> list[tuple[Any, ...]]:
+        prefixes = {prefix_of(key) for key in keys}
+        rows = self._select(BY_KEY, list(prefixes))
+        if all(not is_intact(head) or prefix_of(head[KEY_IN_HEAD]) == prefix for _, prefix, _, head in rows):
+            return rows
+        self.damaged.append((b"", "an index of the ledger was damaged; it was made anew"))
+        self._mend_indexes()
+        return self._select(BY_KEY, list(prefixes))
 
     def _select(self, query: str, values: Sequence[bytes | int]) -> list[tuple[Any, ...]]:
         """Return the rows of `query` for any number of `values`."""
@@ -97,20 +115,6 @@ class Reader:
                 some = values[start : start + step]
                 rows += database.execute(f"{query} ({','.join('?' * len(some))})", some)
         return rows
-
-    def _check(self, row: tuple[Any, ...]) -> bool:
-        if is_intact(row):
-            return True
-        number, key = row[:2]
-        with self._ledger.reading() as database:
-            query = f"SELECT {COLUMNS} FROM outcomes NOT INDEXED WHERE id = ?"
-            itself = database.execute(query, [number]).fetchone()
-        if itself is not None and is_intact(itself):  # the index led to another's row, which is not to suffer for it
-            self.damaged.append((key, "an index of the ledger was damaged; it was made anew"))
-            self._mend_indexes()
-        else:
-            self._note_damage(number, key, f"the entry of {_shown(key)} does not match its checksum")
-        return False
 
     def load(self, entry: Entry, part: str) -> bytes | memoryview:
         """Return the bytes of a part of `entry`, "value", "metrics" or "log", verified.
@@ -154,12 +158,12 @@ class Reader:
                     f"the {name} of {entry.key.hex()} was evicted from the store to make room; its record is kept"
                 )
         message = f"the {name} of {entry.key.hex()} does not match its digest"
-        self._note_damage(entry.id, entry.key, message)
+        self._set_apart(entry.id, entry.key, message)
         raise DamagedEntry(
             f"{message}; the entry is set aside, and running the matrix again computes it anew", path=str(self.database)
         )
 
-    def _note_damage(self, number: int, key: bytes, message: str) -> None:
+    def _set_apart(self, number: int, key: bytes, message: str) -> None:
         self.damaged.append((key, message))
         self._set_aside.add(number)
         with suppress(StoreError), self._ledger.writing() as database:
@@ -184,15 +188,23 @@ class Reader:
         return codes
 
     def descriptions(self, keys: Sequence[bytes]) -> dict[bytes, tuple[str, str]]:
-        """Return the experiment and the description of each of `keys` that has one; damaged ones are left out."""
-        described: dict[bytes, tuple[str, str]] = {}
-        query = "SELECT key, experiment, description, checksum FROM configs WHERE key IN"
-        for key, experiment, description, stored in self._select(query, keys):
-            if checksum(key, experiment, description) == stored:
-                described[key] = experiment.decode(), description.decode()
+        """Return the experiment and the description of each of `keys` that is stored; damaged ones are left out."""
+        found = self.find(keys)
+        positions = {key: (entry.run, entry.outcome.position) for key, entry in found.items()}
+        which = list({run for run, _ in positions.values()})
+        sheets: dict[bytes, Sheet] = {}
+        for run, sheet, stored in self._select("SELECT run, sheet, checksum FROM sheets WHERE run IN", which):
+            if checksum(run, sheet) == stored:
+                sheets[run] = Sheet(sheet)
             else:
-                self.damaged.append((key, f"the description of {_shown(key)} does not match its checksum"))
-        return described
+                self.damaged.append((run, f"the descriptions of run {_shown(run)} do not match their checksum"))
+        names = dict(self._select("SELECT id, experiment FROM runs WHERE id IN", which))
+        described = {
+            key: (names[run].decode(), sheets[run].describe(position))
+            for key, (run, position) in positions.items()
+            if run in sheets and run in names
+        }
+        return {key: (name, text) for key, (name, text) in described.items() if text is not None}
 
     def artifact_path(self, key: bytes, run: bytes, attempt: int) -> Path:
         """Return the folder that one attempt was given, which need not exist."""

@@ -25,10 +25,9 @@ from typing import Any
 
 from memento.files import private_folder
 from memento.spool import Frame, read_all_frames
-from memento.task import KEY_BYTES, RUN_BYTES
+from memento.task import RUN_BYTES, RUN_IN_HEAD
 
 ALIVE = "alive"
-RUN_IN_HEAD = slice(1 + KEY_BYTES, 1 + KEY_BYTES + RUN_BYTES)
 ASIDE = "."
 OVER = ".over"
 NEW = ".new"
@@ -37,9 +36,18 @@ _locked: weakref.WeakSet[Run] = weakref.WeakSet()
 
 
 class Run:
-    """One run: its id, its spool folder, and the lock that says it lives."""
+    """One run: its id, its spool folder, the lock that says it lives, and what it knows of the ledger.
 
-    def __init__(self, spools: Path) -> None:
+    Attributes:
+        claimed: the keys it has claimed, as the ledger has them.
+        stored_by_others: keys of successes that other runs stored since this one began to look.
+        seen: up to which number it has looked at what is stored.
+    """
+
+    def __init__(self, spools: Path, *, since: int = 0) -> None:
+        self.claimed: dict[bytes, None] = {}
+        self.stored_by_others: set[bytes] = set()
+        self.seen = since
         self.id = secrets.token_bytes(RUN_BYTES)
         self.spool = spools / self.id.hex()
         aside = private_folder(spools / f"{ASIDE}{self.id.hex()}{NEW}")
@@ -152,12 +160,12 @@ def _lock(path: Path, held: list[int], known: set[tuple[int, int]]) -> bool:
     return True
 
 
-def spooled(run: bytes, folder: Path) -> list[Frame]:
-    """Return every whole outcome of `run` in the spools in `folder`."""
+def spooled(run: bytes, folder: Path, taken: Mapping[str, int]) -> list[Frame]:
+    """Return every whole outcome of `run` in the spools in `folder`, except up to the offsets that are `taken`."""
     return [
         frame
         for path in sorted(folder.glob("*.spool"))
-        for frame in read_all_frames(path)
+        for frame in read_all_frames(path, taken.get(path.name, 0))
         if frame[0][RUN_IN_HEAD] == run
     ]
 

@@ -7,16 +7,18 @@ import fcntl
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from memento.errors import StoreError, StoreForeign, StoreTooNew
 from memento.files import sync_folder
 from memento.store.filesystem import is_network
+from memento.store.migrations import MIGRATIONS
 from memento.store.trouble import BUSY_TIMEOUT_MS, explain
 
 APPLICATION_ID = 0x4D454D4F  # "MEMO"
-FORMAT = 1
+FORMAT = 2
+TABLES_FORMAT = 2  # of TABLES below; migrations lead on from there
 MAGIC = b"SQLite format 3\0"
 SMALLEST = 512  # bytes of a page: no database is shorter, unless it is empty
 LOCK_SUFFIX = ".lock"
@@ -25,25 +27,16 @@ MADE = b"made\n"
 TABLES = """
 CREATE TABLE outcomes (
     id INTEGER PRIMARY KEY,
-    key BLOB NOT NULL,
-    run BLOB NOT NULL,
-    attempt INTEGER NOT NULL,
-    status INTEGER NOT NULL,
+    prefix INTEGER NOT NULL,
     damaged INTEGER NOT NULL DEFAULT 0,
     evicted INTEGER NOT NULL DEFAULT 0,
-    checksum BLOB NOT NULL,
     head BLOB NOT NULL,
     value BLOB,
     metrics BLOB,
-    log BLOB
+    log BLOB,
+    records BLOB
 );
-CREATE UNIQUE INDEX outcomes_by_key ON outcomes (key, run, attempt);
-CREATE TABLE configs (
-    key BLOB PRIMARY KEY,
-    experiment TEXT NOT NULL,
-    description TEXT NOT NULL,
-    checksum BLOB NOT NULL
-) WITHOUT ROWID;
+CREATE INDEX outcomes_by_prefix ON outcomes (prefix);
 CREATE TABLE runs (
     id BLOB PRIMARY KEY,
     experiment TEXT NOT NULL,
@@ -53,8 +46,8 @@ CREATE TABLE runs (
     about TEXT NOT NULL,
     checksum BLOB NOT NULL
 );
-CREATE TABLE claims (key BLOB PRIMARY KEY, run BLOB NOT NULL) WITHOUT ROWID;
-CREATE INDEX claims_by_run ON claims (run);
+CREATE TABLE sheets (run BLOB PRIMARY KEY, sheet BLOB NOT NULL, checksum BLOB NOT NULL);
+CREATE TABLE claims (run BLOB PRIMARY KEY, keys BLOB NOT NULL);
 CREATE TABLE introduced (
     experiment TEXT NOT NULL,
     name TEXT NOT NULL,
@@ -64,9 +57,6 @@ CREATE TABLE introduced (
     PRIMARY KEY (experiment, name)
 ) WITHOUT ROWID;
 """
-
-# From which format → what to do to reach the next one.
-MIGRATIONS: dict[int, Callable[[sqlite3.Connection], None]] = {}
 
 
 def connect(database: Path, *, target: int | None = None) -> sqlite3.Connection:
@@ -282,7 +272,7 @@ def _bring_up(connection: sqlite3.Connection, database: Path, target: int) -> No
         if version == 0:
             for statement in TABLES.split(";"):
                 connection.execute(statement)
-            version = 1
+            version = TABLES_FORMAT
         while version < target:
             MIGRATIONS[version](connection)
             version += 1

@@ -9,22 +9,22 @@ Assumptions: the file system keeps its promises about fsync, rename and flock.
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
 from memento import layout
 from memento.errors import MatrixError
 from memento.spool import Frame
-from memento.store import garbage, runs
-from memento.store.entries import INSERT, checksum, rows_of
+from memento.store import claims, garbage, runs
+from memento.store.entries import BY_KEY, INSERT, Entry, checksum, is_intact, prefix_of, rows_of
 from memento.store.reading import SUCCEEDED, Reader, run_checksum
 from memento.store.trouble import explain
-
-UNCLAIM = "DELETE FROM claims WHERE key = ? AND run = ?"
+from memento.task import IDENTITY_IN_HEAD, KEY_IN_HEAD, RUN_IN_HEAD, STATUS_IN_HEAD
 
 
 class SqliteStore(Reader):
@@ -35,24 +35,38 @@ class SqliteStore(Reader):
     def save(self, frames: Sequence[Frame]) -> None:
         """Store outcomes in one transaction; afterwards they are on the disk. One stored before stays as it is."""
         with self._ledger.writing() as database:
-            database.executemany(INSERT, rows_of(frames))
+            self._insert_new(database, frames)
 
-    def save_and_release(self, run: runs.Run, frames: Sequence[Frame], keys: Sequence[bytes]) -> None:
-        """Store outcomes and give up the claims on `keys`, in one transaction."""
+    def save_and_release(self, run: runs.Run, frames: Sequence[Frame], keys: Sequence[bytes]) -> list[Entry]:
+        """Store outcomes that were never stored and give up the claims on `keys`, in one transaction.
+
+        Returns:
+            the outcomes as `find` finds them from now on, in order.
+        """
+        given_up = set(keys)
+        left = {key: None for key in run.claimed if key not in given_up}
         with self._ledger.writing() as database:
-            database.executemany(INSERT, rows_of(frames))
-            database.executemany(UNCLAIM, [(key, run.id) for key in keys])
+            newest = _newest(database)
+            rows = rows_of(frames, newest + 1)
+            database.executemany(INSERT, rows)
+            claims.replace_claims(database, run.id, left)
+        run.claimed = left
+        if run.seen == newest:
+            run.seen += len(rows)
+        return [Entry(row[0], row[2]) for row in rows]
 
-    def describe(self, experiment: str, rows: Iterable[tuple[bytes, str]]) -> None:
-        """Keep a readable description of configurations beside their keys."""
-        with self._ledger.writing(sync=False) as database:  # what is stored later syncs it too
-            database.executemany(
-                "INSERT INTO configs (key, experiment, description, checksum) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO "
-                "UPDATE SET experiment = excluded.experiment, description = excluded.description, "
-                "checksum = excluded.checksum "
-                "WHERE description != excluded.description OR checksum != excluded.checksum",
-                [(key, experiment, description, checksum(key, experiment, description)) for key, description in rows],
-            )
+    def _insert_new(self, database: sqlite3.Connection, frames: Sequence[Frame]) -> int:
+        """Insert those of `frames` that are not stored; return how many they are."""
+        stored = self._identities({prefix_of(head[KEY_IN_HEAD]) for head, _ in frames})
+        new: dict[bytes, Frame] = {}
+        for frame in frames:
+            new.setdefault(frame[0][IDENTITY_IN_HEAD], frame)
+        kept = [frame for identity, frame in new.items() if identity not in stored]
+        database.executemany(INSERT, rows_of(kept, _newest(database) + 1))
+        return len(kept)
+
+    def _identities(self, prefixes: Iterable[int]) -> set[bytes]:
+        return {head[IDENTITY_IN_HEAD] for *_, head in self._select(BY_KEY, list(prefixes)) if is_intact(head)}
 
     def introduce(self, experiment: str, name: str, value: bytes, shown: str) -> None:
         """Remember which value older results had of a parameter that was introduced later.
@@ -86,8 +100,17 @@ class SqliteStore(Reader):
 
     # Runs and claims
 
-    def begin_run(self, *, experiment: str, code: Mapping[str, str], about: Mapping[str, Any]) -> runs.Run:
+    def begin_run(
+        self, *, experiment: str, code: Mapping[str, str], about: Mapping[str, Any], sheet: bytes = b"", since: int = 0
+    ) -> runs.Run:
         """Register a run, which lives until `end_run` or the end of this process.
+
+        Args:
+            experiment: the name of what is run.
+            code: the fingerprint of its code.
+            about: further facts, as JSON has them.
+            sheet: the readable texts of what it may compute, by position (matrix/sheet.py).
+            since: what `newest` returned before the run looked for what is stored; `claim` sees what came later.
 
         Raises:
             StoreError: the store cannot be written.
@@ -95,7 +118,7 @@ class SqliteStore(Reader):
         self._ledger.require_writable()
         facts = experiment, time.time(), json.dumps(dict(code)), json.dumps(runs.facts(about), default=str)
         try:
-            run = runs.Run(self._spools)
+            run = runs.Run(self._spools, since=since)
         except OSError as error:
             raise explain(self.database, error) from error
         try:
@@ -104,6 +127,8 @@ class SqliteStore(Reader):
                     "INSERT INTO runs (id, experiment, started, code, about, checksum) VALUES (?, ?, ?, ?, ?, ?)",
                     [run.id, *facts, run_checksum(run.id, *facts)],
                 )
+                if sheet:
+                    database.execute("INSERT INTO sheets VALUES (?, ?, ?)", [run.id, sheet, checksum(run.id, sheet)])
         except BaseException:
             run.unlock()
             runs.remove(run.spool)
@@ -116,38 +141,49 @@ class SqliteStore(Reader):
         Left out is what another run has claimed, and, without `force`, what has been stored successfully meanwhile.
         """
         with self._ledger.writing(sync=False) as database:
-            taken = {key for (key,) in self._select("SELECT key FROM claims WHERE key IN", keys)}
+            taken = claims.claimed_by_others(database, run.id)
+            newest = self._see_what_others_stored(database, run)
             if not force:
-                taken |= self._stored(keys)
-            granted = [key for key in dict.fromkeys(keys) if key not in taken]
-            database.executemany("INSERT INTO claims (key, run) VALUES (?, ?)", [(key, run.id) for key in granted])
+                taken |= self._stored([key for key in keys if key in run.stored_by_others])
+            granted = [key for key in dict.fromkeys(keys) if key not in taken and key not in run.claimed]
+            claimed = {**run.claimed, **dict.fromkeys(granted)}
+            claims.replace_claims(database, run.id, claimed)
+        run.claimed, run.seen = claimed, newest
         return granted
 
+    def _see_what_others_stored(self, database: sqlite3.Connection, run: runs.Run) -> int:
+        """Note the keys of what other runs stored since this was asked last; return how far that is."""
+        newest = _newest(database)
+        if newest > run.seen:
+            heads = database.execute("SELECT head FROM outcomes WHERE id > ?", [run.seen])
+            others = (head for (head,) in heads if is_intact(head) and head[RUN_IN_HEAD] != run.id)
+            run.stored_by_others.update(head[KEY_IN_HEAD] for head in others if head[STATUS_IN_HEAD] == SUCCEEDED)
+        return newest
+
     def _stored(self, keys: Sequence[bytes]) -> set[bytes]:
-        """Return those of `keys` whose success `find` finds: none below a newer damaged outcome."""
-        good: dict[bytes, int] = {}
-        bad: dict[bytes, int] = {}
-        rows = self._select("SELECT key, id, status, damaged FROM outcomes WHERE key IN", keys)
-        for key, number, status, damaged in rows:
-            if damaged:
-                bad[key] = max(number, bad.get(key, 0))
-            elif status == SUCCEEDED:
-                good[key] = max(number, good.get(key, 0))
-        return {key for key, number in good.items() if number > bad.get(key, 0)}
+        """Return those of `keys` whose success `find` finds."""
+        return {key for key, entry in self.find(keys).items() if entry.code == SUCCEEDED} if keys else set()
 
     def release(self, run: runs.Run, keys: Sequence[bytes]) -> None:
         """Give up the claims on `keys`."""
+        given_up = set(keys)
+        left = {key: None for key in run.claimed if key not in given_up}
         with self._ledger.writing(sync=False) as database:
-            database.executemany(UNCLAIM, [(key, run.id) for key in keys])
+            claims.replace_claims(database, run.id, left)
+        run.claimed = left
 
     def claimed_by_others(self, run: runs.Run, keys: Sequence[bytes]) -> set[bytes]:
         """Return those of `keys` that another run has claimed."""
-        return {key for key, by in self._select("SELECT key, run FROM claims WHERE key IN", keys) if by != run.id}
+        with self._ledger.reading() as database:
+            return claims.claimed_by_others(database, run.id).intersection(keys)
 
-    def end_run(self, run: runs.Run) -> None:
-        """Take in what is left in the run's spools, give up its claims and remove its folder."""
+    def end_run(self, run: runs.Run, taken: Mapping[str, int] | None = None) -> None:
+        """Take in what is left in the run's spools, give up its claims and remove its folder.
+
+        `taken` says of spools, by their names, up to which offset everything in them has been stored.
+        """
         try:
-            self._take_in(run.id, run.spool)
+            self._take_in(run.id, run.spool, taken or {})
         finally:
             # Where the disk is full the folder stays, and whoever comes next takes in what is in it.
             run.unlock()
@@ -158,11 +194,11 @@ class SqliteStore(Reader):
         if not self.writable:
             return 0
         with self._ledger.reading() as database:
-            claiming = [run for (run,) in database.execute("SELECT DISTINCT run FROM claims")]
+            claiming = claims.claiming_runs(database)
         # A run has its folder before its first claim: without one, these are claims that nobody will ever give up.
-        for run in claiming:
-            if not runs.has_folder(self._spools, run):
-                self._take_in(run, self._spools / run.hex())
+        for claimer in claiming:
+            if not runs.has_folder(self._spools, claimer):
+                self._take_in(claimer, self._spools / claimer.hex())
         taken = 0
         for folder in sorted(self._spools.iterdir()) if self._spools.is_dir() else ():
             run = runs.run_of(folder)
@@ -173,13 +209,11 @@ class SqliteStore(Reader):
                     taken += self._take_in(run, aside)
         return taken
 
-    def _take_in(self, run: bytes, folder: Path) -> int:
-        frames = runs.spooled(run, folder)
+    def _take_in(self, run: bytes, folder: Path, taken: Mapping[str, int] = MappingProxyType({})) -> int:
+        frames = runs.spooled(run, folder, taken)
         with self._ledger.writing() as database:
-            before = database.total_changes
-            database.executemany(INSERT, rows_of(frames))
-            new = database.total_changes - before
-            database.execute("DELETE FROM claims WHERE run = ?", [run])
+            new = self._insert_new(database, frames) if frames else 0
+            claims.drop_claims(database, run)
             database.execute("UPDATE runs SET ended = ? WHERE id = ? AND ended IS NULL", [time.time(), run])
         return new
 
@@ -243,3 +277,8 @@ class SqliteStore(Reader):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SqliteStore, (self.root, self.database)
+
+
+def _newest(database: sqlite3.Connection) -> int:
+    (newest,) = database.execute("SELECT max(id) FROM outcomes").fetchone()
+    return newest or 0

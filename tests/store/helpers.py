@@ -38,6 +38,7 @@ def outcome_of(
     metrics: bytes = b"",
     log: bytes = b"",
     in_file: bool = False,
+    position: int = 0,
 ) -> Outcome:
     return Outcome(
         key=key_of(key) if isinstance(key, int) else key,
@@ -46,6 +47,7 @@ def outcome_of(
         status=status,
         started=1_700_000_000.25,
         runtime=1.5,
+        position=position,
         host="a-host",
         summary=b"17" if status.ok else b"",
         failure=None if status.ok else Failure(type="ValueError", message="no"),

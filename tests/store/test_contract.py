@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from memento.errors import MatrixError
+from memento.matrix.sheet import pack_rows
 from memento.store import SqliteStore, open_store
 from memento.task import Status
 from tests.store.helpers import RUN, frame, key_of, outcome_of, save_in_file
@@ -87,9 +88,13 @@ def test_more_keys_than_sqlite_takes_in_one_statement_are_found(store: SqliteSto
 
 
 def test_descriptions_are_kept_beside_the_keys(store: SqliteStore) -> None:
-    store.describe("train", [(key_of(1), "{'lr': 0.1}"), (key_of(2), "{'lr': 0.2}")])
-    store.describe("train", [(key_of(1), "{'lr': 0.1}")])
-    assert store.descriptions([key_of(1), key_of(3)]) == {key_of(1): ("train", "{'lr': 0.1}")}
+    sheet = pack_rows({5: "{'lr': 0.1}", 6: "{'lr': 0.2}"})
+    run = store.begin_run(experiment="train", code={}, about={}, sheet=sheet)
+    store.save([frame(1, run=run.id, position=5), frame(2, run=run.id, position=6), frame(4, run=run.id, position=7)])
+    store.save([frame(5, run=b"no sheet")])
+    described = store.descriptions([key_of(number) for number in (1, 3, 4, 5)])
+    assert described == {key_of(1): ("train", "{'lr': 0.1}")}
+    store.end_run(run)
 
 
 def test_the_code_of_a_run_is_kept_and_an_unknown_run_has_none(store: SqliteStore) -> None:
@@ -200,9 +205,11 @@ def test_a_fork_while_another_thread_writes_waits_for_the_end_of_its_transaction
 
 
 def test_an_error_inside_a_transaction_undoes_it(store: SqliteStore) -> None:
+    run = store.begin_run(experiment="train", code={}, about={})
     with pytest.raises(ZeroDivisionError):
-        store.describe("train", ((key_of(number), str(1 // (1 - number))) for number in range(2)))
-    assert store.descriptions([key_of(0)]) == {}
+        store.save_and_release(run, (frame(1 // (1 - number)) for number in range(2)), [])  # type: ignore[arg-type]
+    assert store.find([key_of(1)]) == {}
+    assert store.claim(run, [key_of(1)]) == [key_of(1)]
 
 
 SAVED = st.tuples(st.integers(0, 5), st.integers(1, 4), st.sampled_from(list(Status)), st.binary(max_size=20))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from memento.errors import DamagedEntry, StoreError
+from memento.matrix.sheet import pack_rows
 from memento.store import SqliteStore, open_store, reading
 from tests.store.helpers import frame, key_of, save_in_file
 
@@ -25,11 +26,11 @@ def value_of(number: int) -> bytes:
 
 
 def fill(store: SqliteStore) -> None:
-    run = store.begin_run(experiment="train", code={"train": "ab12"}, about={})
-    store.save([frame(number, value_of(number), run=run.id, log=b"printed") for number in range(INLINE)])
+    sheet = pack_rows({number: f"{{'n': {number}}}" for number in range(len(KEYS))})
+    run = store.begin_run(experiment="train", code={"train": "ab12"}, about={}, sheet=sheet)
+    store.save([frame(n, value_of(n), run=run.id, log=b"printed", position=n) for n in range(INLINE)])
     for number in range(INLINE, INLINE + IN_FILES):
-        save_in_file(store, number, value_of(number), run=run.id)
-    store.describe("train", [(key, f"{{'n': {number}}}") for number, key in enumerate(KEYS)])
+        save_in_file(store, number, value_of(number), run=run.id, position=number)
     store.end_run(run)
 
 
@@ -107,9 +108,8 @@ def change(store: SqliteStore, statement: str, *values: object) -> None:
 
 COLUMNS = [
     ("head", "substr(head, 1, 40) || x'ff' || substr(head, 42)"),
+    ("head", "substr(head, 1, 4) || x'ff' || substr(head, 6)"),
     ("head", "NULL"), ("head", "17"), ("head", "'text'"), ("head", "x''"),
-    ("checksum", "x'0011223344556677'"), ("run", "x'0000000000000001'"), ("attempt", "2"), ("status", "2"),
-    ("status", "99"), ("key", "x'00'"), ("key", "17"),
 ]  # fmt: skip
 
 
@@ -122,17 +122,16 @@ def test_a_row_that_is_not_as_it_was_written_counts_as_not_stored(store: SqliteS
     database.execute("UPDATE sqlite_master SET sql = replace(sql, ' NOT NULL', '') WHERE name = 'outcomes'")
     database.commit()
     database.close()
-    change(store, f"UPDATE outcomes SET {column} = {value} WHERE key = ?", KEYS[3])
+    change(store, f"UPDATE outcomes SET {column} = {value} WHERE id = 4")
     assert set(store.find(KEYS)) == {key for key in KEYS if key != KEYS[3]}
     assert store.history(KEYS[3]) == []
-    if column != "key":
-        assert store.damaged[0] == (KEYS[3], f"the entry of {KEYS[3].hex()} does not match its checksum")
+    assert [message for _, message in store.damaged] == ["entry 4 of the ledger does not match its checksum"]
 
 
 @pytest.mark.parametrize("value", ["x'00'", "NULL", "17", "'text'", "x'' || value || x'00'"])
 def test_a_value_that_is_not_as_it_was_written_is_set_aside(store: SqliteStore, value: str) -> None:
     fill(store)
-    change(store, f"UPDATE outcomes SET value = {value} WHERE key = ?", KEYS[3])
+    change(store, f"UPDATE outcomes SET value = {value} WHERE id = 4")
     entry = store.find(KEYS)[KEYS[3]]
     with pytest.raises(DamagedEntry) as caught:
         store.load(entry, "value")
@@ -150,7 +149,7 @@ def test_a_value_that_is_not_as_it_was_written_is_set_aside(store: SqliteStore, 
 def test_an_older_success_does_not_stand_in_for_a_damaged_newer_one(store: SqliteStore) -> None:
     store.save([frame(1, b"old"), frame(2, b"old")])
     store.save([frame(1, b"new", attempt=2)])
-    change(store, "UPDATE outcomes SET value = x'00' WHERE attempt = 2")
+    change(store, "UPDATE outcomes SET value = x'00' WHERE id = 3")
     with pytest.raises(DamagedEntry):
         store.load(store.find(KEYS)[KEYS[1]], "value")
     assert set(store.find(KEYS)) == {KEYS[2]}
@@ -167,13 +166,23 @@ def test_a_missing_file_is_a_damaged_entry(store: SqliteStore) -> None:
     assert store.find(KEYS) == {}
 
 
-def test_a_damaged_description_is_left_out_and_written_anew(store: SqliteStore) -> None:
-    store.describe("train", [(KEYS[0], "zero"), (KEYS[1], "one")])
-    change(store, "UPDATE configs SET description = 'onf' WHERE key = ?", KEYS[1])
-    assert store.descriptions(KEYS) == {KEYS[0]: ("train", "zero")}
-    assert store.damaged == [(KEYS[1], f"the description of {KEYS[1].hex()} does not match its checksum")]
-    store.describe("train", [(KEYS[1], "one")])
+def test_a_damaged_newer_result_whose_key_is_damaged_lets_no_older_one_stand_in_for_it(store: SqliteStore) -> None:
+    store.save([frame(1, b"old"), frame(2, b"old")])
+    store.save([frame(1, b"new", attempt=2)])
+    change(store, "UPDATE outcomes SET head = substr(head, 1, 4) || x'ff' || substr(head, 6) WHERE id = 3")
+    assert set(store.find(KEYS)) == {KEYS[2]}
+
+
+def test_damaged_descriptions_are_left_out(store: SqliteStore) -> None:
+    runs = [
+        store.begin_run(experiment="train", code={}, about={}, sheet=pack_rows({0: text})) for text in ("zero", "one")
+    ]
+    store.save([frame(number, run=run.id) for number, run in enumerate(runs)])
     assert store.descriptions(KEYS) == {KEYS[0]: ("train", "zero"), KEYS[1]: ("train", "one")}
+    change(store, "UPDATE sheets SET sheet = x'00' || substr(sheet, 2) WHERE run = ?", runs[1].id)
+    assert store.descriptions(KEYS) == {KEYS[0]: ("train", "zero")}
+    told = f"the descriptions of run {runs[1].id.hex()} do not match their checksum"
+    assert store.damaged == [(runs[1].id, told)]
 
 
 @pytest.mark.parametrize("code", ['\'{"train": "ab13"}\'', "'{'", "x'ff'", "17"])
@@ -195,10 +204,9 @@ def test_a_damaged_declaration_is_declared_anew(store: SqliteStore) -> None:
 def test_a_damaged_index_is_made_anew_and_no_entry_suffers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_store(tmp_path / "store") as store:
         fill(store)
-        run = store.find(KEYS)[KEYS[3]].run
     data = store.database.read_bytes()
-    # As the index has it: five bytes of types, the key, the run, and the number of the row, which is 4.
-    index_entry = b"\x05\x2c\x1c\x09\x01" + KEYS[3] + run
+    # As the index has it: three bytes of types, the beginning of the key, and the number of the row, which is 4.
+    index_entry = b"\x03\x06\x01" + KEYS[3][7::-1]
     assert data.count(index_entry + b"\x04") == 1
     store.database.write_bytes(data.replace(index_entry + b"\x04", index_entry + b"\x70"))
     with open_store(tmp_path / "store") as store:
@@ -216,10 +224,11 @@ def test_an_index_that_leads_to_anothers_row_does_not_cost_that_one(
     store.close()
     data = store.database.read_bytes()
     with sqlite3.connect(store.database) as database:
-        (page,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'outcomes_by_key'").fetchone()
+        (page,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'outcomes_by_prefix'").fetchone()
     database.close()
     start, end = (page - 1) * 4096, page * 4096
-    index = data[start:end].replace(KEYS[0], b"\0" * 16).replace(KEYS[1], KEYS[0]).replace(b"\0" * 16, KEYS[1])
+    one, two = KEYS[0][7::-1], KEYS[1][7::-1]  # numbers stand with their highest byte first
+    index = data[start:end].replace(one, b"\xff" * 8).replace(two, one).replace(b"\xff" * 8, two)
     assert index != data[start:end]
     store.database.write_bytes(data[:start] + index + data[end:])
     monkeypatch.setattr(reading, "SCANNED_PER_KEY", 0)

@@ -109,7 +109,7 @@ def test_large_values_of_replaced_results_go_when_asked_and_their_records_stay(s
 def test_a_newer_result_that_is_damaged_replaces_nothing(store: SqliteStore) -> None:
     save_in_file(store, 1, b"old and large")
     save_in_file(store, 1, b"new and large", attempt=2)
-    change(store, "UPDATE outcomes SET head = x'00' WHERE attempt = 2")
+    change(store, "UPDATE outcomes SET head = x'00' WHERE id = 2")
     assert store.collect(superseded_before=LATER) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 import stat
@@ -64,8 +65,9 @@ def check(folder: Path) -> None:
         assert store.damaged == []
 
 
-def test_a_store_of_format_1_is_read_as_it_was_written(tmp_path: Path) -> None:
-    folder = stored(tmp_path, 1)
+@pytest.mark.parametrize("format", [1, 2])
+def test_a_store_of_any_format_is_read_as_it_was_written(tmp_path: Path, format: int) -> None:
+    folder = stored(tmp_path, format)
     check(folder)
     with open_store(folder) as store:
         run = store.begin_run(experiment="train", code={}, about={})
@@ -74,23 +76,32 @@ def test_a_store_of_format_1_is_read_as_it_was_written(tmp_path: Path) -> None:
         assert store.claim(run, [NINE]) == [NINE]
 
 
+def test_a_damaged_row_of_an_older_format_is_a_damaged_row_of_the_newest(tmp_path: Path) -> None:
+    folder = stored(tmp_path, 1)
+    with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as database, database:
+        database.execute("UPDATE outcomes SET head = substr(head, 1, 40) || x'ff' || substr(head, 42) WHERE id = 1")
+    with open_store(folder) as store:
+        assert set(store.find([ONE, TWO, THREE])) == {TWO, THREE}
+        assert store.history(ONE) == []
+
+
 def add_a_column(connection: sqlite3.Connection) -> None:
     connection.execute("ALTER TABLE outcomes ADD COLUMN note TEXT")
     connection.execute("UPDATE outcomes SET note = 'old'")
 
 
 @pytest.fixture
-def format_2(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(schema, "FORMAT", 2)
-    monkeypatch.setitem(schema.MIGRATIONS, 1, add_a_column)
+def newer_format(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "FORMAT", 3)
+    monkeypatch.setitem(schema.MIGRATIONS, 2, add_a_column)
 
 
-@pytest.mark.usefixtures("format_2")
+@pytest.mark.usefixtures("newer_format")
 def test_an_older_format_is_brought_up_with_all_its_values_and_a_backup(tmp_path: Path) -> None:
     folder = stored(tmp_path, 1)
     check(folder)
     with sqlite3.connect(folder / "ledger.sqlite") as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (2,)
+        assert database.execute("PRAGMA user_version").fetchone() == (3,)
         assert database.execute("SELECT DISTINCT note FROM outcomes").fetchall() == [("old",)]
     database.close()
     backup = folder / "ledger.sqlite.format-1.backup"
@@ -101,13 +112,13 @@ def test_an_older_format_is_brought_up_with_all_its_values_and_a_backup(tmp_path
     database.close()
 
 
-@pytest.mark.usefixtures("format_2")
+@pytest.mark.usefixtures("newer_format")
 def test_a_new_store_is_made_in_the_newest_format_without_a_backup(tmp_path: Path) -> None:
     with open_store(tmp_path / "store") as store:
         store.save([frame(1)])
         assert [path.name for path in store.root.glob("*backup*")] == []
         with store._ledger.reading() as database:
-            assert database.execute("PRAGMA user_version").fetchone() == (2,)
+            assert database.execute("PRAGMA user_version").fetchone() == (3,)
             assert "note" in {bytes(row[1]).decode() for row in database.execute("PRAGMA table_info(outcomes)")}
 
 
@@ -119,8 +130,8 @@ def test_a_migration_that_fails_leaves_the_old_format(tmp_path: Path, monkeypatc
         raise KeyError("broken")
 
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "FORMAT", 2)
-        patch.setitem(schema.MIGRATIONS, 1, break_off)
+        patch.setattr(schema, "FORMAT", 3)
+        patch.setitem(schema.MIGRATIONS, 2, break_off)
         with pytest.raises(KeyError):
             open_store(folder)
     check(folder)
@@ -134,8 +145,8 @@ def migrate(connection):
     connection.execute("UPDATE outcomes SET head = x'00'")
     print("in the middle", flush=True)
     sys.stdin.readline()
-schema.FORMAT = 2
-schema.MIGRATIONS[1] = migrate
+schema.FORMAT = 3
+schema.MIGRATIONS[2] = migrate
 open_store(sys.argv[1])
 print("done", flush=True)
 """
@@ -149,7 +160,7 @@ def test_a_kill_in_the_middle_of_a_migration_leaves_the_old_format(tmp_path: Pat
     check(folder)
 
 
-@pytest.mark.usefixtures("format_2")
+@pytest.mark.usefixtures("newer_format")
 def test_only_one_of_two_processes_migrates(tmp_path: Path) -> None:
     folder = stored(tmp_path, 1)
     code = MIGRATING.replace("    connection.execute(\"UPDATE outcomes SET head = x'00'\")\n", "")
@@ -163,7 +174,7 @@ def test_only_one_of_two_processes_migrates(tmp_path: Path) -> None:
             assert heard(second) == "done"
 
 
-@pytest.mark.usefixtures("format_2")
+@pytest.mark.usefixtures("newer_format")
 def test_an_older_format_that_cannot_be_written_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = stored(tmp_path, 1)
     monkeypatch.setattr(schema, "is_writable", lambda database: False)
@@ -171,7 +182,7 @@ def test_an_older_format_that_cannot_be_written_says_so(tmp_path: Path, monkeypa
         open_store(folder)
     assert str(caught.value) == (
         f"the store {folder}/ledger.sqlite has format 1 and is read-only here, so that it cannot be brought to "
-        "format 2; open it once where it is writable, or copy it"
+        "format 3; open it once where it is writable, or copy it"
     )
     assert not list(folder.glob("*backup*"))
     shutil.rmtree(folder)

@@ -144,7 +144,7 @@ def test_a_newer_format_is_refused_and_untouched(path: Path) -> None:
     with pytest.raises(StoreTooNew) as caught:
         open_store(path)
     assert str(caught.value) == (
-        f"{database} has format 7, this memento knows formats up to 1; it was left untouched, upgrade memento or give "
+        f"{database} has format 7, this memento knows formats up to 2; it was left untouched, upgrade memento or give "
         "another cache_path"
     )
     assert snapshot(path.parent) == before

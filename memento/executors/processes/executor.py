@@ -317,7 +317,7 @@ class ProcessExecutor:
             return
         frames: list[Frame] = worker.collect()
         if frames:
-            self._reports.append(Delivered(frames=frames))
+            self._reports.append(Delivered(frames=frames, spool=worker.spool.name, end=worker.offset))
         if worker.retiring and not worker.tasks:
             self._dismiss(worker)
         else:
@@ -329,7 +329,7 @@ class ProcessExecutor:
             return
         frames = worker.collect()
         if frames:
-            self._reports.append(Delivered(frames=frames))
+            self._reports.append(Delivered(frames=frames, spool=worker.spool.name, end=worker.offset))
         lost = worker.lost(status)
         if lost is not None:
             self._reports.append(lost)

@@ -51,6 +51,11 @@ class Handle:
     sent: int = 0
     announced: Task | None = None
 
+    @property
+    def spool(self) -> Path:
+        """Where it writes its outcomes."""
+        return self.folder / f"{self.name}.spool"
+
     def send(self, tasks: list[Task]) -> None:
         """Give it more to do."""
         if not self.tasks:
@@ -73,7 +78,7 @@ class Handle:
     def collect(self) -> list[Frame]:
         """Return the outcomes that are new in its spool, and cross their tasks off."""
         try:
-            frames, self.offset = read_frames(self.folder / f"{self.name}.spool", self.offset)
+            frames, self.offset = read_frames(self.spool, self.offset)
         except FileNotFoundError:
             return []
         if not frames:
