@@ -92,6 +92,7 @@ class Session:
         self._run = self._store.begin_run(
             experiment=self._experiment.name, code=self._experiment.code, about={"arguments": sys.argv}
         )
+        self._tally.tell_registered(self._run.id)
         with self.interrupts:
             try:
                 self._executor.start(self._make_job(self._run))
