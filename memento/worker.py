@@ -89,6 +89,7 @@ class Worker:
             run=self._job.run,
             root=self._root,
             timeout=task.timeout,
+            ends=self._job.deadline,
             stopping=self._stopping,
             report=lambda done, total: self._report(task, done, total),
             spill=None if spill is None else lambda metrics: spill(task, metrics),
