@@ -60,6 +60,8 @@ if TYPE_CHECKING:
     from memento.results import MemoryUsage, Result, Results
     from memento.store import open_store
     from memento.task import Failure, Status
+    from memento.tracking.mlflow import MlflowTracker
+    from memento.tracking.sync import Synced, sync
 
 __version__ = "0.1.0"
 
@@ -86,6 +88,7 @@ __all__ = [
     "MementoError",
     "MemoryUsage",
     "MissingExtra",
+    "MlflowTracker",
     "Named",
     "NotStored",
     "NotificationProvider",
@@ -97,6 +100,7 @@ __all__ = [
     "SmtpConfiguration",
     "Status",
     "StoreError",
+    "Synced",
     "ThreadExecutor",
     "TooManyFailures",
     "UnkeyableValue",
@@ -109,6 +113,7 @@ __all__ = [
     "open_store",
     "random_grid",
     "register_key",
+    "sync",
 ]
 
 # Loaded when first asked for: workers import the few modules they need, and pay for no others.
@@ -135,6 +140,7 @@ _HOMES = {
     "MementoError": "memento.errors",
     "MemoryUsage": "memento.results",
     "MissingExtra": "memento.errors",
+    "MlflowTracker": "memento.tracking.mlflow",
     "Named": "memento.hashing",
     "NotStored": "memento.errors",
     "NotificationProvider": "memento.notifications",
@@ -146,6 +152,7 @@ _HOMES = {
     "SmtpConfiguration": "memento.notifications",
     "Status": "memento.task",
     "StoreError": "memento.errors",
+    "Synced": "memento.tracking.sync",
     "ThreadExecutor": "memento.executors.threads",
     "TooManyFailures": "memento.errors",
     "UnkeyableValue": "memento.errors",
@@ -158,6 +165,7 @@ _HOMES = {
     "open_store": "memento.store",
     "random_grid": "memento.matrix.grids",
     "register_key": "memento.hashing",
+    "sync": "memento.tracking.sync",
 }
 
 

@@ -195,7 +195,7 @@ class Reader:
         return described
 
     def outcomes_of(self, run: bytes, *, after: int = 0, most: int = LOADED_AT_ONCE) -> list[Entry]:
-        """Return the first `most` intact outcomes of `run`, of all attempts, stored after the one with the id `after`."""
+        """Return the first `most` intact outcomes of `run`, of all attempts, with ids above `after`."""
         with self._ledger.reading() as database:
             query = f"SELECT {COLUMNS} FROM outcomes WHERE id > ? AND run = ? ORDER BY id LIMIT ?"
             rows = database.execute(query, [after, run, most]).fetchall()
