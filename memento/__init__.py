@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         MissingExtra,
         NotStored,
         OptionError,
+        RecordingError,
         StoreError,
         TooManyFailures,
         UnkeyableValue,
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
         WebhookNotificationProvider,
     )
     from memento.orchestrator import Memento
+    from memento.recording import ExperimentCollection, Record, RecordKeeper, Records
     from memento.results import MemoryUsage, Result, Results
     from memento.store import open_store
     from memento.task import Failure, Status
@@ -79,6 +81,7 @@ __all__ = [
     "DefaultNotificationProvider",
     "DigestPolicy",
     "EmailNotificationProvider",
+    "ExperimentCollection",
     "ExperimentFailed",
     "Failure",
     "FileSystemNotificationProvider",
@@ -94,6 +97,10 @@ __all__ = [
     "NotificationProvider",
     "OptionError",
     "ProcessExecutor",
+    "Record",
+    "RecordKeeper",
+    "RecordingError",
+    "Records",
     "Result",
     "Results",
     "SerialExecutor",
@@ -131,6 +138,7 @@ _HOMES = {
     "DefaultNotificationProvider": "memento.notifications",
     "DigestPolicy": "memento.notifications",
     "EmailNotificationProvider": "memento.notifications",
+    "ExperimentCollection": "memento.recording",
     "ExperimentFailed": "memento.errors",
     "Failure": "memento.task",
     "FileSystemNotificationProvider": "memento.notifications",
@@ -146,6 +154,10 @@ _HOMES = {
     "NotificationProvider": "memento.notifications",
     "OptionError": "memento.errors",
     "ProcessExecutor": "memento.executors.processes",
+    "Record": "memento.recording",
+    "RecordKeeper": "memento.recording",
+    "RecordingError": "memento.errors",
+    "Records": "memento.recording",
     "Result": "memento.results",
     "Results": "memento.results",
     "SerialExecutor": "memento.executors.serial",

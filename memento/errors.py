@@ -22,6 +22,7 @@ All derive from `MementoError`, and each also from the builtin a caller would ex
     │   └── DamagedEntry                   … one entry does not match its checksum
     ├── NotStored (LookupError)            a result that has no such part
     ├── UnknownMetric (KeyError)           a result or metric of a name that nothing returned or recorded
+    ├── RecordingError (RuntimeError)      records that can no longer be kept where they were added
     ├── UnpicklableResult (TypeError)      a result that cannot be stored
     ├── UnreadableResult (RuntimeError)    a stored result whose own unpickling fails
     ├── NotificationError (OSError)        a notification could not be sent
@@ -222,6 +223,10 @@ class UnknownMetric(MementoError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class RecordingError(MementoError, RuntimeError):
+    """A record was added where none can be kept any more: its experiment has ended, or is another process's."""
 
 
 class UnpicklableResult(MementoError, TypeError):
