@@ -93,22 +93,26 @@ class Disk:
         self._namings.append(naming)
 
     def _sync(self, change: Change) -> None:
-        if change.inode in self._files:
+        folder = self._folder(change.path)
+        if folder is None:  # a file, which may have another name by now, or none
             self._files[change.inode].sync()
             return
-        folder = self._folder(change.path)
         for naming in self._namings:
             naming.safe = naming.safe or (naming.folder or naming.old_folder) is folder
 
     def _place(self, path: str) -> tuple[Folder, str]:
         above, _, name = path.rpartition("/")
-        return self._folder(above), name
+        folder = self._folder(above)
+        assert folder is not None
+        return folder, name
 
-    def _folder(self, path: str) -> Folder:
+    def _folder(self, path: str) -> Folder | None:
+        """Return the folder at `path`, or None. Its inode does not tell: a file may have had that before."""
         folder = self.root
         for name in path.split("/") if path else ():
-            below = folder.names[name]
-            assert isinstance(below, Folder)
+            below = folder.names.get(name)
+            if not isinstance(below, Folder):
+                return None
             folder = below
         return folder
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,6 +57,32 @@ def stepping(context: Context, config: Config) -> list[int]:
     return done
 
 
+def waiting(context: Context, config: Config) -> int:
+    """Hang, in an executor of processes with two of its own, until the file `go` of the settings is there.
+
+    One of the two has left the worker's session. What can be caught is caught, as experiments do.
+    """
+    begun(config.x)
+    while not Path(config.settings["go"]).exists():
+        try:
+            if config.settings["method"] in PROCESSES:
+                for alone in (True, False):
+                    subprocess.Popen(["sleep", "600"], start_new_session=alone)
+            time.sleep(600)
+        except Exception:
+            continue
+    finished(config.x)
+    return config.x
+
+
+def steps_of(x: int) -> list[int]:
+    """Return what `stepping` gives."""
+    return [step * x for step in range(STEPS)]
+
+
+EXPERIMENTS = {"computing": (computing, value_of), "stepping": (stepping, steps_of), "waiting": (waiting, int)}
+
+
 class Marking:
     """A listener that writes down, in the file `path`, every key of which the run says that it is stored."""
 
@@ -72,9 +99,9 @@ class Marking:
         """Keep nothing open."""
 
 
-def matrix(count: int, seconds: float = 0.002) -> Mapping[str, Any]:
-    """Return a matrix of `count` configurations that take about `seconds` each."""
-    return {"parameters": {"x": list(range(count))}, "settings": {"seconds": seconds}}
+def matrix(count: int, **settings: Any) -> Mapping[str, Any]:
+    """Return a matrix of `count` configurations; by default each takes about two milliseconds."""
+    return {"parameters": {"x": list(range(count))}, "settings": {"seconds": 0.002, **settings}}
 
 
 def options(store: Path, method: str = "forkserver", **others: Any) -> str:
@@ -88,35 +115,29 @@ def main(argument: str) -> None:
     if given.get("network"):
         schema.is_network = lambda folder: True
     method, count = given["method"], given["count"]
-    experiment = {"computing": computing, "stepping": stepping}[given.get("experiment", "computing")]
+    experiment, expected = EXPERIMENTS[given.get("experiment", "computing")]
     workers = given.get("workers", 2)
     executor = ProcessExecutor(workers, start_method=method) if method in PROCESSES else method
     listeners = [Marking(Path(given["marks"]))] if "marks" in given else []
-    what = matrix(count, given.get("seconds", 0.002))
+    what = matrix(count, **given.get("settings", {}))
     results = Memento(experiment, num_workers=workers, executor=executor, listeners=listeners).run(
         what, cache_path=given["store"], progress=False, **given.get("run", {})
     )
     if isinstance(executor, ProcessExecutor):
         executor.close()
     assert results is not None
-    expected = value_of if experiment is computing else steps_of
     right = sum(result.inner == expected(x) for x, result in enumerate(results))
     print(f"{right} of {count} right, {sum(result.was_cached for result in results)} from the store")
 
 
-def steps_of(x: int) -> list[int]:
-    """Return what `stepping` gives."""
-    return [step * x for step in range(STEPS)]
+def keys_of(count: int) -> list[bytes]:
+    """Return the keys of `matrix` for `computing`, in order."""
+    return list(generate_configurations(matrix(count), experiment=identify(computing).name).keys())
 
 
-def keys_of(count: int, seconds: float = 0.002) -> list[bytes]:
-    """Return the keys of `matrix`, in order."""
-    return list(generate_configurations(matrix(count, seconds), experiment=identify(computing).name).keys())
-
-
-def stored(store: Path, count: int, seconds: float = 0.002) -> tuple[set[str], list[str]]:
+def stored(store: Path, count: int) -> tuple[set[str], list[str]]:
     """Return which x of `matrix` the next run finds in `store`, and what of that is not as it should be."""
-    configurations = generate_configurations(matrix(count, seconds), experiment=identify(computing).name)
+    configurations = generate_configurations(matrix(count), experiment=identify(computing).name)
     with open_store(store) as opened:
         opened.take_over()
         keys = list(configurations.keys())
