@@ -13,13 +13,17 @@ with another one. Each program checks that all results are there and right; wher
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.environments import ENVIRONMENTS, prepare
+from benchmarks.growth import describe, draw, measure_growth
 from benchmarks.measuring import measure
+from benchmarks.peers import OURS
 from benchmarks.report import report
 
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
+PICTURE = "growth.png"
 
 
 def main() -> None:
@@ -33,12 +37,24 @@ def main() -> None:
     rounds = arguments.rounds or (2 if arguments.quick else 5)
     interpreters, missing = prepare(ENVIRONMENTS)
     measured = measure(interpreters, missing, rounds=rounds, minutes=arguments.minutes, quick=arguments.quick)
+    growth = _growth(interpreters, quick=arguments.quick)
     form = "make bench ARGS=--quick" if arguments.quick else "make bench"
-    text = report(measured, f"Made by `{form}`: {rounds} rounds, in each of which every system does every job once.")
+    text = report(
+        measured, f"Made by `{form}`: {rounds} rounds, in each of which every system does every job once.", growth
+    )
     print(text)
     output = arguments.output or (None if arguments.quick else RESULTS)
     if output is not None:
         output.write_text(text)
+
+
+def _growth(interpreters: Mapping[str, Path], *, quick: bool) -> list[str]:
+    if OURS not in interpreters:
+        return ["Not measured."]
+    print("growth", flush=True)
+    curves = measure_growth(interpreters[OURS], quick=quick)
+    drawn = not quick and draw(curves, RESULTS.with_name(PICTURE))
+    return describe(curves, PICTURE if drawn else None)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.environments import FOLDER
-from benchmarks.jobs import IMPORT, IMPORTS, JOBS, SYSTEMS, Figures, Job
+from benchmarks.jobs import IMPORT, IMPORTS, JOBS, Job
+from benchmarks.peers import SYSTEMS
 
+Figures = Mapping[str, Any]
 RUN = Path(__file__).resolve().parent / "systems" / "run.py"
 STARTS = 5
 
@@ -57,7 +59,7 @@ def measure(
         for stage in IMPORTS:
             _measure_imports(measured, interpreters, stage, turn)
         for job in JOBS:
-            if job.quick or not quick:
+            if turn < job.rounds and (job.quick or not quick):
                 _measure_job(measured, interpreters, job, turn, quick=quick)
     return measured
 
@@ -70,7 +72,7 @@ def _measure_job(measured: Measured, interpreters: Mapping[str, Path], job: Job,
         if system.heavy and (turn or quick):
             continue
         try:
-            for stage, figures in _stages(interpreters[system.environment], name, job):
+            for stage, figures in stages(interpreters[system.environment], name, job):
                 measured.add(job.name, stage, name, turn, figures)
                 print(f"  {job.name}, {stage}, {name}: {figures['seconds']:.3f} s", flush=True)
         except Failed as failure:
@@ -84,12 +86,13 @@ def _rotated(systems: Sequence[str], turn: int) -> Sequence[str]:
     return [*systems[shift:], *systems[:shift]]
 
 
-def _stages(interpreter: Path, name: str, job: Job) -> Iterator[tuple[str, Figures]]:
+def stages(interpreter: Path, name: str, job: Job) -> Iterator[tuple[str, Figures]]:
     """Do the stages of `job` on one folder, each in a process of its own, and yield the figures of each."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="data-", dir=FOLDER))
     try:
         for stage in job.stages:
+            os.sync()  # or one system would wait for the disk to take what the one before it has written
             command = [interpreter, RUN, SYSTEMS[name].module, stage, str(job.size), folder]
             figures = _run(command, SYSTEMS[name].variables, job.limit_of_seconds)
             yield stage, {**figures, **_sizes(folder)}

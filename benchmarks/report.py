@@ -6,15 +6,17 @@ import os
 import platform
 import statistics
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.environments import ROOT
-from benchmarks.jobs import LIMIT, OURS, ROWS, Row
+from benchmarks.jobs import IMPORT, IMPORTS, JOBS
 from benchmarks.measuring import Measured
+from benchmarks.peers import LIMIT, OURS, SYSTEMS
+from benchmarks.rows import ROWS, Row
 
 
-def report(measured: Measured, about: str) -> str:
+def report(measured: Measured, about: str, growth: Sequence[str]) -> str:
     """Return the whole page."""
     return "\n".join(
         [
@@ -27,6 +29,14 @@ def report(measured: Measured, about: str) -> str:
             "## Against what is to be reached",
             "",
             *_summary(measured),
+            "",
+            "## Growth",
+            "",
+            *growth,
+            "",
+            "## What each keeps",
+            "",
+            *_durability(),
             "",
             "## Every figure",
             "",
@@ -86,7 +96,8 @@ def _summary(measured: Measured) -> list[str]:
         found = values(measured, row)
         medians = {system: statistics.median(rounds.values()) for system, rounds in found.items()}
         if OURS not in medians:
-            lines.append(f"| {row.title}; {row.unit} | not measured | | | | {row.reach} | no |")
+            reason = measured.failures.get((row.job, OURS), "not measured")
+            lines.append(f"| {row.title}; {row.unit} | {reason} | | | | {row.reach} | {verdict(row, measured)} |")
             continue
         peers = {system: value for system, value in medians.items() if system not in (OURS, LIMIT, "memento-ml")}
         best = (max if row.more_is_better else min)(peers, key=lambda system: peers[system], default=None)
@@ -97,15 +108,38 @@ def _summary(measured: Measured) -> list[str]:
             f"{best} {told(peers[best])}" if best else "–",
             told(medians[LIMIT]) if LIMIT in medians else "–",
             row.reach,
-            "yes" if row.holds(medians, ratios(row, found)) else "**no**",
+            verdict(row, measured),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
+def verdict(row: Row, measured: Measured) -> str:
+    """Return whether what `row` is to reach was reached: yes, no, or – where that was not measured."""
+    found = values(measured, row)
+    if OURS not in found:
+        return "**no**" if (row.job, OURS) in measured.failures else "–"
+    medians = {system: statistics.median(rounds.values()) for system, rounds in found.items()}
+    holds = row.holds(medians, ratios(row, found))
+    return "–" if holds is None else "yes" if holds else "**no**"
+
+
+def _durability() -> list[str]:
+    lines = [
+        "How each is used here, and what of the finished work is still there.",
+        "",
+        "| system | as used here | after every process was killed | after the power went |",
+        "|---|---|---|---|",
+    ]
+    for name, system in SYSTEMS.items():
+        if system.used:
+            lines.append(f"| {name} | {system.used} | {system.killed or '–'} | {system.power or '–'} |")
+    return lines
+
+
 def _details(measured: Measured) -> list[str]:
     lines = ["| job | system | median | range | rounds | ratio |", "|---|---|---|---|---|---|"]
-    for row in ROWS:
+    for row in (row for row in ROWS if row.detailed):
         found = values(measured, row)
         better = ratios(row, found)
         for system, rounds in found.items():
@@ -120,13 +154,22 @@ def _details(measured: Measured) -> list[str]:
             ]
             lines.append(f"| {' | '.join(cells)} |")
         for (job, system), reason in measured.failures.items():
-            if job in ("", row.job) and system not in found:
+            if job in ("", row.job) and system not in found and system in _asked(row):
                 lines.append(f"| {row.title}; {row.unit} | {system} | {reason.replace('|', '/')} | | 0 | |")
     return lines
+
+
+def _asked(row: Row) -> Iterable[str]:
+    """Return the systems that were to do the job of this row."""
+    if row.job == IMPORT:
+        return IMPORTS[row.stage]
+    return next(job.systems for job in JOBS if job.name == row.job)
 
 
 def told(value: float) -> str:
     """Return a number in about three digits."""
     if value >= 100:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    if value >= 10:
+        return f"{value:.1f}"
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.4f}"

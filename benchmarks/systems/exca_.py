@@ -5,8 +5,9 @@ import typing as tp
 from pathlib import Path
 
 import exca
+import numpy as np
 import pydantic
-from common import WORKERS, Figures, Timed, check, trivial
+from common import WORKERS, Figures, Reading, Timed, check, large, trivial
 
 # Its pool takes one worker less than there are CPUs. Told of one more, it gets as many as everybody else.
 if "AS_IT_COMES" not in os.environ:
@@ -38,5 +39,28 @@ def warm(size: int, folder: Path) -> Figures:
     return timed.figures()
 
 
+class Arrays(pydantic.BaseModel):
+    infra: exca.MapInfra = exca.MapInfra(keep_in_ram=False)
+
+    @infra.apply(item_uid=str, cache_type="MemmapArray")
+    def process(self, items: list[int]) -> tp.Iterator[np.ndarray]:
+        for item in items:
+            yield large(item)
+
+
+def store(size: int, folder: Path) -> Figures:
+    experiment = Arrays(infra={"folder": folder, "cluster": "processpool", "max_jobs": WORKERS})
+    with Timed() as timed:
+        experiment.process(range(size))
+    return timed.figures()
+
+
+def fetch(size: int, folder: Path) -> Figures:
+    experiment = Arrays(infra={"folder": folder, "cluster": "processpool", "max_jobs": WORKERS, "mode": "read-only"})
+    with Reading() as timed:
+        arrays = list(experiment.process(range(size)))
+    return timed.of(arrays)
+
+
 DISTRIBUTION = "exca"
-JOBS = {"cold": cold, "warm": warm}
+JOBS = {"cold": cold, "warm": warm, "store": store, "fetch": fetch}

@@ -16,7 +16,20 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from common import AXIS, EXCLUDED, KEYED, LEFT_OF_A_MILLION, WORKERS, Figures, Timed, check, trivial
+from common import (
+    AXIS,
+    EXCLUDED,
+    KEYED,
+    LEFT_OF_A_MILLION,
+    WORKERS,
+    Figures,
+    Reading,
+    Timed,
+    check,
+    large,
+    trivial,
+    value_of,
+)
 
 DISTRIBUTION = None
 BATCH = 1000
@@ -91,14 +104,39 @@ def keys(size: int, folder: Path) -> Figures:
     return timed.figures()
 
 
+def store(size: int, folder: Path) -> Figures:
+    import numpy  # noqa: F401 - not part of what is measured
+
+    with Timed() as timed:
+        for x in range(size):
+            (folder / str(x)).write_bytes(memoryview(large(x)))
+    return timed.figures()
+
+
+def fetch(size: int, folder: Path) -> Figures:
+    import numpy
+
+    with Reading() as timed:
+        arrays = [numpy.memmap(folder / str(x), dtype="float64", mode="r") for x in range(size)]
+    return timed.of(arrays)
+
+
 def metrics(size: int, folder: Path) -> Figures:
     with Timed() as timed:
         xs, ys = array("d"), array("d")
         for step in range(size):
             xs.append(time.time())
-            ys.append(0.5 * step)
+            ys.append(value_of(step))
         (folder / "metrics").write_bytes(xs.tobytes() + ys.tobytes())
     return timed.figures()
 
 
-JOBS = {"cold": cold, "warm": warm, "eager": eager, "keys": keys, "metrics": metrics}
+JOBS = {
+    "cold": cold,
+    "warm": warm,
+    "eager": eager,
+    "keys": keys,
+    "store": store,
+    "fetch": fetch,
+    "metrics": metrics,
+}

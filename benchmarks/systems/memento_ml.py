@@ -6,7 +6,20 @@ import os
 from pathlib import Path
 from typing import Any
 
-from common import AXIS, EXCLUDED, KEYED, LEFT_OF_A_MILLION, WORKERS, Figures, Timed, check, trivial
+from common import (
+    AXIS,
+    EXCLUDED,
+    KEYED,
+    LEFT_OF_A_MILLION,
+    WORKERS,
+    Figures,
+    Reading,
+    Timed,
+    check,
+    large,
+    trivial,
+    value_of,
+)
 from memento.memento import _key_provider
 
 from memento import Memento, generate_configurations
@@ -53,6 +66,34 @@ def keys(size: int, folder: Path) -> Figures:
     return timed.figures()
 
 
+def arrays(context: Any, config: Any) -> Any:
+    return large(config.x)
+
+
+def store(size: int, folder: Path) -> Figures:
+    os.chdir(folder)
+    memento = Memento(arrays, num_workers=WORKERS)
+    with Timed() as timed:
+        results = memento.run({"parameters": {"x": list(range(size))}}, cache_path="memento.sqlite")
+    check(len(results), size)
+    return timed.figures()
+
+
+def fetch(size: int, folder: Path) -> Figures:
+    os.chdir(folder)
+    memento = Memento(arrays, num_workers=WORKERS)
+    with Reading() as timed:
+        results = memento.run({"parameters": {"x": list(range(size))}}, cache_path="memento.sqlite", force_cache=True)
+        read = [result.inner for result in results]
+    return timed.of(read)
+
+
+def recording(context: Any, config: Any) -> int:
+    for step in range(config.count):
+        context.record({"loss": value_of(step)})
+    return int(config.count)
+
+
 def metrics(size: int, folder: Path) -> Figures:
     os.chdir(folder)
     memento = Memento(recording, num_workers=WORKERS)
@@ -62,10 +103,12 @@ def metrics(size: int, folder: Path) -> Figures:
     return timed.figures()
 
 
-def recording(context: Any, config: Any) -> int:
-    for step in range(config.count):
-        context.record({"loss": 0.5 * step})
-    return int(config.count)
-
-
-JOBS = {"cold": cold, "warm": warm, "eager": eager, "keys": keys, "metrics": metrics}
+JOBS = {
+    "cold": cold,
+    "warm": warm,
+    "eager": eager,
+    "keys": keys,
+    "store": store,
+    "fetch": fetch,
+    "metrics": metrics,
+}
