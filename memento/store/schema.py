@@ -174,11 +174,12 @@ def _check_header(database: Path, target: int) -> None:
         if _is_unfinished(database):
             return
         if _begins_as_one(database):
-            raise sqlite3.DatabaseError("it is cut off")
+            raise _cut_off()
         raise _foreign(database)
     try:
         with contextlib.closing(_open(database, "mode=ro&immutable=1")) as connection:
             _version(connection, database, target)
+            (page,) = connection.execute("PRAGMA page_size").fetchone()
     except sqlite3.DatabaseError as error:
         code = error.sqlite_errorcode & 0xFF
         if code == sqlite3.SQLITE_NOTADB and _is_unfinished(database):
@@ -188,6 +189,16 @@ def _check_header(database: Path, target: int) -> None:
         # What is missing may be in the log, which is not looked at here: opening it with locks will tell.
         if code != sqlite3.SQLITE_CORRUPT:
             raise
+        return
+    # SQLite notices missing pages, but reads the missing part of a page as zeros: rows would be gone without a word.
+    if size % page and not _is_unfinished(database) and database.stat().st_size == size:
+        raise _cut_off()
+
+
+def _cut_off() -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError("it is cut off")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
 
 
 def _is_unfinished(database: Path) -> bool:
