@@ -50,10 +50,6 @@ def name() -> str:
 
 
 @pytest.fixture(params=["server", "database"])
-def uri(request: pytest.FixtureRequest) -> str:
+def uri(request: pytest.FixtureRequest, server: Server, database: str) -> str:
     """The address of a server over HTTP, and of a SQLite database."""
-    if request.param == "server":
-        running: Server = request.getfixturevalue("server")
-        return running.url
-    address: str = request.getfixturevalue("database")
-    return address
+    return server.url if request.param == "server" else database
