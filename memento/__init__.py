@@ -16,6 +16,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from memento.capture import (
+        Runner,
+        capture_time,
+        memfile,
+        memfunc,
+        memlist,
+        memweb,
+        read_memfile,
+        send_unsent,
+        time_taken,
+    )
     from memento.config import Config
     from memento.context import Context
     from memento.errors import (
@@ -28,6 +39,7 @@ if TYPE_CHECKING:
         MatrixWarning,
         MementoError,
         MissingExtra,
+        NameClash,
         NotStored,
         OptionError,
         RecordingError,
@@ -92,6 +104,7 @@ __all__ = [
     "MemoryUsage",
     "MissingExtra",
     "MlflowTracker",
+    "NameClash",
     "Named",
     "NotStored",
     "NotificationProvider",
@@ -103,6 +116,7 @@ __all__ = [
     "Records",
     "Result",
     "Results",
+    "Runner",
     "SerialExecutor",
     "SmtpConfiguration",
     "Status",
@@ -115,12 +129,20 @@ __all__ = [
     "UnknownParameter",
     "WebhookNotificationProvider",
     "WorkerStartError",
+    "capture_time",
     "generate_configurations",
     "grid",
+    "memfile",
+    "memfunc",
+    "memlist",
+    "memweb",
     "open_store",
     "random_grid",
+    "read_memfile",
     "register_key",
+    "send_unsent",
     "sync",
+    "time_taken",
 ]
 
 # Loaded when first asked for: workers import the few modules they need, and pay for no others.
@@ -149,6 +171,7 @@ _HOMES = {
     "MemoryUsage": "memento.results",
     "MissingExtra": "memento.errors",
     "MlflowTracker": "memento.tracking.mlflow",
+    "NameClash": "memento.errors",
     "Named": "memento.hashing",
     "NotStored": "memento.errors",
     "NotificationProvider": "memento.notifications",
@@ -160,6 +183,7 @@ _HOMES = {
     "Records": "memento.recording",
     "Result": "memento.results",
     "Results": "memento.results",
+    "Runner": "memento.capture",
     "SerialExecutor": "memento.executors.serial",
     "SmtpConfiguration": "memento.notifications",
     "Status": "memento.task",
@@ -172,12 +196,20 @@ _HOMES = {
     "UnknownParameter": "memento.errors",
     "WebhookNotificationProvider": "memento.notifications",
     "WorkerStartError": "memento.errors",
+    "capture_time": "memento.capture",
     "generate_configurations": "memento.matrix",
     "grid": "memento.matrix.grids",
+    "memfile": "memento.capture",
+    "memfunc": "memento.capture",
+    "memlist": "memento.capture",
+    "memweb": "memento.capture",
     "open_store": "memento.store",
     "random_grid": "memento.matrix.grids",
+    "read_memfile": "memento.capture",
     "register_key": "memento.hashing",
+    "send_unsent": "memento.capture",
     "sync": "memento.tracking.sync",
+    "time_taken": "memento.capture",
 }
 
 

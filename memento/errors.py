@@ -6,6 +6,7 @@ All derive from `MementoError`, and each also from the builtin a caller would ex
     ├── MatrixError (ValueError)           a matrix that cannot be meant
     │   └── MatrixTypeError (TypeError)    … because a part of it has the wrong type
     ├── OptionError (ValueError)           an argument that cannot be meant
+    ├── NameClash (ValueError)             a recorded call of which two parts have one name
     ├── UnkeyableValue (TypeError)         a value that has no stable digest
     ├── UnknownParameter (KeyError, AttributeError)   a configuration has no such parameter
     ├── CacheMiss (KeyError)               `force_cache` and no stored result
@@ -15,6 +16,7 @@ All derive from `MementoError`, and each also from the builtin a caller would ex
     ├── AggregateException (ExceptionGroup)  all failures of a run, with its results
     ├── TooManyFailures (RuntimeError)     why a run stopped early; found among the exceptions of the group
     ├── WorkerStartError (RuntimeError)    workers cannot load the experiment
+    ├── SlurmError (RuntimeError)          Slurm is not here, or refuses
     ├── StoreError (OSError)               the store cannot be read or written
     │   ├── StoreUnwritable                … its disk is full or failing
     │   ├── StoreForeign                   … it is something else than a store of ours
@@ -79,6 +81,21 @@ class OptionError(MementoError, ValueError):
         super().__init__(message)
         self.option = option
         self.value = value
+
+
+class NameClash(MementoError, ValueError):
+    """Two parts of a recorded call have one name in `names`; `arguments` and `result` are what would be lost."""
+
+    def __init__(
+        self, names: Sequence[str], what: str, *, arguments: dict[str, Any] | None = None, result: Any = None
+    ) -> None:
+        shown = ", ".join(map(repr, names))
+        super().__init__(
+            f"{shown}: {what} have the same name, and one would overwrite the other in the record; rename one of them"
+        )
+        self.names = tuple(names)
+        self.arguments = arguments
+        self.result = result
 
 
 class UnkeyableValue(MementoError, TypeError):
@@ -182,6 +199,14 @@ class WorkerStartError(MementoError, RuntimeError):
     def __init__(self, message: str, *, details: str = "") -> None:
         super().__init__(message)
         self.details = details
+
+
+class SlurmError(MementoError, RuntimeError):
+    """Slurm cannot be used from here, or refused what was asked of it; `command` is which of its commands."""
+
+    def __init__(self, message: str, *, command: str = "") -> None:
+        super().__init__(message)
+        self.command = command
 
 
 class StoreError(MementoError, OSError):
