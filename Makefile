@@ -4,6 +4,7 @@
 #   make test        run every test                        make wheel-test  the built wheel, without any extra
 #   make quick       run the tests that take no time       make docs        the documentation as a site, in site/
 #   make demo-test   run the tests of the demonstrations   make clean       remove what these commands made
+#   make bench       measure memento beside its peers (25 minutes; ARGS=--quick for a short form)
 #   make faults      try to break every promise, long form; writes tests/faults/RESULTS.md
 #
 # PYTHON=...  which interpreter to make the environment from    VENV=...  where (default .venv)
@@ -21,7 +22,7 @@ POETRY := build/poetry/bin/poetry
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test quick demo-test faults lint format wheel-test docs lock clean
+.PHONY: help demo test quick demo-test faults lint format wheel-test bench docs lock clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -60,6 +61,10 @@ wheel-test: $(VENV)/.has-test
 	$(RUN) -m venv build/wheel/environment
 	build/wheel/environment/bin/python -m pip --disable-pip-version-check --quiet install build/wheel/*.whl
 	cd build/wheel && environment/bin/python -I ../../.ci/smoke.py
+
+# In environments of their own, in build/bench; writes benchmarks/RESULTS.md.
+bench: $(VENV)/.has-bench
+	$(RUN) -m benchmarks $(ARGS)
 
 docs: $(VENV)/.has-docs
 	$(RUN) -m mkdocs build --strict

@@ -16,6 +16,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from memento.capture import (
+        Runner,
+        capture_time,
+        memfile,
+        memfunc,
+        memlist,
+        memweb,
+        read_memfile,
+        send_unsent,
+        time_taken,
+    )
     from memento.config import Config
     from memento.context import Context
     from memento.errors import (
@@ -28,8 +39,10 @@ if TYPE_CHECKING:
         MatrixWarning,
         MementoError,
         MissingExtra,
+        NameClash,
         NotStored,
         OptionError,
+        RecordingError,
         StoreError,
         TooManyFailures,
         UnkeyableValue,
@@ -57,9 +70,12 @@ if TYPE_CHECKING:
         WebhookNotificationProvider,
     )
     from memento.orchestrator import Memento
+    from memento.recording import ExperimentCollection, Record, RecordKeeper, Records
     from memento.results import MemoryUsage, Result, Results
     from memento.store import open_store
     from memento.task import Failure, Status
+    from memento.tracking.mlflow import MlflowTracker
+    from memento.tracking.sync import Synced, sync
 
 __version__ = "0.1.0"
 
@@ -77,6 +93,7 @@ __all__ = [
     "DefaultNotificationProvider",
     "DigestPolicy",
     "EmailNotificationProvider",
+    "ExperimentCollection",
     "ExperimentFailed",
     "Failure",
     "FileSystemNotificationProvider",
@@ -86,17 +103,25 @@ __all__ = [
     "MementoError",
     "MemoryUsage",
     "MissingExtra",
+    "MlflowTracker",
+    "NameClash",
     "Named",
     "NotStored",
     "NotificationProvider",
     "OptionError",
     "ProcessExecutor",
+    "Record",
+    "RecordKeeper",
+    "RecordingError",
+    "Records",
     "Result",
     "Results",
+    "Runner",
     "SerialExecutor",
     "SmtpConfiguration",
     "Status",
     "StoreError",
+    "Synced",
     "ThreadExecutor",
     "TooManyFailures",
     "UnkeyableValue",
@@ -104,11 +129,20 @@ __all__ = [
     "UnknownParameter",
     "WebhookNotificationProvider",
     "WorkerStartError",
+    "capture_time",
     "generate_configurations",
     "grid",
+    "memfile",
+    "memfunc",
+    "memlist",
+    "memweb",
     "open_store",
     "random_grid",
+    "read_memfile",
     "register_key",
+    "send_unsent",
+    "sync",
+    "time_taken",
 ]
 
 # Loaded when first asked for: workers import the few modules they need, and pay for no others.
@@ -126,6 +160,7 @@ _HOMES = {
     "DefaultNotificationProvider": "memento.notifications",
     "DigestPolicy": "memento.notifications",
     "EmailNotificationProvider": "memento.notifications",
+    "ExperimentCollection": "memento.recording",
     "ExperimentFailed": "memento.errors",
     "Failure": "memento.task",
     "FileSystemNotificationProvider": "memento.notifications",
@@ -135,17 +170,25 @@ _HOMES = {
     "MementoError": "memento.errors",
     "MemoryUsage": "memento.results",
     "MissingExtra": "memento.errors",
+    "MlflowTracker": "memento.tracking.mlflow",
+    "NameClash": "memento.errors",
     "Named": "memento.hashing",
     "NotStored": "memento.errors",
     "NotificationProvider": "memento.notifications",
     "OptionError": "memento.errors",
     "ProcessExecutor": "memento.executors.processes",
+    "Record": "memento.recording",
+    "RecordKeeper": "memento.recording",
+    "RecordingError": "memento.errors",
+    "Records": "memento.recording",
     "Result": "memento.results",
     "Results": "memento.results",
+    "Runner": "memento.capture",
     "SerialExecutor": "memento.executors.serial",
     "SmtpConfiguration": "memento.notifications",
     "Status": "memento.task",
     "StoreError": "memento.errors",
+    "Synced": "memento.tracking.sync",
     "ThreadExecutor": "memento.executors.threads",
     "TooManyFailures": "memento.errors",
     "UnkeyableValue": "memento.errors",
@@ -153,11 +196,20 @@ _HOMES = {
     "UnknownParameter": "memento.errors",
     "WebhookNotificationProvider": "memento.notifications",
     "WorkerStartError": "memento.errors",
+    "capture_time": "memento.capture",
     "generate_configurations": "memento.matrix",
     "grid": "memento.matrix.grids",
+    "memfile": "memento.capture",
+    "memfunc": "memento.capture",
+    "memlist": "memento.capture",
+    "memweb": "memento.capture",
     "open_store": "memento.store",
     "random_grid": "memento.matrix.grids",
+    "read_memfile": "memento.capture",
     "register_key": "memento.hashing",
+    "send_unsent": "memento.capture",
+    "sync": "memento.tracking.sync",
+    "time_taken": "memento.capture",
 }
 
 

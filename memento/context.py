@@ -48,6 +48,7 @@ class Context:
         run: bytes = bytes(8),
         root: Path = Path(".memento"),
         timeout: float | None = None,
+        ends: float | None = None,
         stopping: Callable[[], bool] = lambda: False,
         report: Callable[[float, float | None], None] = lambda done, total: None,
         spill: Callable[[bytes], None] | None = None,
@@ -56,7 +57,8 @@ class Context:
         self.attempt = attempt
         self.checkpointed = False
         self._key, self._run, self._root = key, run, root
-        self._deadline = None if timeout is None else time.monotonic() + timeout
+        limits = [limit for limit in (timeout, None if ends is None else ends - time.time()) if limit is not None]
+        self._deadline = time.monotonic() + min(limits) if limits else None
         self._stopping = stopping
         self._report = report
         self._reported = 0.0
@@ -201,7 +203,7 @@ class Context:
         return self._stopping() or (self._deadline is not None and time.monotonic() >= self._deadline)
 
     def time_left(self) -> float:
-        """Return the seconds until this experiment is ended for running too long; `math.inf` without a limit."""
+        """Return the seconds until this experiment, or the job it runs in, is ended; `math.inf` without a limit."""
         return math.inf if self._deadline is None else max(0.0, self._deadline - time.monotonic())
 
     @property

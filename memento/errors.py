@@ -6,6 +6,7 @@ All derive from `MementoError`, and each also from the builtin a caller would ex
     ├── MatrixError (ValueError)           a matrix that cannot be meant
     │   └── MatrixTypeError (TypeError)    … because a part of it has the wrong type
     ├── OptionError (ValueError)           an argument that cannot be meant
+    ├── NameClash (ValueError)             a recorded call of which two parts have one name
     ├── UnkeyableValue (TypeError)         a value that has no stable digest
     ├── UnknownParameter (KeyError, AttributeError)   a configuration has no such parameter
     ├── CacheMiss (KeyError)               `force_cache` and no stored result
@@ -15,6 +16,7 @@ All derive from `MementoError`, and each also from the builtin a caller would ex
     ├── AggregateException (ExceptionGroup)  all failures of a run, with its results
     ├── TooManyFailures (RuntimeError)     why a run stopped early; found among the exceptions of the group
     ├── WorkerStartError (RuntimeError)    workers cannot load the experiment
+    ├── SlurmError (RuntimeError)          Slurm is not here, or refuses
     ├── StoreError (OSError)               the store cannot be read or written
     │   ├── StoreUnwritable                … its disk is full or failing
     │   ├── StoreForeign                   … it is something else than a store of ours
@@ -22,6 +24,7 @@ All derive from `MementoError`, and each also from the builtin a caller would ex
     │   └── DamagedEntry                   … one entry does not match its checksum
     ├── NotStored (LookupError)            a result that has no such part
     ├── UnknownMetric (KeyError)           a result or metric of a name that nothing returned or recorded
+    ├── RecordingError (RuntimeError)      records that can no longer be kept where they were added
     ├── UnpicklableResult (TypeError)      a result that cannot be stored
     ├── UnreadableResult (RuntimeError)    a stored result whose own unpickling fails
     ├── NotificationError (OSError)        a notification could not be sent
@@ -78,6 +81,21 @@ class OptionError(MementoError, ValueError):
         super().__init__(message)
         self.option = option
         self.value = value
+
+
+class NameClash(MementoError, ValueError):
+    """Two parts of a recorded call have one name in `names`; `arguments` and `result` are what would be lost."""
+
+    def __init__(
+        self, names: Sequence[str], what: str, *, arguments: dict[str, Any] | None = None, result: Any = None
+    ) -> None:
+        shown = ", ".join(map(repr, names))
+        super().__init__(
+            f"{shown}: {what} have the same name, and one would overwrite the other in the record; rename one of them"
+        )
+        self.names = tuple(names)
+        self.arguments = arguments
+        self.result = result
 
 
 class UnkeyableValue(MementoError, TypeError):
@@ -183,6 +201,14 @@ class WorkerStartError(MementoError, RuntimeError):
         self.details = details
 
 
+class SlurmError(MementoError, RuntimeError):
+    """Slurm cannot be used from here, or refused what was asked of it; `command` is which of its commands."""
+
+    def __init__(self, message: str, *, command: str = "") -> None:
+        super().__init__(message)
+        self.command = command
+
+
 class StoreError(MementoError, OSError):
     """The store at `path` cannot be read or written."""
 
@@ -222,6 +248,10 @@ class UnknownMetric(MementoError, KeyError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class RecordingError(MementoError, RuntimeError):
+    """A record was added where none can be kept any more: its experiment has ended, or is another process's."""
 
 
 class UnpicklableResult(MementoError, TypeError):

@@ -59,6 +59,13 @@ class RunStarted(Event):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RunRegistered(Event):
+    """The store knows the run under the id `run` (hex); told before it computes anything, and not if it need not."""
+
+    run: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Activity:
     """What one worker is doing: `done` of `total` steps where the experiment reports progress."""
 

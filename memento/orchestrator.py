@@ -57,6 +57,7 @@ class Memento:
         version: part of the experiment's identity; another version has other results.
         code_change: what to do with results of older code: "warn" (use them and say so), "rerun" or "ignore".
         listeners: objects with the methods of `memento.protocols.Listener`, told of everything that happens.
+        trackers: servers that are told of each run and its configurations: `MlflowTracker(experiment_name, uri)`.
 
     Example:
         >>> from memento import Memento
@@ -77,6 +78,7 @@ class Memento:
         version: str | None = None,
         code_change: str = "warn",
         listeners: Sequence[Listener] = (),
+        trackers: Sequence[Any] = (),
     ) -> None:
         if not callable(func):
             raise OptionError(f"func={func!r} cannot be called; pass a function", option="func", value=func)
@@ -98,6 +100,7 @@ class Memento:
         self._version = version
         self._code_change = code_change
         self._listeners = tuple(listeners)
+        self._trackers = _checked_trackers(trackers)
         self._matrices: list[Mapping[str, Any]] = []
 
     def add_matrix(self, matrix: Mapping[str, Any]) -> None:
@@ -240,7 +243,12 @@ class Memento:
                 store=store,
                 make_job=lambda run: self._job(run, store, configurations, call),
                 executor=executor,
-                audience=Audience(self._listening(progress, notify_on_complete=notify_on_complete)),
+                audience=Audience(
+                    [
+                        *self._listening(progress, notify_on_complete=notify_on_complete),
+                        *self._tracking(store, configurations, experiment),
+                    ]
+                ),
                 options=options,
                 experiment=experiment,
             )
@@ -273,6 +281,21 @@ class Memento:
             working_directory=os.getcwd(),
             import_path=tuple(str(Path(entry).absolute()) for entry in sys.path),
         )
+
+    def _tracking(self, store: SqliteStore, configurations: Configurations, experiment: Experiment) -> list[Listener]:
+        if not self._trackers:
+            return []
+        from memento.tracking.listener import TrackingListener  # whoever has no tracker need not load it
+
+        return [
+            TrackingListener(
+                self._trackers,
+                root=store.root,
+                ledger=store.database,
+                configurations=configurations,
+                experiment=experiment,
+            )
+        ]
 
     def _listening(self, progress: bool | None, *, notify_on_complete: bool) -> list[Listener]:
         listeners = list(self._listeners)
@@ -322,6 +345,17 @@ def _check_runtime(configurations: Configurations, executor: Executor) -> None:
             UserWarning,
             stacklevel=3,
         )
+
+
+def _checked_trackers(trackers: Any) -> tuple[Any, ...]:
+    if isinstance(trackers, Sequence) and not trackers:
+        return ()
+    from memento.tracking.base import check_tracker
+
+    given = tuple(trackers) if isinstance(trackers, Sequence) else (trackers,)
+    for tracker in given:
+        check_tracker(tracker)
+    return given
 
 
 def _check_provider(provider: Any) -> None:

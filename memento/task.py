@@ -296,6 +296,8 @@ class Job:
     """What `__main__` is called where the experiment comes from."""
     working_directory: str = ""
     import_path: tuple[str, ...] = ()
+    deadline: float | None = None
+    """When the place it runs in ends (seconds since the epoch), as a batch job does; None: not known."""
 
 
 VALUE = "value "

@@ -9,14 +9,12 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # signal.getsignal makes an enum of every answer
 import contextlib
 import errno
-import inspect
 import os
 import pickle
 import signal
 import socket
 import sys
 import threading
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -25,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from memento import payload
 from memento.context import Context, forget_checkpoint
+from memento.describing import describe_exception, function_of, place_of, status_of
 from memento.errors import StoreUnwritable, WorkerStartError
 from memento.files import private_folder, write_atomically
 from memento.layout import CHECKPOINTS, blob_path
@@ -32,7 +31,7 @@ from memento.measure import Meter
 from memento.output import Output
 from memento.payload.home import MAIN, be_worker_of
 from memento.protocols import Lost
-from memento.task import EMPTY_PART, Call, Failure, Job, Outcome, Part, Status, Task, type_name
+from memento.task import EMPTY_PART, Call, Failure, Job, Outcome, Part, Status, Task
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -92,6 +91,7 @@ class Worker:
             run=self._job.run,
             root=self._root,
             timeout=task.timeout,
+            ends=self._job.deadline,
             stopping=self._stopping,
             report=lambda done, total: self._report(task, done, total),
             spill=None if spill is None else lambda metrics: spill(task, metrics),
@@ -112,9 +112,13 @@ class Worker:
         usage = self._meter.stop()
         if failure is None:
             try:
-                encoded = payload.encode(value)
+                encoded = payload.encode_readable(value)
             except BaseException as error:
-                failure = replace(describe_exception(error), cause="unpicklable")
+                failure = describe_exception(error)
+                told = (
+                    f"What could not be stored was returned by\n{place_of(self._job.experiment)}\n{failure.traceback}"
+                )
+                failure = replace(failure, cause="unpicklable", traceback=told)
         if self._surroundings is not None:
             self._surroundings.restore()
         value = EMPTY_PART
@@ -238,54 +242,6 @@ def call(experiment: Callable[..., Any], how: Call, context: Context, config: An
     return experiment(**arguments)
 
 
-def status_of(failure: Failure) -> Status:
-    """Return the status that goes with what was raised."""
-    return {"cancelled": Status.CANCELLED, "timeout": Status.TIMED_OUT}.get(failure.cause, Status.FAILED)
-
-
-def describe_exception(error: BaseException) -> Failure:
-    """Return `error` as data that survives every way back, even when it cannot be printed or pickled itself."""
-    kind = type(error)
-    cause, exit_code = "error", None
-    if isinstance(error, MemoryError):
-        cause = "memory"
-    elif isinstance(error, SystemExit):
-        cause, exit_code = "exit", _exit_code(error)
-    elif isinstance(error, KeyboardInterrupt):
-        cause = "cancelled"
-    return Failure(
-        type=type_name(kind),
-        message=_message(error),
-        traceback=_traceback(error),
-        cause=cause,
-        lineage=tuple(type_name(base) for base in kind.__mro__ if base is not object),
-        exit_code=exit_code,
-    )
-
-
-def _exit_code(error: SystemExit) -> int:
-    return error.code if isinstance(error.code, int) else int(error.code is not None)
-
-
-def _message(error: BaseException) -> str:
-    try:
-        if isinstance(error, SystemExit):
-            return f"the experiment called sys.exit({error.code!r})"
-        return str(error)
-    except BaseException as broken:
-        return f"(its message could not be made: {type(broken).__name__} in __str__)"
-
-
-def _traceback(error: BaseException) -> str:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_filename == __file__:
-        trace = trace.tb_next  # our own frames say nothing about the user's code
-    try:
-        return "".join(traceback.format_exception(type(error), error, trace))
-    except BaseException:
-        return "".join(traceback.format_tb(trace)) + f"{type_name(type(error))}: {_message(error)}\n"
-
-
 class Surroundings:
     """What an experiment may have changed in its process and the next one must find as it was."""
 
@@ -355,8 +311,6 @@ def unpack_job(data: bytes, surroundings: Callable[[Mapping[str, Any]], None]) -
 
 def _globals_of(experiment: Any) -> dict[str, Any]:
     """Return the globals that an experiment of `__main__` brought along."""
-    while isinstance(experiment, partial):
-        experiment = experiment.func
-    function = inspect.unwrap(getattr(experiment, "__func__", experiment))
+    function = function_of(experiment)
     known: dict[str, Any] = getattr(function, "__globals__", {})
     return known if getattr(function, "__module__", None) == MAIN else {}

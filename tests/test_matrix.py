@@ -839,10 +839,36 @@ class TestGrid:
         assert grid() == [{}]
 
     def test_what_is_no_list_is_a_single_value(self):
-        assert grid(a=range(2), progbar=False, name="abc", d={"x": 1}, s={1}) == [
-            {"a": 0, "progbar": False, "name": "abc", "d": {"x": 1}, "s": {1}},
-            {"a": 1, "progbar": False, "name": "abc", "d": {"x": 1}, "s": {1}},
+        assert grid(a=range(2), flag=False, name="abc", d={"x": 1}, s={1}) == [
+            {"a": 0, "flag": False, "name": "abc", "d": {"x": 1}, "s": {1}},
+            {"a": 1, "flag": False, "name": "abc", "d": {"x": 1}, "s": {1}},
         ]
+
+    def test_it_is_shuffled_when_asked_in_an_order_that_depends_on_the_seed_alone(self):
+        assert grid(a=[1, 2, 3], shuffle=True, seed=1) == [{"a": 2}, {"a": 3}, {"a": 1}]
+        assert grid(a=[1, 2, 3], shuffle=True, seed=1) == grid(seed=1, shuffle=True, a=[1, 2, 3])
+        assert grid(a=range(20), shuffle=True) != grid(a=range(20), shuffle=True, seed=1)
+        assert sorted(one["a"] for one in grid(a=range(20), shuffle=True)) == list(range(20))
+
+    def test_without_shuffling_a_seed_is_an_axis_as_any_other(self):
+        assert grid(seed=[1, 2], a=3) == [{"seed": 1, "a": 3}, {"seed": 2, "a": 3}]
+
+    def test_it_shows_a_bar_when_asked_each_time_it_is_iterated_over(self, capsys):
+        assert list(grid(a=[1, 2], progbar=False)) == [{"a": 1}, {"a": 2}]
+        assert capsys.readouterr() == ("", "")
+
+        for shown in (grid(a=[1, 2], progbar=True), random_grid(2, a=[1, 2], progbar=True)):
+            assert isinstance(shown, list)
+            assert sorted(one["a"] for one in list(shown)) == [1, 2]
+            assert "2/2" in capsys.readouterr().err
+
+    def test_what_is_no_switch_is_refused(self):
+        with pytest.raises(MatrixError, match=r"^shuffle is .*; write True or False: no axis can be called shuffle$"):
+            grid(shuffle=[True, False])
+        with pytest.raises(MatrixError, match=r"^progbar is the number 1; write True or False"):
+            grid(a=[1], progbar=1)
+        with pytest.raises(MatrixError, match=r"^seed is the string 'x'; write a whole number$"):
+            grid(a=[1], shuffle=True, seed="x")
 
     def test_empty_axes_and_generators_are_refused(self):
         with pytest.raises(MatrixError, match=r"^a is empty"):
@@ -853,7 +879,7 @@ class TestGrid:
     def test_a_random_grid_is_seeded_and_without_replacement_where_that_is_possible(self):
         drawn = random_grid(6, a=[1, 2], b=[1, 2, 3])
         assert sorted(tuple(one.values()) for one in drawn) == list(itertools.product([1, 2], [1, 2, 3]))
-        assert random_grid(6, a=[1, 2], b=[1, 2, 3]) == drawn
+        assert random_grid(n=6, a=[1, 2], b=[1, 2, 3]) == drawn
         assert random_grid(6, seed=1, a=[1, 2], b=[1, 2, 3]) != drawn
         assert random_grid(3, seed=0, a=range(10**9)) == [{"a": 906691059}, {"a": 413653999}, {"a": 813847339}]
 

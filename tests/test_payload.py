@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from memento import payload
 from memento.errors import UnpicklableResult, UnreadableResult
-from memento.payload import decode, encode, pack_metrics, summary_of, unpack_metrics
+from memento.payload import decode, encode, encode_readable, pack_metrics, summary_of, unpack_metrics
 
 
 def round_trip(value: Any) -> Any:
@@ -376,6 +376,38 @@ def test_a_value_whose_unpickling_raises_names_its_type() -> None:
         "ValueError: no such state; make that type loadable again, or compute the result anew with force_run=True"
     )
     assert isinstance(caught.value.__cause__, ValueError)
+
+
+def test_what_cannot_be_read_again_is_refused_when_it_is_stored() -> None:
+    with pytest.raises(UnpicklableResult) as caught:
+        encode_readable({"scores": [1, 2], "model": {"bad": RaisesWhenRead(), "weights": np.zeros(1000)}})
+    assert str(caught.value) == (
+        f"the result cannot be stored: its part ['model']['bad'] is of type {__name__}.RaisesWhenRead, which cannot be "
+        "pickled (to load it again raises ValueError: no such state); return it without that part, or as plain data"
+    )
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+@pytest.mark.parametrize("value", [3, {"a": [1, 2.5]}, np.arange(5e3), {"a": np.ones((2, 300)), "b": np.zeros(700)}])
+def test_what_can_be_read_again_is_stored_as_ever(value: Any) -> None:
+    assert encode_readable(value) == encode(value)
+
+
+class RoomForOne:
+    def __init__(self, error: type[Exception]) -> None:
+        self.error = error
+
+    def __setstate__(self, state: dict[str, type[Exception]]) -> None:
+        raise state["error"]
+
+
+class OutOfMemoryError(RuntimeError):
+    """As torch has it for the memory of a device."""
+
+
+@pytest.mark.parametrize("error", [MemoryError, OutOfMemoryError])
+def test_that_there_is_no_room_for_two_says_nothing_against_one(error: type[Exception]) -> None:
+    assert encode_readable(RoomForOne(error)).size > 0
 
 
 def test_a_value_whose_module_is_gone_names_it() -> None:

@@ -15,7 +15,7 @@ from memento.task import Job, Task
 from memento.worker import Worker
 
 # How long `close` waits for an experiment that was asked to stop: a thread cannot be ended from outside.
-PATIENCE = 5.0
+PATIENCE = 0.5
 
 
 class ThreadExecutor:

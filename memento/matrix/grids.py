@@ -5,29 +5,49 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from memento.counting import Counted
 from memento.matrix import lint
 
 
-def grid(**axes: Any) -> list[dict[str, Any]]:
+def grid(*, shuffle: bool = False, progbar: bool = False, **axes: Any) -> list[dict[str, Any]]:
     """Return every combination of the axes' values, in declared order with the last axis fastest.
 
     What is no list, tuple, range or array counts as a single value.
 
+    Args:
+        shuffle: put them in an order that depends on `seed=...` alone (0 where it is not given). Without it `seed` is
+            an axis as any other.
+        progbar: show a bar on standard error whenever the list is iterated over.
+        axes: the values of each axis; none can be called `shuffle` or `progbar`.
+
     Raises:
-        MatrixError: an axis is empty, or can be read only once.
+        MatrixError: an axis is empty, or can be read only once, or the seed is no whole number.
 
-    >>> grid(lr=[0.1, 0.01], progbar=False)
-    [{'lr': 0.1, 'progbar': False}, {'lr': 0.01, 'progbar': False}]
+    >>> grid(lr=[0.1, 0.01], depth=3)
+    [{'lr': 0.1, 'depth': 3}, {'lr': 0.01, 'depth': 3}]
+    >>> grid(a=[1, 2, 3], shuffle=True, seed=1)
+    [{'a': 2}, {'a': 3}, {'a': 1}]
     """
+    import random
+
+    seed = _checked_seed(axes.pop("seed", 0)) if _switch("shuffle", shuffle) else 0
     product = _Product(axes)
-    return [product.at(position) for position in range(product.size)]
+    settings = [product.at(position) for position in range(product.size)]
+    if shuffle:
+        random.Random(seed).shuffle(settings)
+    return Counted(settings) if _switch("progbar", progbar) else settings
 
 
-def random_grid(n: int, /, *, seed: int = 0, **axes: Any) -> list[dict[str, Any]]:
+def random_grid(n: int, *, seed: int = 0, progbar: bool = False, **axes: Any) -> list[dict[str, Any]]:
     """Return `n` combinations of the axes' values, drawn at random in an order that depends on the seed alone.
 
     None comes twice where the grid has at least `n` combinations; where it has fewer they are drawn with replacement.
-    An axis cannot be called `seed`.
+
+    Args:
+        n: how many.
+        seed: another one gives other combinations.
+        progbar: show a bar on standard error whenever the list is iterated over.
+        axes: the values of each axis; none can be called `n`, `seed` or `progbar`.
 
     Raises:
         MatrixError: `n` or `seed` is no whole number, an axis is empty, or can be read only once.
@@ -39,14 +59,25 @@ def random_grid(n: int, /, *, seed: int = 0, **axes: Any) -> list[dict[str, Any]
 
     if type(n) is not int or n < 0:
         lint.refuse("n", n, f"n is {lint.said(n)}; write how many combinations to draw, 0 or more")
-    if type(seed) is not int:
-        lint.refuse("seed", seed, f"seed is {lint.said(seed)}; write a whole number")
-    product, generator = _Product(axes), random.Random(seed)
+    product, generator = _Product(axes), random.Random(_checked_seed(seed))
     if n <= product.size:
         drawn = generator.sample(range(product.size), n)
     else:
         drawn = [generator.randrange(product.size) for _ in range(n)]
-    return [product.at(position) for position in drawn]
+    settings = [product.at(position) for position in drawn]
+    return Counted(settings) if _switch("progbar", progbar) else settings
+
+
+def _checked_seed(seed: Any) -> int:
+    if type(seed) is not int:
+        lint.refuse("seed", seed, f"seed is {lint.said(seed)}; write a whole number")
+    return int(seed)
+
+
+def _switch(name: str, value: Any) -> bool:
+    if value is not None and type(value) is not bool:
+        lint.refuse(name, value, f"{name} is {lint.said(value)}; write True or False: no axis can be called {name}")
+    return bool(value)
 
 
 class _Product:

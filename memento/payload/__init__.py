@@ -1,5 +1,6 @@
 """Values and metrics ↔ bytes: how they travel and how they are stored."""
 
+from memento.payload.checking import encode_readable
 from memento.payload.encoding import (
     JSON,
     NOTHING,
@@ -23,6 +24,7 @@ __all__ = [
     "decode",
     "digest_of",
     "encode",
+    "encode_readable",
     "pack_metrics",
     "summary_of",
     "unpack_metrics",

@@ -16,12 +16,16 @@ _DEEPEST, _WIDEST = 12, 1000
 _HELPERS = ("cloudpickle", "copyreg", "builtins", "_codecs", "numpy", "memento.payload")
 
 
-def culprit(value: Any) -> tuple[str, Any]:
-    """Return the path to the innermost part of `value` that cannot be pickled, such as ``['model'].lock``."""
+def culprit(value: Any, good: Callable[[Any], bool] | None = None) -> tuple[str, Any]:
+    """Return the path to the innermost part of `value` that cannot be pickled, such as ``['model'].lock``.
+
+    With `good` it is the innermost part of which that is not true.
+    """
+    good = good or _picklable
     path = ""
     for _ in range(_DEEPEST):
         for step, part in _parts(value):
-            if not _picklable(part):
+            if not good(part):
                 path, value = path + step, part
                 break
         else:

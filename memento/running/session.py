@@ -34,8 +34,9 @@ from memento.task import KEY_IN_HEAD, STATUS_CODES, STATUS_IN_HEAD, Experiment, 
 from memento.worker import outcome_of
 
 SUCCEEDED = STATUS_CODES[Status.SUCCEEDED]
-# Running experiments are given this many seconds to see `context.should_stop` after Ctrl-C.
-GRACE = 5.0
+# Running experiments are given this many seconds to see `context.should_stop` after Ctrl-C: with what it takes to end
+# the others after that, everything is gone in five.
+GRACE = 3.5
 # As much work as this many seconds take is claimed ahead, so that other runs find some too.
 AHEAD = 0.15
 LARGEST_GROUP = 5000
@@ -98,6 +99,7 @@ class Session:
             sheet=self._configurations.sheet(self._plan.todo),
             since=self._plan.newest,
         )
+        self._tally.tell_registered(self._run.id)
         with self.interrupts:
             try:
                 self._executor.start(self._make_job(self._run))

@@ -150,6 +150,11 @@ class Tally:
             )
         )
 
+    def tell_registered(self, run: bytes) -> None:
+        """Tell under which id the store knows the run."""
+        if self._audience.wants(events.RunRegistered):
+            self._audience.tell(events.RunRegistered(counts=self.counts(), elapsed=self.elapsed, run=run.hex()))
+
     def tell_progress(self) -> None:
         """Tell how far the run is, at most every `TICK` seconds."""
         now = time.monotonic()

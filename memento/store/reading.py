@@ -206,6 +206,22 @@ class Reader:
         }
         return {key: (name, text) for key, (name, text) in described.items() if text is not None}
 
+    def outcomes_of(self, run: bytes, *, after: int = 0, most: int = LOADED_AT_ONCE) -> list[Entry]:
+        """Return the first `most` intact outcomes of `run`, of all attempts, with ids above `after`."""
+        with self._ledger.reading() as database:
+            query = f"SELECT {COLUMNS} FROM outcomes WHERE id > ? AND run = ? ORDER BY id LIMIT ?"
+            rows = database.execute(query, [after, run, most]).fetchall()
+        return [Entry._make(row[:6]) for row in rows if not row[-1] and self._check(row)]
+
+    def is_over(self, run: bytes) -> bool:
+        """Return whether nothing more of `run` will be stored."""
+        with self._ledger.reading() as database:
+            return database.execute("SELECT 1 FROM runs WHERE id = ? AND ended IS NULL", [run]).fetchone() is None
+
+    def claimed_by(self, run: bytes, keys: Sequence[bytes]) -> set[bytes]:
+        """Return those of `keys` that `run` has claimed, and so is not done with."""
+        return {key for key, by in self._select("SELECT key, run FROM claims WHERE key IN", keys) if by == run}
+
     def artifact_path(self, key: bytes, run: bytes, attempt: int) -> Path:
         """Return the folder that one attempt was given, which need not exist."""
         return layout.artifact_path(self.root, key, run, attempt)

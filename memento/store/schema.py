@@ -23,6 +23,11 @@ MAGIC = b"SQLite format 3\0"
 SMALLEST = 512  # bytes of a page: no database is shorter, unless it is empty
 LOCK_SUFFIX = ".lock"
 MADE = b"made\n"
+# What stands beside a ledger whose last change was cut off, and what such a file begins with.
+UNFINISHED = {
+    "-journal": (b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7",),
+    "-wal": (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83"),
+}
 
 TABLES = """
 CREATE TABLE outcomes (
@@ -156,19 +161,46 @@ def _check_header(database: Path, target: int) -> None:
             )
         return
     if size < SMALLEST:  # SQLite would take some of these for an empty database
+        if _is_unfinished(database):
+            return
         if _begins_as_one(database):
-            raise sqlite3.DatabaseError("it is cut off")
+            raise _cut_off()
         raise _foreign(database)
     try:
         with contextlib.closing(_open(database, "mode=ro&immutable=1")) as connection:
             _version(connection, database, target)
+            (page,) = connection.execute("PRAGMA page_size").fetchone()
     except sqlite3.DatabaseError as error:
         code = error.sqlite_errorcode & 0xFF
+        if code == sqlite3.SQLITE_NOTADB and _is_unfinished(database):
+            return
         if code == sqlite3.SQLITE_NOTADB and not _begins_as_one(database):
             raise _foreign(database) from error
         # What is missing may be in the log, which is not looked at here: opening it with locks will tell.
         if code != sqlite3.SQLITE_CORRUPT:
             raise
+        return
+    # SQLite notices missing pages, but reads the missing part of a page as zeros: rows would be gone without a word.
+    if size % page and not _is_unfinished(database) and database.stat().st_size == size:
+        raise _cut_off()
+
+
+def _cut_off() -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError("it is cut off")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return error
+
+
+def _is_unfinished(database: Path) -> bool:
+    """Return whether SQLite will undo or finish a change when it opens `database` with locks.
+
+    When the power was cut in the middle of it, even the file's beginning may be torn until then.
+    """
+    for suffix, beginnings in UNFINISHED.items():
+        with contextlib.suppress(OSError), open(f"{database}{suffix}", "rb") as file:
+            if file.read(len(beginnings[0])) in beginnings:
+                return True
+    return False
 
 
 def _foreign(database: Path) -> StoreForeign:

@@ -6,17 +6,21 @@
       └── kill, signal, wait, read the log, and prove that no process is left
 
 What ran is told by the experiments themselves: `begun(key)` and `finished(key)` append a line to the log in one write,
-outside the store, before any of the library's own bookkeeping. This module is imported by the scripts too, so it needs
-nothing but the standard library.
+outside the store, before any of the library's own bookkeeping. Who runs one experiment at a time has kept the one
+before when it begins the next: so the last of each worker may be lost by a kill, and no other (`kept`).
+
+This module is imported by the scripts too, so it needs nothing but the standard library.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections import Counter
@@ -50,9 +54,16 @@ def finished(key: object) -> None:
 
 
 def _append(event: str, key: object) -> None:
-    descriptor = os.open(os.environ[LOG_VARIABLE], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    # The thread, because one process may run several experiments; its number is another in every process.
+    words = event, key, os.getpid(), threading.get_native_id(), os.environ[TAG_VARIABLE]
+    append_line(os.environ[LOG_VARIABLE], " ".join(map(str, words)))
+
+
+def append_line(path: str | Path, line: str) -> None:
+    """Append `line` to the file at `path` in one write, so that no kill tears it and no other process cuts into it."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        os.write(descriptor, f"{event} {key} {os.getpid()}\n".encode())
+        os.write(descriptor, f"{line}\n".encode())
     finally:
         os.close(descriptor)
 
@@ -88,10 +99,12 @@ class Running:
         if self.process.poll() is None:
             self.process.send_signal(number)
 
-    def kill_everything(self) -> None:
-        """Kill -9 the script and everything it has started, until nothing is left."""
+    def kill_everything(self, rng: random.Random | None = None) -> None:
+        """Kill -9 the script and everything it has started, in the order that `rng` gives, until nothing is left."""
         deadline = time.monotonic() + 20
         while living := self.processes():
+            if rng is not None:
+                rng.shuffle(living)
             for pid in living:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -195,6 +208,19 @@ def logged(folder: Path, event: str) -> Counter[str]:
 def in_flight(folder: Path) -> Counter[str]:
     """Return the keys whose experiments began more often than they finished."""
     return logged(folder, "begun") - logged(folder, "finished")
+
+
+def kept(folder: Path) -> set[str]:
+    """Return the keys that are safe from any kill: finished, and their worker began another after them."""
+    safe: set[str] = set()
+    last: dict[tuple[str, str], str] = {}
+    for line in _lines(folder):
+        event, key, _, thread, tag = line.split(" ")
+        if event == "finished":
+            last[tag, thread] = key
+        elif (tag, thread) in last:
+            safe.add(last.pop((tag, thread)))
+    return safe
 
 
 def _lines(folder: Path) -> list[str]:

@@ -14,6 +14,7 @@ import contextlib
 import faulthandler
 import os
 import queue
+import select
 import signal
 import socket
 import struct
@@ -21,10 +22,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
+from memento.describing import frames_of
 from memento.executors.processes.wire import OFFSET, PROGRESS, Inbox, Kind, message, pack_tasks, unpack_tasks
 from memento.output import FileOutput
 from memento.spool import SpoolWriter
@@ -33,6 +35,9 @@ from memento.worker import Worker, unpack_job
 
 # A worker with short experiments tells of them together, at most this many seconds late.
 REPORT_INTERVAL = 0.005
+# So often a worker tells what it has finished while a long experiment runs, and notes where that one is: a death by
+# SIGKILL, as the kernel ends what uses too much memory, leaves no time to say so.
+TICK = 0.25
 # Sent to a worker that is about to be ended, so that its log shows the line where it hung.
 TRACE_SIGNAL = signal.SIGUSR2
 STOP_FILE = "stop"
@@ -55,6 +60,7 @@ def main(channel: int, spool: str, name: str, environment: Mapping[str, str]) ->
     faulthandler.enable(trace)
     # This thread alone, which runs the experiment: to look into others while they run can crash the dump.
     faulthandler.register(TRACE_SIGNAL, trace, all_threads=False)
+    end = _tell_of_exit(trace)
     with socket.socket(fileno=channel) as connection:
         status = 1
         try:
@@ -63,7 +69,20 @@ def main(channel: int, spool: str, name: str, environment: Mapping[str, str]) ->
             with contextlib.suppress(OSError):
                 connection.sendall(message(Kind.BROKEN, traceback.format_exc().encode()))
     # Not sys.exit: an experiment's threads, atexit hooks and unfinished pools must not keep the worker alive.
-    os._exit(status)
+    end(status)
+
+
+def _tell_of_exit(trace: BinaryIO) -> Callable[[int], NoReturn]:
+    """Have `os._exit`, which leaves no time for anything else, say where it was called; return it as it was."""
+    end, worker = os._exit, os.getpid()
+
+    def _exit(status: int) -> NoReturn:
+        if os.getpid() == worker:
+            faulthandler.dump_traceback(trace, all_threads=False)
+        end(status)
+
+    os._exit = _exit
+    return end
 
 
 def _no_input() -> None:
@@ -92,6 +111,10 @@ class _Loop:
         self._spool = SpoolWriter(folder / f"{name}.spool")
         job = unpack_job((folder / "job").read_bytes(), _settle)
         self._stop = os.open(folder / STOP_FILE, os.O_RDONLY | os.O_CLOEXEC)
+        self._seen = os.open(seen_path(folder, name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._running: Task | None = None
+        self._offset = self._told = 0
+        self._told_at = 0.0
         self._worker = Worker(
             job,
             output,
@@ -105,32 +128,56 @@ class _Loop:
         """Run tasks until the channel closes; return the exit status."""
         self._send(Kind.READY)
         threading.Thread(target=self._read, name="memento-channel", daemon=True).start()
-        offset = told = 0
-        told_at = 0.0
         while True:
             try:
                 task = self._queue.get_nowait()
             except queue.Empty:
-                if offset != told:
-                    self._send(Kind.DELIVERED, OFFSET.pack(offset))
-                    told, told_at = offset, time.monotonic()
+                self._tell()
                 task = self._queue.get()
             if task is None:
                 return 0
+            self._running = task
             try:
                 outcome = self._worker.run(task)
-                offset = self._spool.append(outcome)
+                self._running = None
+                self._offset = self._spool.append(outcome)
             except OSError as error:  # the disk, whose errors StoreUnwritable wraps
                 self._send(Kind.UNWRITABLE, str(error).encode())
                 return 1
             self._worker.finish(outcome)
-            if time.monotonic() - told_at > REPORT_INTERVAL:
-                self._send(Kind.DELIVERED, OFFSET.pack(offset))
-                told, told_at = offset, time.monotonic()
+            if time.monotonic() - self._told_at > REPORT_INTERVAL:
+                self._tell()
+
+    def _tell(self) -> None:
+        """Say how far the spool reaches, if that has not been said."""
+        offset = self._offset
+        if offset != self._told:
+            self._told, self._told_at = offset, time.monotonic()
+            self._send(Kind.DELIVERED, OFFSET.pack(offset))
+
+    def _note_place(self) -> None:
+        """Keep where the running experiment is."""
+        task = self._running
+        frame = sys._current_frames().get(threading.main_thread().ident or 0)
+        place = frames_of(frame).encode() if task is not None else b""
+        if task is not None and place and task is self._running:
+            data = SPILL.pack(task.key, task.attempt) + place
+            os.pwrite(self._seen, data, 0)
+            os.ftruncate(self._seen, len(data))
 
     def _read(self) -> None:
         inbox = Inbox()
+        arrivals = select.poll()
+        arrivals.register(self._connection, select.POLLIN)
+        ticked_at = time.monotonic()
         while True:
+            readable = arrivals.poll(TICK * 1000)
+            if time.monotonic() - ticked_at >= TICK:
+                self._tell()
+                self._note_place()
+                ticked_at = time.monotonic()
+            if not readable:
+                continue
             try:
                 data = self._connection.recv(65536)
             except OSError:
@@ -166,6 +213,11 @@ def spill_path(folder: Path, name: str) -> Path:
     return folder / f"{name}.metrics"
 
 
+def seen_path(folder: Path, name: str) -> Path:
+    """Return where it is noted now and then what the experiment that runs in worker `name` is at."""
+    return folder / f"{name}.seen"
+
+
 def write_spill(path: Path, task: Task, metrics: bytes) -> None:
     """Keep `metrics`, everything that `task` has recorded so far, for the case that it is killed."""
     aside = path.with_suffix(".aside")
@@ -174,7 +226,7 @@ def write_spill(path: Path, task: Task, metrics: bytes) -> None:
 
 
 def read_spill(path: Path, task: Task) -> bytes:
-    """Return the metrics of `task` that its worker kept, empty if there are none."""
+    """Return what its worker kept of `task` in `path`, empty if that is nothing."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from memento.describing import place_of
 from memento.errors import OptionError, StoreUnwritable, WorkerStartError
 from memento.executors.processes.child import STOP_FILE
 from memento.executors.processes.control import Control
@@ -104,6 +105,7 @@ class ProcessExecutor:
         """Start the supervisor and leave the job where workers find it; workers are made as tasks come."""
         self._reset()
         self._spool = Path(job.spool)
+        self._home = place_of(job.experiment)
         packed = pack_job(job)
         (self._spool / "job").write_bytes(packed)
         (self._spool / STOP_FILE).touch()
@@ -228,8 +230,9 @@ class ProcessExecutor:
         )
         theirs.close()
         worker = Handle(
-            number=number, name=f"worker-{number}", folder=self._spool, channel=ours, shape=shape, devices=devices
-        )
+            number=number, name=f"worker-{number}", folder=self._spool, channel=ours, shape=shape, devices=devices,
+            home=self._home,
+        )  # fmt: skip
         self._workers[number] = worker
         self._selector.register(ours, selectors.EVENT_READ, worker)
         return True
@@ -313,8 +316,10 @@ class ProcessExecutor:
                 raise StoreUnwritable(f"the store cannot be written: {body.decode()}", path=str(self._spool))
 
     def _collect(self, worker: Handle, offset: int) -> None:
-        if offset <= worker.offset:
-            return
+        if offset > worker.offset:
+            self._collect_all(worker)
+
+    def _collect_all(self, worker: Handle) -> None:
         frames: list[Frame] = worker.collect()
         if frames:
             self._reports.append(Delivered(frames=frames, spool=worker.spool.name, end=worker.offset))
@@ -366,7 +371,9 @@ class ProcessExecutor:
     def _look_after(self) -> None:
         now = time.monotonic()
         assert self._control is not None
-        for worker in self._workers.values():
+        for worker in list(self._workers.values()):
+            if worker.overdue(now):
+                self._collect_all(worker)  # it may have begun another one, and told nothing of that yet
             if worker.overdue(now):
                 worker.ending, worker.overdue_key = Status.TIMED_OUT, worker.tasks[0].key
                 self._control.end(worker.number)

@@ -10,15 +10,15 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from memento import worker
-from memento.executors.processes.child import read_spill, spill_path
+from memento.describing import WORKER_FILE
+from memento.executors.processes import child
+from memento.executors.processes.child import read_spill, seen_path, spill_path
 from memento.executors.processes.wire import Inbox, Kind, message, pack_tasks
 from memento.output import read_capped
 from memento.protocols import Lost
 from memento.spool import Frame, read_frames
 from memento.task import KEY_IN_HEAD, Failure, Status, Task
 
-WORKER_FILE = worker.__file__
 # The pace follows changes of the experiments' length within a few reports.
 PACE_WEIGHT = 0.3
 
@@ -33,6 +33,8 @@ class Handle:
     channel: socket.socket
     shape: tuple[int, float | None]
     """CPUs and devices it was made for."""
+    home: str = ""
+    """Where the experiment is defined."""
     devices: tuple[str, ...] = ()
     inbox: Inbox = field(default_factory=Inbox)
     tasks: deque[Task] = field(default_factory=deque)
@@ -116,7 +118,7 @@ class Handle:
             return None  # the overdue experiment delivered at the last moment; what came after it has no part in this
         task = self.tasks.popleft()
         runtime = time.monotonic() - self.since
-        trace = users_frames(self._text("trace"))
+        trace = users_frames(self._text("trace")) or self._last_seen(task)
         if self.ending is Status.TIMED_OUT:
             failure = Failure(
                 type="TimedOut", message=f"ran longer than timeout={task.timeout:g} s and was ended", traceback=trace,
@@ -137,6 +139,13 @@ class Handle:
             log=self._bytes("out"),
             metrics=read_spill(spill_path(self.folder, self.name), task),
         )
+
+    def _last_seen(self, task: Task) -> str:
+        """Return where `task` was when it was last looked at, or else where it began."""
+        seen = read_spill(seen_path(self.folder, self.name), task).decode("utf-8", "replace")
+        if seen:
+            return f"Shortly before (most recent call first):\n{seen}\n"
+        return f"The line is not known; the experiment is\n{self.home}\n" if self.home else ""
 
     def last_words(self) -> str:
         """Return what it printed and where it was when it died."""
@@ -164,7 +173,7 @@ def users_frames(trace: str) -> str:
         if not line.startswith("  File "):
             ours = False  # the next thread's stack begins
         ours = ours or f'File "{WORKER_FILE}"' in line
-        if not ours:
+        if not ours and f'File "{child.__file__}"' not in line:
             kept.append(line)
     return "\n".join(kept)
 

@@ -1,0 +1,61 @@
+"""Measures memento, its peers and the limit of each job in one run, and writes benchmarks/RESULTS.md.
+
+    make bench                      everything, about twenty minutes
+    make bench ARGS=--quick         the short jobs, two rounds, printed and not written
+    make bench ARGS="--rounds 9"    more rounds
+
+What is timed is the call that runs the job, the start and the end of its workers included; the start of the
+interpreter and the import of the library are not, for any system. Each run is a fresh process on an empty folder. The
+systems take turns within each round, so that a slow minute of the machine falls on all of them, and each round begins
+with another one. Each program checks that all results are there and right; where they are not, there is no figure.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmarks.environments import ENVIRONMENTS, prepare
+from benchmarks.growth import describe, draw, measure_growth
+from benchmarks.measuring import measure
+from benchmarks.peers import OURS
+from benchmarks.report import report
+
+RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
+PICTURE = "growth.png"
+
+
+def main() -> None:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="the short jobs, two rounds, printed and not written")
+    parser.add_argument("--rounds", type=int, help="how often each job is measured (5, or 2 with --quick)")
+    parser.add_argument("--minutes", type=float, default=22, help="begin no further round after so long (22)")
+    parser.add_argument("--output", type=Path, help=f"where to write ({RESULTS.name}; with --quick nowhere)")
+    arguments = parser.parse_args()
+    rounds = arguments.rounds or (2 if arguments.quick else 5)
+    interpreters, missing = prepare(ENVIRONMENTS)
+    measured = measure(interpreters, missing, rounds=rounds, minutes=arguments.minutes, quick=arguments.quick)
+    growth = _growth(interpreters, quick=arguments.quick)
+    form = "make bench ARGS=--quick" if arguments.quick else "make bench"
+    text = report(
+        measured, f"Made by `{form}`: {rounds} rounds, in each of which every system does every job once.", growth
+    )
+    print(text)
+    output = arguments.output or (None if arguments.quick else RESULTS)
+    if output is not None:
+        output.write_text(text)
+
+
+def _growth(interpreters: Mapping[str, Path], *, quick: bool) -> list[str]:
+    if OURS not in interpreters:
+        return ["Not measured."]
+    print("growth", flush=True)
+    curves = measure_growth(interpreters[OURS], quick=quick)
+    drawn = not quick and draw(curves, RESULTS.with_name(PICTURE))
+    return describe(curves, PICTURE if drawn else None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""Runs every job with every system in turn, round after round, and keeps the figures of each round."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.environments import FOLDER
+from benchmarks.jobs import IMPORT, IMPORTS, JOBS, Job
+from benchmarks.peers import SYSTEMS
+
+Figures = Mapping[str, Any]
+RUN = Path(__file__).resolve().parent / "systems" / "run.py"
+STARTS = 5
+
+
+@dataclass(kw_only=True)
+class Measured:
+    """The figures by job and stage, system and round; and why there are none where a system could not do it."""
+
+    figures: dict[tuple[str, str], dict[str, dict[int, Figures]]] = field(default_factory=dict)
+    failures: dict[tuple[str, str], str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def add(self, job: str, stage: str, system: str, turn: int, figures: Figures) -> None:
+        """Keep what `system` took in this round."""
+        self.figures.setdefault((job, stage), {}).setdefault(system, {})[turn] = figures
+        if figures.get("version"):
+            self.versions[system] = f"{figures['version']} (Python {figures['python']})"
+
+
+class Failed(Exception):
+    """A system could not do a job."""
+
+
+def measure(
+    interpreters: Mapping[str, Path], missing: Mapping[str, str], *, rounds: int, minutes: float, quick: bool
+) -> Measured:
+    """Return the figures of so many rounds, or of as many as fit into these minutes; the first is always finished."""
+    measured = Measured()
+    for system, about in SYSTEMS.items():
+        if about.environment in missing:
+            measured.failures["", system] = f"not installed: {missing[about.environment]}"
+    deadline = time.monotonic() + 60 * minutes
+    for turn in range(rounds):
+        if turn and time.monotonic() > deadline:
+            print(f"{minutes:g} minutes are over after {turn} rounds", flush=True)
+            break
+        print(f"round {turn + 1} of {rounds}", flush=True)
+        for stage in IMPORTS:
+            _measure_imports(measured, interpreters, stage, turn)
+        for job in JOBS:
+            if turn < job.rounds and (job.quick or not quick):
+                _measure_job(measured, interpreters, job, turn, quick=quick)
+    return measured
+
+
+def _measure_job(measured: Measured, interpreters: Mapping[str, Path], job: Job, turn: int, *, quick: bool) -> None:
+    for name in _rotated(job.systems, turn):
+        system = SYSTEMS[name]
+        if system.environment not in interpreters or (job.name, name) in measured.failures:
+            continue
+        if system.heavy and (turn or quick):
+            continue
+        try:
+            for stage, figures in stages(interpreters[system.environment], name, job):
+                measured.add(job.name, stage, name, turn, figures)
+                print(f"  {job.name}, {stage}, {name}: {figures['seconds']:.3f} s", flush=True)
+        except Failed as failure:
+            measured.failures[job.name, name] = str(failure)
+            print(f"  {job.name}, {name}: {failure}", flush=True)
+
+
+def _rotated(systems: Sequence[str], turn: int) -> Sequence[str]:
+    """Return the systems, another one first in each round: whoever comes first has the coldest machine."""
+    shift = turn % len(systems)
+    return [*systems[shift:], *systems[:shift]]
+
+
+def stages(interpreter: Path, name: str, job: Job) -> Iterator[tuple[str, Figures]]:
+    """Do the stages of `job` on one folder, each in a process of its own, and yield the figures of each."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="data-", dir=FOLDER))
+    try:
+        for stage in job.stages:
+            os.sync()  # or one system would wait for the disk to take what the one before it has written
+            command = [interpreter, RUN, SYSTEMS[name].module, stage, str(job.size), folder]
+            figures = _run(command, SYSTEMS[name].variables, job.limit_of_seconds)
+            yield stage, {**figures, **_sizes(folder)}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _run(command: Sequence[Any], variables: Mapping[str, str], limit: float) -> Figures:
+    environment = {**os.environ, **variables}
+    environment.pop("PYTHONPATH", None)
+    # In a session of its own, so that nothing of it is left behind when it takes too long.
+    with subprocess.Popen(
+        list(map(str, command)),
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as child:
+        try:
+            told, errors = child.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, 9)
+            raise Failed(f"took more than {limit:g} s") from None
+    if child.returncode:
+        lines = errors.strip().splitlines() or [f"exit status {child.returncode}"]
+        raise Failed(f"failed: {lines[-1][:200]}")
+    figures: Figures = json.loads(told.splitlines()[-1])
+    return figures
+
+
+def _sizes(folder: Path) -> Figures:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {"files": len(files), "bytes": sum(path.stat().st_size for path in files)}
+
+
+def _measure_imports(measured: Measured, interpreters: Mapping[str, Path], stage: str, turn: int) -> None:
+    """Measure what each import adds to bare Python; both several times in turn, since both are short."""
+    for name in _rotated(list(IMPORTS[stage]), turn):
+        interpreter = interpreters.get(SYSTEMS[name].environment)
+        if interpreter is None:
+            continue
+        above = []
+        try:
+            for _ in range(STARTS):
+                bare = _start(interpreter, "pass")
+                above.append(_start(interpreter, IMPORTS[stage][name]) - bare)
+        except Failed as failure:
+            measured.failures[IMPORT, name] = str(failure)
+            continue
+        seconds = statistics.median(above)
+        measured.add(IMPORT, stage, name, turn, {"seconds": seconds})
+        print(f"  {IMPORTS[stage][name]!r}, {name}: {seconds * 1000:.1f} ms", flush=True)
+
+
+def _start(interpreter: Path, statement: str) -> float:
+    begun = time.perf_counter()
+    # Not from the tree's root, where any `import memento` would find the tree.
+    done = subprocess.run(
+        [interpreter, "-c", statement], cwd=FOLDER, capture_output=True, text=True, check=False, timeout=60
+    )
+    if done.returncode:
+        raise Failed(f"failed: {(done.stderr.strip().splitlines() or [''])[-1][:200]}")
+    return time.perf_counter() - begun

@@ -1,0 +1,108 @@
+"""One recorded call: what a function was given, what it returned, what was measured; and who remembers it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from memento.capture.lines import Written, key_of, record_of, text_of
+from memento.errors import UnkeyableValue
+
+if TYPE_CHECKING:
+    from memento.capture.calling import Stack
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """What was recorded of an earlier call with equal arguments: its whole record, and what the function returned."""
+
+    record: dict[str, Any]
+    result: Any
+
+
+class Recorder(Protocol):
+    """What remembers calls."""
+
+    skip: bool
+    """Whether a combination of arguments that it has is not computed again."""
+    at_home: bool
+    """Whether it lives in the process that decorated the function: calls in workers are brought to it."""
+    writes: bool
+    """Whether it writes JSON, so that arguments have to be written before the function can change them."""
+
+    def find(self, call: Call) -> Found | None:
+        """Return what is recorded for the arguments of `call`; called only when it skips."""
+        ...
+
+    def keep(self, call: Call) -> None:
+        """Record `call`, of which the record is complete; called only when it does not have it where it skips."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clock:
+    """How `time_taken` tells the time."""
+
+    minutes: bool
+    rounding: int
+
+
+class Call:
+    """One call on its way: what the function was given and, after it, what it returned and what was measured."""
+
+    __slots__ = ("_key", "_text", "arguments", "instance", "measures", "record", "result", "stack", "written")
+
+    def __init__(
+        self, stack: Stack, arguments: dict[str, Any], instance: tuple[Any, ...] = (), key: bytes | None = None
+    ) -> None:
+        self.stack = stack
+        self.arguments = arguments
+        self.instance = instance
+        self.measures: dict[str, Any] = {}
+        self.record: dict[str, Any] = {}
+        self.result: Any = None
+        self.written: Written | None = None
+        self._key = key
+        self._text: str | None = None
+
+    @property
+    def key(self) -> bytes:
+        """The key of the arguments, and of the instance where the function is a method.
+
+        Raises:
+            UnkeyableValue: one of them has no stable digest.
+        """
+        if self._key is None:
+            self._key = key_of(self.arguments, self.instance)
+        return self._key
+
+    @property
+    def text(self) -> str:
+        """The record as a line of JSON, without the newline."""
+        if self._text is None:
+            self._text = text_of(
+                self.record,
+                self.arguments,
+                self.result,
+                key=self._key_if_any,
+                written=self.written,
+                tell_key=bool(self.instance),
+                tell_names=len(self.arguments) > len(self.stack.names),
+            )
+        return self._text
+
+    def _key_if_any(self) -> bytes | None:
+        try:
+            return self.key
+        except UnkeyableValue:
+            return None  # recorded all the same; only `skip` would need it, and then it was asked for before the call
+
+    def complete(self, result: Any, measures: dict[str, Any]) -> None:
+        """Make the record.
+
+        Raises:
+            NameClash: a name would stand in it twice.
+        """
+        self.result = result
+        self.measures = measures
+        self.record = record_of(self.arguments, result, measures)

@@ -1,0 +1,185 @@
+"""Decorated functions: one wrapper for all decorators of a function, whatever their order.
+
+    call ──▶ bind ──▶ recorders that skip: known? ──▶ what was recorded
+                               │ no
+                               ▼
+                       the function itself ──▶ its own result
+                               │
+                               ▼
+              record = arguments + result + measures ──▶ every recorder, the innermost first
+
+A decorator that is put on a decorated function joins its stack instead of wrapping the wrapper. So the arguments are
+bound once, a measure is in every record, and no recorder hears of another's.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import secrets
+import time
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar, cast
+
+from memento.capture.binding import binding_of
+from memento.capture.call import Call, Clock, Found, Recorder
+from memento.capture.homecoming import Sent, recorders_here, travelling
+from memento.capture.lines import Written, is_quick, record_of
+from memento.hashing.naming import resolve
+
+F = TypeVar("F", bound=Callable[..., Any])
+ATTRIBUTE = "__memento_stack__"
+TIME = "time_taken"
+
+_stacks: weakref.WeakValueDictionary[str, Stack] = weakref.WeakValueDictionary()
+
+
+class Stack:
+    """A function and the recorders around it, the innermost first. Its wrapper is what the user calls."""
+
+    def __init__(
+        self,
+        func: Callable[..., Any],
+        recorders: Sequence[Recorder] = (),
+        clock: Clock | None = None,
+        token: str | None = None,
+    ) -> None:
+        self.func = func
+        self.recorders = tuple(recorders)
+        self.clock = clock
+        self.token = token or secrets.token_hex(8)
+        binding = binding_of(func)
+        self._bind = binding.bind
+        self._instance = binding.instance
+        self.names = binding.names
+        self.measured = (TIME,) if clock else ()
+        self.skips = any(recorder.skip for recorder in self.recorders)
+        self._writes = any(recorder.writes for recorder in self.recorders)
+        self.wrapper = self._make_wrapper()
+        _stacks[self.token] = self
+
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Call, Found | None]:
+        """Return the call with these arguments, and what a recorder that skips has of it.
+
+        Raises:
+            TypeError: the function does not take these arguments.
+            UnkeyableValue: a recorder skips and an argument has no stable digest.
+        """
+        arguments = self._bind(*args, **kwargs)
+        instance: tuple[Any, ...] = ()
+        if self._instance:
+            instance = args[:1] or (kwargs[self._instance],)
+        call = Call(self, arguments, instance)
+        if self._writes and not is_quick(arguments.values()):
+            call.written = Written(arguments)
+        if self.skips:
+            for place, recorder in enumerate(self.recorders):
+                if recorder.skip and (found := recorder.find(call)) is not None:
+                    self._pass_on(call, found, place)
+                    return call, found
+        return call, None
+
+    def _pass_on(self, call: Call, found: Found, owner: int) -> None:
+        """Let the others record what one recorder had: each call, or each combination once where they skip too."""
+        if len(self.recorders) == 1:
+            return
+        call.complete(found.result, {name: found.record[name] for name in self.measured if name in found.record})
+        for place, recorder in enumerate(self.recorders):
+            if place != owner and not (recorder.skip and recorder.find(call) is not None):
+                recorder.keep(call)
+
+    def finish(self, call: Call, result: Any, seconds: float) -> Any:
+        """Have `call` recorded, which returned `result` after `seconds`, and return what the caller gets.
+
+        Raises:
+            NameClash: an argument and a result have the same name; the error holds both.
+        """
+        clock = self.clock
+        recorders = self.recorders
+        measures: dict[str, Any] = {}
+        if clock is not None:
+            measures[TIME] = round(seconds / 60 if clock.minutes else seconds, clock.rounding)
+            if not recorders:  # nobody else could tell the time
+                return record_of({}, result, measures) if isinstance(result, dict) else result
+        call.complete(result, measures)
+        recorders = recorders_here(call)
+        if len(recorders) == 1 and not self.skips:
+            recorders[0].keep(call)
+        else:
+            self.keep(call, recorders)
+        return result
+
+    def keep(self, call: Call, recorders: Sequence[Recorder]) -> None:
+        """Have `call` recorded by all of `recorders`, also when one of them fails; the first error is raised."""
+        failed: Exception | None = None
+        for recorder in recorders:
+            try:
+                if not recorder.skip or recorder.find(call) is None:  # another thread may have been quicker
+                    recorder.keep(call)
+            except Exception as error:
+                failed = failed or error
+        if failed is not None:
+            raise failed
+
+    def _make_wrapper(self) -> Callable[..., Any]:
+        func, begin, finish, now = self.func, self.begin, self.finish, time.perf_counter
+
+        @functools.wraps(func)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            call, found = begin(args, kwargs)
+            if found is not None:
+                return found.result
+            begun = now()
+            result = func(*args, **kwargs)
+            return finish(call, result, now() - begun)
+
+        @functools.wraps(func)
+        async def awaiting(*args: Any, **kwargs: Any) -> Any:
+            call, found = begin(args, kwargs)
+            if found is not None:
+                return found.result
+            begun = now()
+            result = await func(*args, **kwargs)
+            return finish(call, result, now() - begun)
+
+        made = awaiting if inspect.iscoroutinefunction(func) else wrapper
+        setattr(made, ATTRIBUTE, self)
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Stack, (self.func, travelling(self.recorders), self.clock, self.token)
+
+
+def stack_of(func: Any) -> Stack | None:
+    """Return the stack of which `func` is the wrapper; None where it is something else, such as a wrapper around it."""
+    stack = getattr(func, ATTRIBUTE, None)
+    return stack if isinstance(stack, Stack) and stack.wrapper is func else None
+
+
+def decorated(func: F, *, recorder: Recorder | None = None, clock: Clock | None = None) -> F:
+    """Return `func` with a recorder or a clock around it, beside those that it has.
+
+    Raises:
+        OptionError: `func` cannot be called, or yields its results.
+    """
+    if isinstance(func, staticmethod | classmethod):
+        return cast(F, type(func)(decorated(func.__func__, recorder=recorder, clock=clock)))
+    below = stack_of(func)
+    recorders = () if below is None else below.recorders
+    if recorder is not None:
+        recorders = (*recorders, recorder)
+    own = func if below is None else below.func
+    if clock is None and below is not None:
+        clock = below.clock
+    return cast(F, Stack(own, recorders, clock).wrapper)
+
+
+def bring_home(calls: Iterable[Sent]) -> None:
+    """Record calls that were made in another process, each by the stack that it was shipped from or is a copy of."""
+    for sent in calls:
+        stack = _stacks.get(sent.token) or stack_of(resolve(sent.module, sent.qualname))
+        if stack is not None:
+            call = Call(stack, sent.arguments, key=sent.key)
+            call.complete(sent.result, sent.measures)
+            stack.keep(call, [stack.recorders[place] for place in sent.places])

@@ -1,0 +1,96 @@
+"""Calls in worker processes: there they are listed instead of recorded, and brought home to be recorded.
+
+    home: shipping ──pickled function, without the recorders that stay──▶ worker: away
+    home: bring_home ◀──────────── what the calls in it gave, listed ────────────┘
+
+What lives in the process that decorated the function (a list, a callback, a connection) cannot be reached from a
+worker; a file can, and is written there at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from memento.capture.call import Call, Found, Recorder
+from memento.hashing.naming import module_of, qualname_of
+
+
+class Sent(NamedTuple):
+    """A call on its way home: the stack's token and name, the places of the recorders in it, and the call."""
+
+    token: str
+    module: str
+    qualname: str
+    places: tuple[int, ...]
+    arguments: dict[str, Any]
+    result: Any
+    measures: dict[str, Any]
+    key: bytes | None
+
+
+class _Shipping(threading.local):
+    active = False
+
+
+_shipping = _Shipping()
+_away: list[Sent] | None = None
+
+
+class Absent:
+    """Stands in a worker for a recorder that has stayed at home."""
+
+    at_home, writes = True, False
+
+    def __init__(self, skip: bool) -> None:
+        self.skip = skip
+
+    def find(self, call: Call) -> Found | None:
+        """Nothing is known here."""
+        return None
+
+    def keep(self, call: Call) -> None:
+        """Nothing can be kept here."""
+
+
+@contextlib.contextmanager
+def shipping() -> Iterator[None]:
+    """Within this, this thread pickles functions without the recorders that stay at home."""
+    _shipping.active = True
+    try:
+        yield
+    finally:
+        _shipping.active = False
+
+
+def travelling(recorders: Sequence[Recorder]) -> tuple[Recorder, ...]:
+    """Return `recorders` as they are to be pickled: when shipping, without those that stay at home."""
+    if not _shipping.active:
+        return tuple(recorders)
+    return tuple(Absent(each.skip) if each.at_home else each for each in recorders)
+
+
+@contextlib.contextmanager
+def away() -> Iterator[list[Sent]]:
+    """Within this, calls in this process are listed instead of recorded by recorders that are at home elsewhere."""
+    global _away
+    calls = _away = []
+    try:
+        yield calls
+    finally:
+        _away = None
+
+
+def recorders_here(call: Call) -> tuple[Recorder, ...]:
+    """Return the recorders to record `call` here: all of them, or when away those that are not listed for home."""
+    stack = call.stack
+    if _away is None:
+        return stack.recorders
+    places = tuple(place for place, recorder in enumerate(stack.recorders) if recorder.at_home)
+    if places:
+        key = call.key if any(stack.recorders[place].skip for place in places) else None
+        name = module_of(stack.func), qualname_of(stack.func)
+        _away.append(Sent(stack.token, *name, places, call.arguments, call.result, call.measures, key))
+    return tuple(recorder for recorder in stack.recorders if not recorder.at_home)

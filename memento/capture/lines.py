@@ -1,0 +1,192 @@
+"""Records ⇄ lines of JSON: one object with the arguments, what the function returned, and what was measured.
+
+A line holds nothing else as long as it says everything. Where it does not, it ends in one more field, `$memento`:
+
+    types      what JSON cannot say: a JSON pointer into the line → a note of `memento.capture.notation`
+    key        the key of the call, where the arguments cannot be told exactly from the line
+    arguments  the names of the arguments, where the function takes further ones by `**name`
+    returned   "dict", where the function returned a dict whose only entry is called `result`
+
+Strict JSON in ASCII, one line each, whatever the values are. This is a file format: only add to it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from memento.capture.notation import SIMPLE, Notes, first_step, from_plain, step_to, to_plain
+from memento.errors import NameClash
+from memento.hashing import KeyMaker, digest
+
+NOTE = "$memento"
+RESULT = "result"
+_QUICK = SIMPLE | {float}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """What a line says: the whole record, and what of it the function was given and returned.
+
+    `key` is the stored key of the call (None: it follows from `arguments`); `exact` says whether `result` is quite
+    what the function returned, and not the text of it.
+    """
+
+    record: dict[str, Any]
+    arguments: dict[str, Any] | None
+    result: Any
+    key: bytes | None
+    exact: bool
+
+
+@lru_cache(256)
+def _maker(names: tuple[str, ...]) -> KeyMaker:
+    return KeyMaker("capture", names, {})
+
+
+def key_of(arguments: Mapping[str, Any], instance: tuple[Any, ...] = ()) -> bytes:
+    """Return the key of a call: equal for arguments that a matrix holds to be equal.
+
+    Raises:
+        UnkeyableValue: an argument has no stable digest.
+    """
+    digests = [digest(value, path=name) for name, value in arguments.items()]
+    digests += [digest(owner, path="self") for owner in instance]
+    return _maker((*arguments, *("self" for _ in instance))).key(digests)
+
+
+def fields_of(result: Any) -> dict[str, Any]:
+    """Return what a function returned as fields of a record: a dict's entries, or the whole under `result`."""
+    if not isinstance(result, dict):
+        return {RESULT: result}
+    try:
+        "".join(result)  # the quickest way to see that every name is a string
+    except TypeError:
+        return {RESULT: result}
+    return result
+
+
+def result_of(fields: dict[str, Any]) -> Any:
+    """Return what a function returned whose record has, beside the arguments and measures, these fields."""
+    return fields[RESULT] if fields.keys() == {RESULT} else fields
+
+
+def record_of(arguments: Mapping[str, Any], result: Any, measures: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record of a call.
+
+    Raises:
+        NameClash: two of the three have a name in common; the error holds them.
+    """
+    fields = fields_of(result)
+    record = {**arguments, **fields, **measures}
+    if len(record) < len(arguments) + len(fields) + len(measures):
+        twice = sorted((arguments.keys() & fields.keys()) | ((arguments.keys() | fields.keys()) & measures.keys()))
+        raise NameClash(twice, "an argument, a result or a measure", arguments=dict(arguments), result=result)
+    return record
+
+
+class Written:
+    """The arguments of a call as JSON, as they were before the function could change them."""
+
+    __slots__ = ("notes", "plain")
+
+    def __init__(self, arguments: Mapping[str, Any]) -> None:
+        self.notes = Notes()
+        self.plain = {name: to_plain(value, self.notes, step_to(name)) for name, value in arguments.items()}
+
+
+def _prepared() -> Callable[[Any], str]:
+    """Return the encoder's `encode` without what it does anew for each value, where Python has it in C."""
+    make = getattr(json.encoder, "c_make_encoder", None)
+    encoder = json.JSONEncoder(allow_nan=False, check_circular=False, separators=(",", ":"))
+    if make is None:
+        return encoder.encode
+    encode = make(None, encoder.default, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, False)
+    return lambda value: "".join(encode(value, 0))
+
+
+_encode = _prepared()
+
+
+def is_quick(values: Collection[Any]) -> bool:
+    """Return whether every one of `values` is immutable and, but for floats without a value, its own JSON."""
+    return set(map(type, values)) <= _QUICK
+
+
+def text_of(
+    record: dict[str, Any],
+    arguments: Mapping[str, Any],
+    result: Any,
+    *,
+    key: Callable[[], bytes | None],
+    written: Written | None = None,
+    tell_key: bool = False,
+    tell_names: bool = False,
+) -> str:
+    """Return a record as one line of JSON, without the newline.
+
+    Args:
+        record: what `record_of` made of the following two and the measures.
+        arguments: what the function was given.
+        result: what it returned.
+        key: gives the key of the call, None where it has none.
+        written: the arguments as they were before the call; needed where one of them could be changed.
+        tell_key: keep the key in any case, not only where the line cannot tell the arguments exactly.
+        tell_names: keep the arguments' names, as the function does not declare them all.
+    """
+    returned_dict = isinstance(result, dict) and len(result) == 1 and RESULT in result
+    if written is None and not (tell_key or tell_names or returned_dict) and is_quick(record.values()):
+        try:
+            return _encode(record)
+        except ValueError:  # NaN or an infinity
+            pass
+    written = written or Written(arguments)
+    notes = Notes(written.notes)
+    plain = dict(written.plain)
+    for name, value in record.items():
+        if name not in plain:
+            plain[name] = to_plain(value, notes, step_to(name))
+    noted: dict[str, Any] = {}
+    if (tell_key or written.notes or written.notes.approximate) and (found := key()) is not None:
+        noted["key"] = found.hex()
+    if tell_names:
+        noted["arguments"] = list(arguments)
+    if returned_dict:
+        noted["returned"] = "dict"
+    if notes:
+        noted["types"] = notes
+    return _encode({**plain, NOTE: noted} if noted else plain)
+
+
+def read_line(data: bytes | str, names: Collection[str] = (), measures: Collection[str] = ()) -> Line | None:
+    """Return what the line `data` says; None where it is no line of ours, such as a torn one.
+
+    Args:
+        data: the line.
+        names: the arguments that the function declares.
+        measures: the names of what is measured of each call.
+    """
+    try:
+        record = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict):
+        return None
+    noted = record.pop(NOTE, None)
+    noted = noted if isinstance(noted, dict) else {}
+    record, inexact = from_plain(record, noted.get("types", {}))
+    given = noted.get("arguments", names)
+    arguments = {name: record[name] for name in given if name in record}
+    fields = {name: value for name, value in record.items() if name not in arguments and name not in measures}
+    result = fields if noted.get("returned") == "dict" else result_of(fields)
+    key = bytes.fromhex(noted["key"]) if "key" in noted else None
+    return Line(
+        record=record,
+        arguments=arguments if len(arguments) == len(given) else None,
+        result=result,
+        key=key,
+        exact=not any(first_step(pointer) in fields for pointer in inexact),
+    )

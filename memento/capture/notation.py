@@ -1,0 +1,296 @@
+"""Values ⇄ JSON that every program reads: plain values, and beside them notes of what JSON cannot say.
+
+What is written, the note, and what is read back:
+
+    None, bool, int, str, finite float   themselves
+    NaN                                  null                  float                NaN
+    infinity                             "Infinity"            float                infinity
+    numbers of numpy and other libraries numbers                                    Python's numbers
+    tuple, set, frozenset                list (sets sorted)    tuple, set, …        the same
+    dict with other keys than strings    list of pairs         dict                 the same
+    datetime, date, time                 "2024-05-01T12:00:00" datetime, date, time the same
+    timedelta                            seconds               timedelta            the same
+    Path, UUID, Decimal, Fraction        their text            path, UUID, …        the same
+    an Enum's member                     its name              enum:module:Class    the member, where Class is imported
+    bytes                                base64                bytes                the same
+    complex                              [real, imaginary]     complex              the same
+    numpy.datetime64                     "2024-05-01"          datetime64           the same
+    numpy.ndarray of plain numbers, …    nested lists          ndarray:<f8          an array
+    a dataclass                          object of its fields  dataclass:Class      a dict
+    anything else                        its short text        text:Class           the text
+
+A note stands under the JSON pointer (RFC 6901) of its value. This is a file format: only add to it.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import datetime
+import decimal
+import enum
+import fractions
+import importlib
+import math
+import sys
+import uuid
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePath
+from typing import Any
+
+from memento.hashing import readable
+from memento.hashing.naming import qualified, resolve
+
+SIMPLE = frozenset({type(None), bool, int, str})
+"""Types of which every value is its own JSON."""
+_INFINITIES = {math.inf: "Infinity", -math.inf: "-Infinity"}
+
+
+class Notes(dict[str, str]):
+    """JSON pointers → what stands there; `approximate` when a number was written that is not Python's own."""
+
+    approximate = False
+
+
+def to_plain(value: Any, notes: Notes, place: str = "") -> Any:
+    """Return `value` as JSON can hold it, and add to `notes` what JSON cannot say; never fails.
+
+    Example:
+        >>> notes = Notes()
+        >>> to_plain({"shape": (2, 3), "loss": float("nan")}, notes), notes
+        ({'shape': [2, 3], 'loss': None}, {'/shape': 'tuple', '/loss': 'float'})
+    """
+    try:
+        return _plain(value, notes, place)
+    except (RecursionError, ValueError, TypeError, AttributeError, OverflowError):
+        for below in [pointer for pointer in notes if pointer.startswith(place + "/")]:
+            del notes[below]
+        return _text(value, notes, place)
+
+
+def from_plain(value: Any, notes: dict[str, str]) -> tuple[Any, list[str]]:
+    """Return what `to_plain` was given, and the pointers to what is not quite that, such as a mere text.
+
+    Example:
+        >>> from_plain({"shape": [2, 3], "model": "SVC()"}, {"/shape": "tuple", "/model": "text:sklearn.svm:SVC"})
+        ({'shape': (2, 3), 'model': 'SVC()'}, ['/model'])
+    """
+    inexact: list[str] = []
+    holder = [value]
+    for pointer in sorted(notes, key=lambda pointer: -pointer.count("/")):
+        steps: list[Any] = [0, *(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])]
+        parent: Any = holder
+        try:
+            for step in steps[:-1]:
+                parent = parent[int(step) if isinstance(parent, list) else step]
+            last = int(steps[-1]) if isinstance(parent, list) else steps[-1]
+            parent[last], exact = _restored(parent[last], notes[pointer])
+        except (LookupError, ValueError, TypeError, ArithmeticError, ImportError):
+            exact = False  # somebody edited the file; the plain value stands
+        if not exact:
+            inexact.append(pointer)
+    return holder[0], inexact
+
+
+def step_to(name: str) -> str:
+    """Return the pointer from an object to its entry `name`."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")
+
+
+def first_step(pointer: str) -> str:
+    """Return the name of the entry that `pointer` leads to or into.
+
+    >>> first_step("/model/0/layers")
+    'model'
+    """
+    return pointer.split("/")[1].replace("~1", "/").replace("~0", "~")
+
+
+def _plain(value: Any, notes: Notes, place: str) -> Any:
+    kind = type(value)
+    if kind in SIMPLE:
+        return value
+    if kind is float:
+        return value if math.isfinite(value) else _noted(_not_finite(value), "float", notes, place)
+    if kind is list:
+        return _listed(value, notes, place)
+    if kind is dict and all(type(name) is str for name in value):
+        return {name: _plain(inner, notes, place + step_to(name)) for name, inner in value.items()}
+    writer = _WRITERS.get(kind)
+    if writer is not None:
+        return _noted(writer(value, notes, place), kind.__name__, notes, place)
+    return _of_a_kind(value, notes, place)
+
+
+def _noted(plain: Any, note: str, notes: Notes, place: str) -> Any:
+    notes[place] = note
+    return plain
+
+
+def _not_finite(value: float) -> str | None:
+    return _INFINITIES.get(value)
+
+
+def _listed(values: Iterable[Any], notes: Notes, place: str) -> list[Any]:
+    listed = list(values)
+    if all(type(value) in SIMPLE for value in listed):
+        return listed
+    return [_plain(value, notes, f"{place}/{index}") for index, value in enumerate(listed)]
+
+
+def _ordered(values: Iterable[Any], notes: Notes, place: str) -> list[Any]:
+    try:
+        ordered = sorted(values)
+    except TypeError:  # of several types; by their text equal sets are still written alike in every process
+        ordered = sorted(values, key=lambda value: (type(value).__qualname__, readable(value)))
+    return _listed(ordered, notes, place)
+
+
+def _pairs(value: dict[Any, Any], notes: Notes, place: str) -> list[Any]:
+    return [_listed(pair, notes, f"{place}/{index}") for index, pair in enumerate(value.items())]
+
+
+_WRITERS: dict[type, Callable[[Any, Notes, str], Any]] = {
+    tuple: _listed,
+    set: _ordered,
+    frozenset: _ordered,
+    dict: _pairs,
+    bytes: lambda value, *_: base64.b64encode(value).decode(),
+    complex: lambda value, notes, place: _listed((value.real, value.imag), notes, place),
+    datetime.datetime: lambda value, *_: value.isoformat(),
+    datetime.date: lambda value, *_: value.isoformat(),
+    datetime.time: lambda value, *_: value.isoformat(),
+    datetime.timedelta: lambda value, *_: value.total_seconds(),
+    decimal.Decimal: lambda value, *_: str(value),
+    fractions.Fraction: lambda value, *_: str(value),
+    uuid.UUID: lambda value, *_: str(value),
+}
+
+
+def _datetime_of(value: Any) -> datetime.datetime:
+    return datetime.datetime.combine(value.date(), value.timetz(), value.tzinfo)
+
+
+_BASES: dict[type, Callable[[Any], Any]] = {
+    str: str,
+    int: int,
+    float: float,
+    datetime.datetime: _datetime_of,
+    datetime.date: lambda value: datetime.date(value.year, value.month, value.day),
+    tuple: tuple,
+    set: set,
+    frozenset: frozenset,
+    dict: dict,
+    list: list,
+}
+
+
+def _of_a_kind(value: Any, notes: Notes, place: str) -> Any:
+    """Return the plain form of a value that is of a subclass or of another library."""
+    if isinstance(value, enum.Enum):
+        return _noted(value.name or str(value), f"enum:{qualified(type(value))}", notes, place)
+    if isinstance(value, PurePath):
+        return _noted(str(value), "path", notes, place)
+    if isinstance(value, type) or callable(value):
+        return _text(value, notes, place)
+    for base, plainer in _BASES.items():
+        if isinstance(value, base) and (base is not datetime.datetime or value == value):  # pandas' NaT is no time
+            notes.approximate = True
+            return _plain(plainer(value), notes, place)
+    if dataclasses.is_dataclass(value):
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return _noted(_plain(fields, notes, place), f"dataclass:{qualified(type(value))}", notes, place)
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and isinstance(value, numpy.generic):
+        return _scalar(value, notes, place)
+    if numpy is not None and isinstance(value, numpy.ndarray) and value.dtype.kind in "biufUM":
+        return _array(value, notes, place)
+    return _text(value, notes, place)
+
+
+def _scalar(value: Any, notes: Notes, place: str) -> Any:
+    kind = value.dtype.kind
+    if kind == "M":
+        return _noted(str(value), "datetime64", notes, place)
+    ours: Callable[[Any], Any] | None = {"b": bool, "i": int, "u": int, "f": float, "c": complex}.get(kind)
+    if ours is None:
+        return _text(value, notes, place)
+    notes.approximate = True
+    return _plain(ours(value), notes, place)
+
+
+def _array(value: Any, notes: Notes, place: str) -> Any:
+    dtype = value.dtype
+    empty = f":{','.join(map(str, value.shape))}" if value.size == 0 else ""
+    notes[place] = f"ndarray:{dtype.str}{empty}"
+    if dtype.kind == "M":
+        return value.astype(str).tolist()
+    if dtype.kind == "f":
+        return _finite(value.astype(float).tolist())
+    return value.tolist()
+
+
+def _finite(values: Any) -> Any:
+    if isinstance(values, list):
+        return [_finite(value) for value in values]
+    return values if math.isfinite(values) else _not_finite(values)
+
+
+def _text(value: Any, notes: Notes, place: str) -> str:
+    kind = type(value)
+    try:
+        text = readable(value)
+    except Exception:  # an object whose repr fails
+        text = f"<{kind.__qualname__}>"
+    return str(_noted(text, f"text:{qualified(kind)}", notes, place))
+
+
+def _restored(plain: Any, note: str) -> tuple[Any, bool]:
+    name, _, more = note.partition(":")
+    if name == "ndarray":
+        return _array_from(plain, more), True
+    if name == "enum":
+        kind = resolve(*more.split(":"))
+        kind = kind or resolve("__main__", more.partition(":")[2])
+        return (kind[plain], True) if isinstance(kind, enum.EnumMeta) else (plain, False)
+    reader = _READERS.get(name)
+    return (plain, False) if reader is None else (reader(plain), True)
+
+
+def _array_from(plain: Any, described: str) -> Any:
+    numpy = importlib.import_module("numpy")
+    dtype, _, shape = described.partition(":")
+    if numpy.dtype(dtype).kind == "f":
+        plain = _with_not_finite(plain)
+    array = numpy.array(plain, dtype=dtype)
+    return array.reshape([int(length) for length in shape.split(",")]) if shape else array
+
+
+def _with_not_finite(values: Any) -> Any:
+    if isinstance(values, list):
+        return [_with_not_finite(value) for value in values]
+    return _float(values)
+
+
+def _float(plain: Any) -> float:
+    return math.nan if plain is None else float(plain)
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "float": _float,
+    "tuple": tuple,
+    "set": set,
+    "frozenset": frozenset,
+    "dict": dict,
+    "bytes": base64.b64decode,
+    "complex": lambda plain: complex(*plain),
+    "datetime": datetime.datetime.fromisoformat,
+    "date": datetime.date.fromisoformat,
+    "time": datetime.time.fromisoformat,
+    "timedelta": lambda plain: datetime.timedelta(seconds=plain),
+    "Decimal": decimal.Decimal,
+    "Fraction": fractions.Fraction,
+    "UUID": uuid.UUID,
+    "path": Path,
+    "datetime64": lambda plain: importlib.import_module("numpy").datetime64(plain),
+}

@@ -1,0 +1,247 @@
+"""Records on their way to a server: on the disk first, then sent by a thread, again and again until it takes them.
+
+    put ──▶ <url>-<process>.jsonl ──thread──▶ POST ──▶ <url>-<process>.jsonl.sent: up to where it was taken
+                     │ the process dies                └▶ <url>.refused.jsonl: this very record was refused
+                     └──▶ whoever sends to this address next, adopts it
+
+Guarantees: a record is in the kernel's hands when `put` returns, so no kill of any process loses it; it is sent at
+least once, and with the same `Idempotency-Key` when it is sent again because nobody knows whether it arrived.
+`put` neither waits for the server nor raises. A process holds a lock on its file while it lives: a file without one
+is left over.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import secrets
+import threading
+import time
+import urllib.parse
+import weakref
+from collections.abc import Iterator, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from memento.capture.appending import Appender, new_lines
+from memento.capture.spools import Spool
+from memento.files import private_folder
+from memento.wording import plural
+
+logger = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 60.0
+LOOK_AGAIN = 30.0  # seconds until files left over by others are looked for again
+AT_EXIT = 30.0  # seconds that a process waits at its end for a server that takes records
+# Refusals of the record itself; any other answer, such as 401 or 404, may be another one tomorrow.
+REFUSALS = ("answered 400", "answered 413", "answered 422")
+
+_outboxes: dict[tuple[str, Path], Outbox] = {}
+_all: weakref.WeakSet[Outbox] = weakref.WeakSet()
+
+
+def outbox_for(url: str, folder: Path, **options: Any) -> Outbox:
+    """Return this process's outbox for `url` with its files in `folder`; the first caller's options hold."""
+    known = _outboxes.get((url, folder))
+    if known is None:
+        known = _outboxes[url, folder] = Outbox(url, folder, **options)
+    return known
+
+
+def outboxes() -> list[Outbox]:
+    """Return the outboxes of this process."""
+    return list(_outboxes.values())
+
+
+class Outbox:
+    """Sends records to one address."""
+
+    def __init__(self, url: str, folder: Path, *, timeout: float, retries: int, headers: Mapping[str, str]) -> None:
+        parts = urllib.parse.urlsplit(url)
+        self.where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"  # the rest may be a secret
+        self._url = url
+        self._folder = folder
+        self._prefix = sha256(url.encode()).hexdigest()[:12]
+        self._timeout = timeout
+        self._retries = retries
+        self._headers = dict(headers)
+        self._context: Any = None
+        self._own: Spool | None = None
+        self._reset()
+        _all.add(self)
+
+    def _reset(self) -> None:
+        if self._own is not None:
+            self._own.close()
+        self._own = None
+        self._unwritten: list[bytes] = []
+        self._lock = threading.Lock()  # of the own file
+        self._sending = threading.Lock()
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._told = False
+
+    def put(self, record: bytes) -> None:
+        """Take `record`, a line of JSON with its newline, over; never waits and never raises."""
+        with self._lock:
+            try:
+                if self._own is None:
+                    private_folder(self._folder)
+                    name = f"{self._prefix}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
+                    self._own = Spool.make(self._folder / name)
+                self._own.append(record)
+            except OSError as error:
+                if not self._unwritten:
+                    logger.warning("memweb: %s in %s; results are kept in memory", error.strerror, self._folder)
+                self._unwritten.append(record)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._work, name="memento-memweb", daemon=True)
+                self._thread.start()
+        self._wake.set()
+
+    def _work(self) -> None:
+        failures = 0
+        while not self._closing.is_set():
+            self._wake.clear()
+            problem = self.deliver()
+            if problem is None:
+                failures = 0
+                self._told = False
+                self._wake.wait(LOOK_AGAIN)
+                continue
+            failures += 1
+            if failures > self._retries and not self._told:
+                self._told = True
+                logger.warning(
+                    "memweb: %s %s; results are kept in %s and sent as soon as it takes them",
+                    self.where,
+                    problem,
+                    self._folder,
+                )
+            self._closing.wait(min(0.1 * 2.0**failures, LONGEST_PAUSE))
+
+    def deliver(self, deadline: float | None = None) -> str | None:
+        """Send what waits, here and in files left over by others; return what hindered it, None when all is sent.
+
+        Args:
+            deadline: begin to send nothing after this time of the monotonic clock.
+        """
+        with self._sending:
+            try:
+                for spool in self._spools():
+                    problem = self._send_all(spool, deadline)
+                    if problem is not None:
+                        return problem
+                return self._send_unwritten(deadline)
+            except OSError as error:
+                return f"could not be sent to, as {self._folder} fails: {error.strerror}"
+            except Exception as error:  # the thread has to live on
+                return f"could not be sent to: {type(error).__name__}: {error}"
+
+    def _spools(self) -> Iterator[Spool]:
+        refused = self._folder / f"{self._prefix}.refused.jsonl"
+        if self._own is None and refused.exists():  # tried once more in each process
+            with contextlib.suppress(OSError):
+                refused.rename(self._folder / f"{self._prefix}-0-{secrets.token_hex(4)}.jsonl")
+        if self._own is not None:
+            yield self._own
+        for path in sorted(self._folder.glob(f"{self._prefix}-*.jsonl")):
+            if self._own is not None and path == self._own.path:
+                continue
+            spool = Spool.adopt(path)
+            if spool is None:
+                continue  # its process lives
+            try:
+                yield spool
+                if spool.unsent == 0:
+                    spool.remove()
+            finally:
+                spool.close()
+
+    def _send_all(self, spool: Spool, deadline: float | None) -> str | None:
+        for offset, line in new_lines(spool.path, spool.sent):
+            if deadline is not None and time.monotonic() > deadline:
+                return "took too long"
+            problem = self._post(line, f"{spool.path.stem}-{offset}")
+            if problem is not None:
+                return problem
+            spool.mark(offset + len(line))
+        with self._lock:
+            spool.tidy()
+        return None
+
+    def _send_unwritten(self, deadline: float | None) -> str | None:
+        while self._unwritten:
+            if deadline is not None and time.monotonic() > deadline:
+                return "took too long"
+            problem = self._post(self._unwritten[0], secrets.token_hex(8))
+            if problem is not None:
+                return problem
+            del self._unwritten[0]
+        return None
+
+    def _post(self, line: bytes, identity: str) -> str | None:
+        """Send one record; return why it has to be sent again, None when it need not be."""
+        from memento.notifications.posting import post
+
+        if self._context is None:
+            import ssl
+
+            self._context = ssl.create_default_context()
+        headers = {"Idempotency-Key": identity, **self._headers}
+        problem, _ = post(self._url, line.rstrip(b"\n"), headers, self._timeout, self._context)
+        if problem is None or not problem.startswith(REFUSALS):
+            return problem
+        path = self._folder / f"{self._prefix}.refused.jsonl"
+        logger.warning("memweb: %s %s; the refused result is kept in %s", self.where, problem, path)
+        Appender(path).append(line)
+        return None
+
+    @property
+    def unsent(self) -> int:
+        """How many records wait, here and in files left over by others; refused ones are not counted."""
+        with self._sending:
+            return len(self._unwritten) + sum(spool.unsent for spool in self._spools())
+
+    def close(self) -> None:
+        """Send what can be sent now, within `AT_EXIT` seconds, and leave the rest for later."""
+        self._closing.set()
+        self._wake.set()
+        problem = None
+        if self._thread is not None or any(self._folder.glob(f"{self._prefix}*.jsonl")):
+            problem = self.deliver(time.monotonic() + AT_EXIT)
+        if problem is not None:
+            logger.warning(
+                "memweb: %s not sent, as %s %s; kept in %s, and sent by the next process that sends there or calls "
+                "memento.send_unsent()",
+                plural(self.unsent, "result"),
+                self.where,
+                problem,
+                self._folder,
+            )
+        own, self._own = self._own, None
+        if own is not None:
+            if own.unsent == 0:
+                own.remove()
+            own.close()
+        with contextlib.suppress(OSError):
+            self._folder.rmdir()  # only when it is empty
+
+
+def _forget_inherited() -> None:
+    # A forked child has no thread that sends, and shares the lock of its parent's file.
+    for outbox in list(_all):
+        outbox._reset()
+
+
+def _close_all() -> None:
+    for outbox in outboxes():
+        outbox.close()
+
+
+os.register_at_fork(after_in_child=_forget_inherited)
+atexit.register(_close_all)

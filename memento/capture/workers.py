@@ -1,0 +1,178 @@
+"""Settings in worker processes: the library's own, so that one that dies is noticed and costs one call."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from memento import payload
+from memento.capture.calling import Stack, bring_home, stack_of
+from memento.capture.homecoming import Sent, away, shipping
+from memento.describing import describe_exception
+from memento.executors.processes import ProcessExecutor
+from memento.layout import blob_path
+from memento.payload.home import main_name
+from memento.protocols import Delivered, Lost
+from memento.task import KEY_BYTES, RUN_BYTES, Call, Failure, Job, Outcome, Part, Task
+
+Settings = dict[str, Any]
+
+
+class Done(NamedTuple):
+    """What became of one of the settings."""
+
+    place: int
+    settings: Settings
+    result: Any
+    failure: Failure | None
+
+
+def called(func: Callable[..., Any], settings: Settings) -> Any:
+    """Return what `func` returns for `settings`, also when it is async."""
+    if inspect.iscoroutinefunction(func):
+        return asyncio.run(func(**settings))
+    return func(**settings)
+
+
+class _Errand:
+    """What a worker does with one of the settings."""
+
+    def __init__(self, func: Callable[..., Any]) -> None:
+        self.func = func
+
+    def __call__(self, _: Any, settings: Settings) -> tuple[Any, Failure | None, list[Sent]]:
+        failure, result = None, None
+        with away() as calls:
+            try:
+                result = called(self.func, settings)
+            except BaseException as error:
+                failure = describe_exception(error)
+        return result, failure, calls
+
+
+class _Listed:
+    """Settings as a job's configurations."""
+
+    def __init__(self, settings: list[Settings]) -> None:
+        self._settings = settings
+
+    def private(self, index: int) -> Settings:
+        return dict(self._settings[index])
+
+
+def in_processes(func: Callable[..., Any], settings: Iterable[Settings], jobs: int) -> Iterator[Done]:
+    """Yield what becomes of each of `settings`, all of which are read first, as `jobs` worker processes end them."""
+    listed = list(settings)
+    waiting = list(range(len(listed)))
+    stack = stack_of(func)
+    with tempfile.TemporaryDirectory(prefix="memento-runner-") as folder, _Workers(jobs, Path(folder)) as workers:
+        while waiting:
+            waiting, later, known = _parted(stack, listed, waiting)
+            yield from known
+            if waiting:
+                workers.begin(func, listed, waiting)
+                yield from workers.done(len(waiting))
+            waiting = later
+
+
+def _parted(stack: Stack | None, listed: list[Settings], waiting: list[int]) -> tuple[list[int], list[int], list[Done]]:
+    """Return what to run now, what after it as it has the same arguments, and what is recorded already."""
+    if stack is None or not stack.skips:
+        return waiting, [], []
+    now: list[int] = []
+    later: list[int] = []
+    known: list[Done] = []
+    keys: set[bytes] = set()
+    for index in waiting:
+        try:
+            call, found = stack.begin((), listed[index])
+        except Exception:  # such as a missing argument: the call itself will say it
+            now.append(index)
+            continue
+        if found is not None:
+            known.append(Done(index, listed[index], found.result, None))
+        elif call.key in keys:
+            later.append(index)
+        else:
+            keys.add(call.key)
+            now.append(index)
+    return now, later, known
+
+
+class _Workers:
+    """Worker processes that call one function after another job."""
+
+    def __init__(self, jobs: int, folder: Path) -> None:
+        self._executor = ProcessExecutor(jobs)
+        self._folder = folder
+        self._started = False
+        self._listed: list[Settings] = []
+
+    def __enter__(self) -> _Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._executor.close()
+
+    def begin(self, func: Callable[..., Any], listed: list[Settings], waiting: list[int]) -> None:
+        self._listed = listed
+        if not self._started:
+            job = Job(
+                run=bytes(RUN_BYTES),
+                experiment=_Errand(func),
+                configurations=_Listed(listed),
+                call=Call(),
+                store=str(self._folder),
+                spool=str(self._folder),
+                main=main_name(),
+                working_directory=os.getcwd(),
+                import_path=tuple(str(Path(entry).absolute()) for entry in sys.path),
+            )
+            with shipping():
+                self._executor.start(job)
+            self._started = True
+        self._executor.submit([Task(index=index, key=index.to_bytes(KEY_BYTES, "big")) for index in waiting])
+
+    def done(self, count: int) -> Iterator[Done]:
+        while count:
+            for report in self._executor.wait(1.0):
+                found: list[Done] = []
+                if isinstance(report, Delivered):
+                    found = [self._delivered(Outcome.unpack_head(*frame)) for frame in report.frames]
+                elif isinstance(report, Lost):
+                    _show(report.log)
+                    found = [Done(report.task.index, self._listed[report.task.index], None, report.failure)]
+                count -= len(found)
+                yield from found
+
+    def _delivered(self, outcome: Outcome) -> Done:
+        index = int.from_bytes(outcome.key, "big")
+        _show(self._bytes(outcome, outcome.log, "log"))
+        result, failure, calls = None, outcome.failure, []
+        if failure is None:
+            data = self._bytes(outcome, outcome.value, "value")
+            result, failure, calls = payload.decode(outcome.value.codec, data, outcome.summary)
+        try:
+            bring_home(calls)
+        except Exception as error:
+            failure = failure or describe_exception(error)
+        return Done(index, self._listed[index], result, failure)
+
+    def _bytes(self, outcome: Outcome, part: Part, name: str) -> bytes:
+        if part.data is not None:
+            return part.data
+        path = blob_path(self._folder, outcome.key, outcome.run, outcome.attempt, name)
+        data = path.read_bytes()
+        path.unlink()
+        return data
+
+
+def _show(printed: bytes) -> None:
+    if printed and sys.stdout is not None:
+        sys.stdout.write(printed.decode("utf-8", "replace"))

@@ -1,0 +1,36 @@
+"""`memento …` and `python -m memento …`: finds the subcommand and runs it.
+
+A subcommand is a module of this package with `add(subparsers)`, which declares it and sets `run`, a function that takes
+the parsed arguments and returns the exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from memento import __version__
+from memento.cli import sync
+from memento.errors import MementoError
+
+SUBCOMMANDS = (sync,)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line `arguments` (by default the program's own); return the exit code.
+
+    0: done; 1: done in part, or not; 2: the command line could not be understood.
+    """
+    parser = argparse.ArgumentParser(prog="memento", description="Look after a store of results.")
+    parser.add_argument("--version", action="version", version=f"memento {__version__}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for module in SUBCOMMANDS:
+        module.add(subparsers)
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except MementoError as error:
+        print(f"memento: {error}", file=sys.stderr)
+        return 1
+    return code

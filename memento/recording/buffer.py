@@ -1,0 +1,60 @@
+"""Where records wait to become columns: the values of many records end to end in one list.
+
+Adding is lock-free: one `list.extend` takes in a whole record, and is atomic. `bound` says when the adding thread has
+something more to do: it is 0 while nobody knows that values are waiting, and `LIMIT` rows once somebody does. Who takes
+values out sets it to 0 first and takes them then; who adds appends first and looks at `bound` then: whatever the
+order, either the values are taken or the adder tells of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from memento.recording.chunks import Chunk
+from memento.recording.columns import column_of
+
+if TYPE_CHECKING:
+    from memento.recording.keeper import RecordKeeper
+
+LIMIT = 4096
+"""So many rows become a chunk at once: enough for long columns, few enough to stay in the processor's cache."""
+
+FILLER = ""
+"""The name of the only value in a buffer whose first record is empty; as a name of records it is refused."""
+
+
+class Buffer:
+    """Records of one keeper that have the same names, or some of them."""
+
+    __slots__ = ("bound", "keeper", "known", "limit", "names", "taken", "values", "width")
+
+    def __init__(self, keeper: RecordKeeper, names: tuple[str, ...]) -> None:
+        self.keeper = keeper
+        self.names = names
+        self.known = frozenset(names)
+        self.width = len(names)
+        self.limit = LIMIT * self.width
+        self.values: list[Any] = []
+        self.bound = 0
+        self.taken = 0
+
+    def __len__(self) -> int:
+        return len(self.values) // self.width
+
+    def take(self) -> Chunk | None:
+        """Return the records that wait here, and keep none of them; None if there are none."""
+        self.bound = 0
+        values = self.values
+        count = len(values)
+        if not count:
+            return None
+        taken = values[:count]
+        del values[:count]
+        length = count // self.width
+        self.taken += length
+        columns = {}
+        for position, name in enumerate(self.names):
+            column = column_of(taken[position :: self.width])
+            if column is not None:
+                columns[name] = column
+        return Chunk(self.keeper, length, columns)

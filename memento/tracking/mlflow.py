@@ -1,0 +1,304 @@
+"""MLflow: the only module that imports it, and that only when a server is to be talked to."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from memento.errors import MissingExtra, OptionError
+from memento.tracking import limits
+from memento.tracking.base import TrackedConfiguration, TrackedEnd, TrackedRun, TrackerRefusal
+from memento.tracking.terms import (
+    CONFIGURATION_STATUS,
+    RUN_STATUS,
+    absolute,
+    is_refusal,
+    tags_of_configuration,
+    tags_of_run,
+    without_secret,
+)
+
+RUNNING = "RUNNING"
+PRINTS_NOTHING = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
+
+
+class MlflowTracker:
+    """Tells an MLflow server, or a database of MLflow's, of runs.
+
+    Given to `Memento(..., trackers=[...])` it tells of each run of a matrix: a run, and below it one for each
+    configuration. Used alone it has one current run, made by `create_run`.
+
+    Args:
+        experiment_name: MLflow's experiment; made where there is none, restored where it was deleted.
+        mlflow_uri: as MLflow takes it: `http://…` of a server, `sqlite:///…` of a database.
+        patience: how many seconds the end of a run of a matrix waits for what is still to be told.
+
+    Raises:
+        OptionError: a name or an address that cannot be meant.
+        MissingExtra: mlflow is not installed.
+
+    Example:
+        >>> MlflowTracker("digits", "http://user:secret@localhost:5000")
+        MlflowTracker('digits', 'http://***@localhost:5000')
+    """
+
+    def __init__(self, experiment_name: str, mlflow_uri: str | os.PathLike[str], *, patience: float = 30.0) -> None:
+        if not isinstance(experiment_name, str) or not 0 < len(experiment_name) <= 500:
+            raise OptionError(
+                f"experiment_name={experiment_name!r} is no name for an experiment; write 1 to 500 characters",
+                option="experiment_name",
+                value=experiment_name,
+            )
+        if not isinstance(mlflow_uri, str | os.PathLike) or not os.fspath(mlflow_uri):
+            raise OptionError(
+                f"mlflow_uri={mlflow_uri!r} is no address; write for example 'http://localhost:5000' or "
+                "'sqlite:///mlflow.db'",
+                option="mlflow_uri",
+                value=mlflow_uri,
+            )
+        if importlib.util.find_spec("mlflow") is None:
+            raise MissingExtra("mlflow", "mlflow")
+        self.experiment_name = experiment_name
+        self.mlflow_uri = os.fspath(mlflow_uri)
+        self._patience = float(patience)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._lock = threading.RLock()
+        self._client: Any = None
+        self._experiment_id: str | None = None
+        self._run_id: str | None = None
+        self._steps: dict[str, int] = {}
+        self._closing: weakref.finalize[Any, Any] | None = None
+
+    def __repr__(self) -> str:
+        return f"MlflowTracker({self.experiment_name!r}, {without_secret(self.mlflow_uri)!r})"
+
+    def __str__(self) -> str:
+        return f"MLflow at {without_secret(self.mlflow_uri)}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy in another process has a connection, and a current run, of its own.
+        return {"experiment_name": self.experiment_name, "mlflow_uri": self.mlflow_uri, "_patience": self._patience}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    @property
+    def mlflow_client(self) -> Any:
+        """The `mlflow.MlflowClient` that everything goes through, made when it is first asked for."""
+        with self._lock:
+            if self._client is None:
+                # Read whenever MLflow would send something about its use, so this holds for an MLflow loaded before.
+                os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+                from mlflow.tracking import MlflowClient
+
+                self._client = MlflowClient(tracking_uri=absolute(self.mlflow_uri))
+            return self._client
+
+    @property
+    def mlflow_experiment_id(self) -> str:
+        """The id of the experiment, which is made, found, or restored when this is first asked for."""
+        with self._lock:
+            if self._experiment_id is None:
+                self._experiment_id = self._find_experiment() or self._create_experiment()
+            return self._experiment_id
+
+    def _find_experiment(self) -> str | None:
+        experiment = self.mlflow_client.get_experiment_by_name(self.experiment_name)
+        if experiment is None:
+            return None
+        if experiment.lifecycle_stage == "deleted":
+            self.mlflow_client.restore_experiment(experiment.experiment_id)
+        return str(experiment.experiment_id)
+
+    def _create_experiment(self) -> str:
+        try:
+            return str(self.mlflow_client.create_experiment(self.experiment_name))
+        except Exception:
+            found = self._find_experiment()  # another process may have been first
+            if found is None:
+                raise
+            return found
+
+    # Alone
+
+    def create_run(self, name: str | None = None) -> str:
+        """Begin a run, after ending the one before as finished; return its id.
+
+        The last one is ended with the program, as failed if that ends by an error.
+        """
+        with self._lock:
+            self.end_run()
+            script = getattr(sys.modules.get("__main__"), "__file__", "")
+            tags = {"mlflow.source.name": script} if script else {}
+            self._run_id = self._create(name, int(time.time() * 1000), tags)
+            self._closing = weakref.finalize(self, _end_last, self.mlflow_client, self._run_id, os.getpid())
+            return self._run_id
+
+    def end_run(self, status: str = "FINISHED") -> None:
+        """End the current run, if there is one, with MLflow's `status`: "FINISHED", "FAILED" or "KILLED"."""
+        with self._lock:
+            if self._run_id is not None:
+                _end(self.mlflow_client, self._run_id, status, None)
+                self._run_id = None
+                self._steps = {}
+            if self._closing is not None:
+                self._closing.detach()
+                self._closing = None
+
+    def log_param(self, key: str, value: Any) -> None:
+        """Log a parameter of the current run; a text of more than 6,000 characters is cut."""
+        with self._lock:
+            (name,) = limits.names_within([str(key)]).values()
+            self.mlflow_client.log_param(self._current(), name, limits.text_within(str(value), limits.LONGEST_PARAM))
+
+    def log_metric(self, key: str, value: float, step: int | None = None) -> None:
+        """Log a value of a metric of the current run, at `step`, or at the step after the last one of this metric."""
+        with self._lock:
+            (name,) = limits.names_within([str(key)]).values()
+            run, step = self._current(), self._steps.get(name, 0) if step is None else int(step)
+            self.mlflow_client.log_metric(run, name, float(value), step=step)
+            self._steps[name] = step + 1
+
+    def _current(self) -> str:
+        return self._run_id or self.create_run()
+
+    # As a tracker of matrices: see `Tracker`
+
+    @property
+    def patience(self) -> float:
+        """How many seconds the end of a run waits for what is still to be told."""
+        return self._patience
+
+    def address(self) -> Mapping[str, Any]:
+        """Return what makes an equal tracker in another process and another folder."""
+        return {
+            "maker": f"{__name__}:{type(self).__name__}",
+            "arguments": {
+                "experiment_name": self.experiment_name,
+                "mlflow_uri": absolute(self.mlflow_uri),
+                "patience": self._patience,
+            },
+        }
+
+    def open_run(self, run: TrackedRun, *, again: bool) -> str:
+        """Make the run of a whole matrix; return its id."""
+        if again and (found := self._find(run.run, "matrix")) is not None:
+            return str(found.info.run_id)
+        return self._create(run.experiment, int(run.started * 1000), tags_of_run(run, "matrix"))
+
+    def deliver(self, parent: str, run: TrackedRun, configuration: TrackedConfiguration, *, again: bool) -> None:
+        """Make a nested run with everything about one configuration.
+
+        Raises:
+            TrackerRefusal: MLflow refused a part of it for good; the rest was told.
+        """
+        outcome = configuration.outcome
+        found = self._find(run.run, configuration.key) if again else None
+        if found is not None and found.info.status != RUNNING:
+            return
+        started = int(outcome.started * 1000)
+        if found is not None:
+            run_id = str(found.info.run_id)
+        else:
+            run_id = self._create(configuration.name, started, tags_of_configuration(parent, run, configuration))
+        refused = self._log(run_id, configuration)
+        status = CONFIGURATION_STATUS.get(outcome.status, "KILLED")
+        _end(self.mlflow_client, run_id, status, started + round(outcome.runtime * 1000))
+        if refused:
+            raise TrackerRefusal(f"of {configuration.name} (run {run_id}) was refused: {refused}")
+
+    def close_run(self, parent: str, end: TrackedEnd) -> None:
+        """End the run of a whole matrix, with its counts as metrics."""
+        points = [
+            limits.Point(f"memento.{name}", number, int(end.ended * 1000), 0) for name, number in end.counts.items()
+        ]
+        if self.mlflow_client.get_run(parent).info.status == RUNNING:
+            self._log_points(parent, points)
+            _end(self.mlflow_client, parent, RUN_STATUS[end.status], int(end.ended * 1000))
+
+    def _create(self, name: str | None, started: int, tags: Mapping[str, str]) -> str:
+        shown = None if name is None else limits.text_within(name, limits.LONGEST_NAME)
+        texts = {key: limits.text_within(value, limits.LONGEST_TAG) for key, value in tags.items() if value}
+        made = self.mlflow_client.create_run(self.mlflow_experiment_id, start_time=started, tags=texts, run_name=shown)
+        return str(made.info.run_id)
+
+    def _find(self, run: str, key: str) -> Any:
+        """Return the run that was made for a run of ours and one of its configurations, or None."""
+        query = f"tags.`memento.run` = '{run}' and tags.`memento.key` = '{key}'"
+        found = self.mlflow_client.search_runs([self.mlflow_experiment_id], query, max_results=1)
+        return found[0] if found else None
+
+    def _log(self, run_id: str, configuration: TrackedConfiguration) -> str:
+        """Log everything, and return what MLflow said of what it refuses."""
+        outcome, client = configuration.outcome, self.mlflow_client
+        numbers = {name: number for name, number in configuration.result.items() if name not in configuration.series}
+        points = list(limits.points_of(configuration.series, outcome.started, outcome.runtime))
+        ended = int((outcome.started + outcome.runtime) * 1000)
+        points += [limits.Point(name, number, ended, 0) for name, number in numbers.items()]
+        refused = []
+        for part in (
+            lambda: self._log_params(run_id, configuration.parameters),
+            lambda: self._log_points(run_id, points),
+            lambda: outcome.failure and client.log_text(run_id, outcome.failure.traceback, "traceback.txt"),
+            lambda: configuration.directory and client.log_artifacts(run_id, str(configuration.directory)),
+        ):
+            try:
+                part()
+            except Exception as error:
+                if not is_refusal(error):
+                    raise
+                refused.append(f"{type(error).__name__}: {error}")
+        return "; ".join(refused)
+
+    def _log_params(self, run_id: str, parameters: Mapping[str, str]) -> None:
+        from mlflow.entities import Param
+
+        names = limits.names_within(parameters)
+        texts = ((names[name], limits.text_within(text, limits.LONGEST_PARAM)) for name, text in parameters.items())
+        for batch in limits.text_batches(texts):
+            self.mlflow_client.log_batch(run_id, params=[Param(name, text) for name, text in batch])
+
+    def _log_points(self, run_id: str, points: list[limits.Point]) -> None:
+        from mlflow.entities import Metric
+
+        names = limits.names_within(point.name for point in points)
+        for batch in limits.batches(points):
+            metrics = [Metric(names[point.name], *point[1:]) for point in batch]
+            self.mlflow_client.log_batch(run_id, metrics=metrics)
+
+
+def _end(client: Any, run_id: str, status: str, ended: int | None) -> None:
+    with _printing_nothing():
+        client.set_terminated(run_id, status, ended)
+
+
+@contextlib.contextmanager
+def _printing_nothing() -> Iterator[None]:
+    """Keep MLflow from printing a run's address on standard output; only it reads this variable, and only then."""
+    before = os.environ.get(PRINTS_NOTHING)
+    os.environ[PRINTS_NOTHING] = "true"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(PRINTS_NOTHING, None)
+        else:
+            os.environ[PRINTS_NOTHING] = before
+
+
+def _end_last(client: Any, run_id: str, process: int) -> None:
+    """End the run that was current when its tracker, or the program, came to its end."""
+    if os.getpid() == process:  # and not a forked copy of it
+        failed = getattr(sys, "last_value", None) is not None
+        with contextlib.suppress(Exception):
+            _end(client, run_id, "FAILED" if failed else "FINISHED", None)
