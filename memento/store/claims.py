@@ -15,7 +15,15 @@ from memento.task import KEY_BYTES
 
 def claimed_by_others(database: sqlite3.Connection, run: bytes) -> set[bytes]:
     """Return every key that a run other than `run` has claimed."""
-    rows = database.execute("SELECT keys FROM claims WHERE run != ?", [run])
+    return _keys_in(database.execute("SELECT keys FROM claims WHERE run != ?", [run]))
+
+
+def claimed_by(database: sqlite3.Connection, run: bytes) -> set[bytes]:
+    """Return every key that `run` has claimed."""
+    return _keys_in(database.execute("SELECT keys FROM claims WHERE run = ?", [run]))
+
+
+def _keys_in(rows: Iterable[tuple[bytes]]) -> set[bytes]:
     return {keys[start : start + KEY_BYTES] for (keys,) in rows for start in range(0, len(keys), KEY_BYTES)}
 
 

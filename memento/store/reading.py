@@ -6,17 +6,19 @@ import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
 from memento import layout
 from memento.errors import DamagedEntry, NotStored, StoreError
 from memento.matrix.sheet import Sheet
+from memento.store import claims
 from memento.store.connection import Ledger
 from memento.store.entries import BY_KEY, COLUMNS, Entry, checksum, is_intact, prefix_of
 from memento.store.parts import matches, read_file
 from memento.store.trouble import is_damage
-from memento.task import KEY_IN_HEAD, PART_NAMES, STATUS_CODES, STATUS_IN_HEAD, Part, Status
+from memento.task import KEY_IN_HEAD, PART_NAMES, RUN_IN_HEAD, STATUS_CODES, STATUS_IN_HEAD, Part, Status
 
 LOADED_AT_ONCE = 500  # parts held in memory together: below 33 MB
 SCANNED_PER_KEY = 4  # up to how many rows for each key the whole table is read
@@ -209,9 +211,9 @@ class Reader:
     def outcomes_of(self, run: bytes, *, after: int = 0, most: int = LOADED_AT_ONCE) -> list[Entry]:
         """Return the first `most` intact outcomes of `run`, of all attempts, with ids above `after`."""
         with self._ledger.reading() as database:
-            query = f"SELECT {COLUMNS} FROM outcomes WHERE id > ? AND run = ? ORDER BY id LIMIT ?"
-            rows = database.execute(query, [after, run, most]).fetchall()
-        return [Entry._make(row[:6]) for row in rows if not row[-1] and self._check(row)]
+            rows = database.execute("SELECT id, head FROM outcomes WHERE id > ? AND damaged = 0 ORDER BY id", [after])
+            own = (Entry(*row) for row in rows if is_intact(row[1]) and row[1][RUN_IN_HEAD] == run)
+            return list(islice(own, most))
 
     def is_over(self, run: bytes) -> bool:
         """Return whether nothing more of `run` will be stored."""
@@ -220,7 +222,8 @@ class Reader:
 
     def claimed_by(self, run: bytes, keys: Sequence[bytes]) -> set[bytes]:
         """Return those of `keys` that `run` has claimed, and so is not done with."""
-        return {key for key, by in self._select("SELECT key, run FROM claims WHERE key IN", keys) if by == run}
+        with self._ledger.reading() as database:
+            return claims.claimed_by(database, run).intersection(keys)
 
     def artifact_path(self, key: bytes, run: bytes, attempt: int) -> Path:
         """Return the folder that one attempt was given, which need not exist."""

@@ -104,10 +104,10 @@ def test_a_ledger_whose_beginning_was_being_written_is_mended_and_not_taken_for_
     with contextlib.closing(sqlite3.connect(ledger, isolation_level=None)) as database:
         database.execute(f"PRAGMA journal_mode = {mode}")
         database.execute("PRAGMA cache_size = 1")  # what does not fit is written before the transaction ends
-        database.execute("PRAGMA user_version = 1")
+        database.execute("PRAGMA user_version = 2")
         database.execute("BEGIN")
-        database.execute("PRAGMA user_version = 1")
-        database.execute("INSERT INTO claims SELECT randomblob(16), zeroblob(90000) FROM outcomes")
+        database.execute("PRAGMA user_version = 2")
+        database.execute("INSERT INTO claims SELECT randomblob(8), zeroblob(90000) FROM outcomes")
         shutil.copytree(ledger.parent, tmp_path / "cut")
     with open(tmp_path / "cut" / "ledger.sqlite", "r+b") as file:
         file.write(bytes(512))
