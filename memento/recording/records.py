@@ -155,6 +155,9 @@ class Records(Sequence[Record]):
         """Return these records and then the others."""
         return Records([*self._chunks, *other._chunks], [*self._rows, *other._rows])
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Records, (list(self._chunks), list(self._rows))
+
     def __repr__(self) -> str:
         return f"Records({len(self):,} with {', '.join(self.names()) or 'no names'})"
 
