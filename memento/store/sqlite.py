@@ -110,8 +110,10 @@ class SqliteStore(Reader):
             raise
         return run
 
-    def claim(self, run: runs.Run, keys: Sequence[bytes], *, force: bool = False) -> list[bytes]:
-        """Return those of `keys` that are now this run's alone to compute.
+    def claim(
+        self, run: runs.Run, keys: Sequence[bytes], *, force: bool = False, most: int | None = None
+    ) -> list[bytes]:
+        """Return the first `most` of `keys` that are free, which are now this run's alone to compute.
 
         Left out is what another run has claimed, and, without `force`, what has been stored successfully meanwhile.
         """
@@ -119,7 +121,7 @@ class SqliteStore(Reader):
             taken = {key for (key,) in self._select("SELECT key FROM claims WHERE key IN", keys)}
             if not force:
                 taken |= self._stored(keys)
-            granted = [key for key in dict.fromkeys(keys) if key not in taken]
+            granted = [key for key in dict.fromkeys(keys) if key not in taken][:most]
             database.executemany("INSERT INTO claims (key, run) VALUES (?, ?)", [(key, run.id) for key in granted])
         return granted
 
