@@ -174,7 +174,7 @@ def _check_header(database: Path, target: int) -> None:
         if _is_unfinished(database):
             return
         if _begins_as_one(database):
-            raise _cut_off()
+            raise _damaged("it is cut off")
         raise _foreign(database)
     try:
         with contextlib.closing(_open(database, "mode=ro&immutable=1")) as connection:
@@ -192,11 +192,11 @@ def _check_header(database: Path, target: int) -> None:
         return
     # SQLite notices missing pages, but reads the missing part of a page as zeros: rows would be gone without a word.
     if size % page and not _is_unfinished(database) and database.stat().st_size == size:
-        raise _cut_off()
+        raise _damaged("it is cut off")
 
 
-def _cut_off() -> sqlite3.DatabaseError:
-    error = sqlite3.DatabaseError("it is cut off")
+def _damaged(what: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(what)
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     return error
 
@@ -229,6 +229,8 @@ def _version(connection: sqlite3.Connection, database: Path, target: int) -> int
     _refuse_foreign(connection, database)
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     _refuse_newer(database, version, target)
+    if version < 0:
+        raise _damaged("its format has no such number")
     return int(version)
 
 
