@@ -14,6 +14,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+REMOTE = "remote"
+"""In the folder of a run whose work goes on elsewhere when its process is gone; says by which engine."""
+
 
 def blob_path(root: Path, key: bytes, run: bytes, attempt: int, part: str) -> Path:
     """Return where one part of an outcome lies when it is too large for the ledger."""

@@ -279,6 +279,8 @@ class Job:
     import_path: tuple[str, ...] = ()
     deadline: float | None = None
     """When the place it runs in ends (seconds since the epoch), as a batch job does; None: not known."""
+    pace: float | None = None
+    """How many seconds experiments took that are stored already; None: none are."""
 
 
 VALUE = "value "

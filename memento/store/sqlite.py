@@ -18,17 +18,22 @@ from typing import Any, Self
 
 from memento import layout
 from memento.errors import MatrixError
-from memento.spool import Frame
+from memento.spool import Frame, is_final, read_frames
 from memento.store import garbage, runs
 from memento.store.entries import INSERT, checksum, rows_of
 from memento.store.reading import SUCCEEDED, Reader, run_checksum
 from memento.store.trouble import explain
+from memento.task import KEY_IN_HEAD
 
 UNCLAIM = "DELETE FROM claims WHERE key = ? AND run = ?"
 
 
 class SqliteStore(Reader):
     """The store whose ledger is `database` and whose files lie in `root`; made by `open_store`."""
+
+    def __init__(self, root: Path, database: Path) -> None:
+        super().__init__(root, database)
+        self._taken_in: dict[Path, int] = {}  # how far the spools of remote runs were read
 
     # Writing
 
@@ -149,7 +154,9 @@ class SqliteStore(Reader):
     def end_run(self, run: runs.Run) -> None:
         """Take in what is left in the run's spools, give up its claims and remove its folder."""
         try:
-            self._take_in(run.id, run.spool)
+            if runs.is_remote(run.spool):
+                self._take_in_claimed(run)
+            self._take_in(run.id, run.spool, [] if runs.is_remote(run.spool) else None)
         finally:
             # Where the disk is full the folder stays, and whoever comes next takes in what is in it.
             run.unlock()
@@ -170,13 +177,16 @@ class SqliteStore(Reader):
             run = runs.run_of(folder)
             if run is None:
                 continue
+            if runs.is_remote(folder):
+                taken += self._take_in_remote(run)
+                continue
             with suppress(OSError), runs.taken(folder) as aside:
                 if aside is not None:
                     taken += self._take_in(run, aside)
         return taken
 
-    def _take_in(self, run: bytes, folder: Path) -> int:
-        frames = runs.spooled(run, folder)
+    def _take_in(self, run: bytes, folder: Path, frames: Sequence[Frame] | None = None) -> int:
+        frames = runs.spooled(run, folder) if frames is None else frames
         with self._ledger.writing() as database:
             before = database.total_changes
             database.executemany(INSERT, rows_of(frames))
@@ -184,6 +194,59 @@ class SqliteStore(Reader):
             database.execute("DELETE FROM claims WHERE run = ?", [run])
             database.execute("UPDATE runs SET ended = ? WHERE id = ? AND ended IS NULL", [time.time(), run])
         return new
+
+    # Runs whose work goes on without their process
+
+    def orphans(self) -> list[bytes]:
+        """Return the remote runs that are not over, whether or not somebody attends to them."""
+        folders = sorted(self._spools.iterdir()) if self._spools.is_dir() else ()
+        return [run for folder in folders if (run := runs.run_of(folder)) is not None and runs.is_remote(folder)]
+
+    def adopt(self, run: bytes) -> runs.Run | None:
+        """Return a remote run that this process may attend to now; None when it is over, or another attends to it."""
+        return runs.Run.adopt(self._spools, run) if self.writable else None
+
+    def leave(self, run: runs.Run) -> None:
+        """Let a remote run go on without this process: its claims stand, and whoever comes next may adopt it."""
+        run.unlock()
+
+    def claims_of(self, run: bytes) -> set[bytes]:
+        """Return the keys that `run` has claimed."""
+        with self._ledger.reading() as database:
+            return {key for (key,) in database.execute("SELECT key FROM claims WHERE run = ?", [run])}
+
+    def save_claimed(self, run: runs.Run, frames: Sequence[Frame]) -> int:
+        """Store those of `frames` whose keys `run` has claimed, end the claims of the final ones; return how many.
+
+        Where the claim is gone somebody else computes the configuration, and what an old attempt delivers is refused.
+        """
+        with self._ledger.writing() as database:
+            claimed = {key for (key,) in database.execute("SELECT key FROM claims WHERE run = ?", [run.id])}
+            kept = [frame for frame in frames if frame[0][KEY_IN_HEAD] in claimed]
+            database.executemany(INSERT, rows_of(kept))
+            database.executemany(UNCLAIM, [(head[KEY_IN_HEAD], run.id) for head, _ in kept if is_final(head)])
+        return len(kept)
+
+    def _take_in_remote(self, number: bytes) -> int:
+        """Take in what has arrived of a remote run that nobody attends to, and end it when nothing more is awaited."""
+        run = self.adopt(number)
+        if run is None:
+            return 0
+        try:
+            taken = self._take_in_claimed(run)
+            if not self.claims_of(number):
+                self.end_run(run)
+        finally:
+            self.leave(run)
+        return taken
+
+    def _take_in_claimed(self, run: runs.Run) -> int:
+        frames: list[Frame] = []
+        for path in sorted(run.spool.glob("*.spool")):
+            with suppress(FileNotFoundError):
+                found, self._taken_in[path] = read_frames(path, self._taken_in.get(path, 0))
+                frames += found
+        return self.save_claimed(run, frames) if frames else 0
 
     # Garbage
 
