@@ -99,6 +99,7 @@ class Worker:
         self._meter.start()
         try:
             config = self._job.configurations.private(task.index)
+            context._config = config
             value = call(self._job.experiment, self._job.call, context, config)
         except BaseException as error:
             failure = describe_exception(error)
@@ -122,7 +123,7 @@ class Worker:
         value = EMPTY_PART
         if encoded is not None:
             value = self._keep(task, "value", encoded.codec, encoded.chunks, encoded.size, encoded.digest)
-        recorded = context.collect_metrics()
+        recorded = context.finish()
         printed = self._output.take()
         return Outcome(
             key=task.key,

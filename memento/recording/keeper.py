@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from memento.errors import OptionError
-from memento.recording.buffer import FILLER, Buffer
-from memento.recording.chunks import Chunk
-from memento.recording.columns import ABSENT
+from memento.recording.buffer import FILLER, LIMIT, Buffer
+from memento.recording.chunks import Chunk, merged
+from memento.recording.columns import ABSENT, Column
 from memento.recording.shared import SharedData
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 WIDEST_UNION = 64
 """Records of different names share columns up to here; beyond, each kind of record gets columns of its own."""
 
+
+MANY_CHUNKS = 64
 
 _memory_lock = threading.RLock()
 
@@ -239,6 +241,19 @@ class RecordKeeper:
         chunk = self._take(buffer)
         if chunk is not None:
             self._chunks.append(chunk)
+            self._join_small_chunks()
+
+    def _take_in(self, length: int, columns: dict[str, Column]) -> None:
+        """Have recorded `length` records with these columns."""
+        self._chunks.append(Chunk(self, length, columns))
+        self._folded += length
+
+    def _join_small_chunks(self) -> None:
+        # Who looks at the records after each of them would leave a chunk for each of them.
+        if len(self._chunks) % MANY_CHUNKS == 0:
+            last = self._chunks[-MANY_CHUNKS:]
+            if sum(chunk.length for chunk in last) < LIMIT:
+                self._chunks[-MANY_CHUNKS:] = merged(last)
 
     def _take(self, buffer: Buffer) -> Chunk | None:
         """Return what waits in `buffer`, which counts as recorded; the caller holds the journal's or memory's lock."""
