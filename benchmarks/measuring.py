@@ -82,7 +82,7 @@ def _measure_job(measured: Measured, interpreters: Mapping[str, Path], job: Job,
         if interpreter is None or failed >= MOST_FAILURES or (once and (quick or turn > failed)):
             continue
         try:
-            for stage, figures in stages(interpreter, name, job):
+            for stage, figures in stages(interpreter, name, job, settle=True):
                 measured.add(job.name, stage, name, turn, figures)
                 print(f"  {job.name}, {stage}, {name}: {figures['seconds']:.3f} s", flush=True)
         except Failed as failure:
@@ -95,13 +95,20 @@ def _rotated(systems: Sequence[str], turn: int) -> Sequence[str]:
     return [*systems[shift:], *systems[:shift]]
 
 
-def stages(interpreter: Path, name: str, job: Job) -> Iterator[tuple[str, Figures]]:
-    """Do the stages of `job` on one folder, each in a process of its own, and yield the figures of each."""
+def stages(interpreter: Path, name: str, job: Job, *, settle: bool = False) -> Iterator[tuple[str, Figures]]:
+    """Do the stages of `job` on one folder, each in a process of its own, and yield the figures of each.
+
+    With `settle` what was written before is on the disk first, or one system would pay for what another has written.
+
+    Raises:
+        Failed: the program ended with an error, or took too long.
+    """
     FOLDER.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="data-", dir=FOLDER))
     try:
         for stage in job.stages:
-            os.sync()  # or one system would wait for the disk to take what the one before it has written
+            if settle:
+                os.sync()
             command = [interpreter, RUN, SYSTEMS[name].module, stage, str(job.size), folder]
             figures = _run(command, SYSTEMS[name].variables, job.limit_of_seconds)
             yield stage, {**figures, **_sizes(folder)}

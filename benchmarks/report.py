@@ -66,8 +66,8 @@ def machine() -> str:
         ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
     ).stdout.strip()
     return (
-        f"Machine: {os.cpu_count()} CPUs ({processor}), {platform.system()} {platform.release()}, load at the beginning "
-        f"{os.getloadavg()[0]:.1f}. The code: {state or 'not from a repository'}."
+        f"Machine: {os.cpu_count()} CPUs ({processor}), {platform.system()} {platform.release()}, load at "
+        f"the beginning {os.getloadavg()[0]:.1f}. The code: {state or 'not from a repository'}."
     )
 
 
