@@ -20,7 +20,7 @@ from benchmarks.environments import ENVIRONMENTS, prepare
 from benchmarks.growth import describe, draw, measure_growth
 from benchmarks.measuring import measure
 from benchmarks.peers import OURS
-from benchmarks.report import report
+from benchmarks.report import machine, report
 
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 PICTURE = "growth.png"
@@ -31,16 +31,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="the short jobs, two rounds, printed and not written")
     parser.add_argument("--rounds", type=int, help="how often each job is measured (5, or 2 with --quick)")
-    parser.add_argument("--minutes", type=float, default=22, help="begin no further round after so long (22)")
+    parser.add_argument("--minutes", type=float, default=18, help="end the rounds after so long (18)")
     parser.add_argument("--output", type=Path, help=f"where to write ({RESULTS.name}; with --quick nowhere)")
     arguments = parser.parse_args()
     rounds = arguments.rounds or (2 if arguments.quick else 5)
+    where = machine()
     interpreters, missing = prepare(ENVIRONMENTS)
     measured = measure(interpreters, missing, rounds=rounds, minutes=arguments.minutes, quick=arguments.quick)
     growth = _growth(interpreters, quick=arguments.quick)
     form = "make bench ARGS=--quick" if arguments.quick else "make bench"
     text = report(
-        measured, f"Made by `{form}`: {rounds} rounds, in each of which every system does every job once.", growth
+        measured,
+        f"Made by `{form}`: {rounds} rounds, in each of which every system does every job once.\n\n{where}",
+        growth,
     )
     print(text)
     output = arguments.output or (None if arguments.quick else RESULTS)

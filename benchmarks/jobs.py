@@ -10,7 +10,13 @@ from benchmarks.peers import LIMIT, OURS
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """Something that several systems do in turn: its stages one after another on one folder, each a fresh process."""
+    """Something that several systems do in turn: its stages one after another on one folder, each a fresh process.
+
+    Attributes:
+        rounds: in how many rounds at most.
+        once: systems so slow that they do it in one round only, and not at all in the quick form.
+        quick: whether it is part of the quick form.
+    """
 
     name: str
     stages: tuple[str, ...]
@@ -19,6 +25,7 @@ class Job:
     limit_of_seconds: float = 120.0
     quick: bool = True
     rounds: int = 100
+    once: tuple[str, ...] = ()
 
 
 JOBS = (
@@ -28,6 +35,7 @@ JOBS = (
         size=10_000,
         systems=(OURS, "exca", "exca, as it comes", "diskcache", "joblib", "memento-ml", LIMIT),
         limit_of_seconds=240,
+        once=("memento-ml",),
     ),
     Job(
         name="trivial 100,000",
@@ -36,7 +44,13 @@ JOBS = (
         systems=(OURS, "exca", "exca, as it comes", "diskcache", LIMIT),
         quick=False,
     ),
-    Job(name="million", stages=("eager",), size=1_000_000, systems=(OURS, "memo", "memento-ml", LIMIT)),
+    Job(
+        name="million",
+        stages=("eager",),
+        size=1_000_000,
+        systems=(OURS, "memo", "memento-ml", LIMIT),
+        once=("memento-ml",),
+    ),
     Job(name="million, lazily", stages=("lazy",), size=1_000_000, systems=(OURS,)),
     Job(name="keys", stages=("keys",), size=100_000, systems=(OURS, "redun", "joblib", "memento-ml", LIMIT)),
     Job(
@@ -44,6 +58,7 @@ JOBS = (
         stages=("store", "fetch"),
         size=100,
         systems=(OURS, "joblib", "exca", "diskcache", "memento-ml", LIMIT),
+        once=("memento-ml",),
     ),
     Job(name="metrics", stages=("metrics",), size=1_000_000, systems=(OURS, "rigorous-recorder", "memento-ml", LIMIT)),
     Job(name="sleep", stages=("sleep",), size=1_000, systems=(OURS,), quick=False, rounds=2),

@@ -21,15 +21,25 @@ from benchmarks.peers import SYSTEMS
 Figures = Mapping[str, Any]
 RUN = Path(__file__).resolve().parent / "systems" / "run.py"
 STARTS = 5
+# A system that failed is tried again in the next round, but not for ever.
+MOST_FAILURES = 2
 
 
 @dataclass(kw_only=True)
 class Measured:
-    """The figures by job and stage, system and round; and why there are none where a system could not do it."""
+    """The figures by job and stage, system and round; and why some are missing, by job and system.
+
+    What is wrong with a system in every job stands under the job "".
+    """
 
     figures: dict[tuple[str, str], dict[str, dict[int, Figures]]] = field(default_factory=dict)
-    failures: dict[tuple[str, str], str] = field(default_factory=dict)
+    failures: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+
+    def fail(self, job: str, system: str, reason: str) -> None:
+        """Keep why `system` did not do `job`."""
+        self.failures.setdefault((job, system), []).append(reason)
+        print(f"  {job}, {system}: {reason}", flush=True)
 
     def add(self, job: str, stage: str, system: str, turn: int, figures: Figures) -> None:
         """Keep what `system` took in this round."""
@@ -45,20 +55,20 @@ class Failed(Exception):
 def measure(
     interpreters: Mapping[str, Path], missing: Mapping[str, str], *, rounds: int, minutes: float, quick: bool
 ) -> Measured:
-    """Return the figures of so many rounds, or of as many as fit into these minutes; the first is always finished."""
+    """Return the figures of so many rounds, or of what fits into these minutes; the first round is always finished."""
     measured = Measured()
     for system, about in SYSTEMS.items():
         if about.environment in missing:
-            measured.failures["", system] = f"not installed: {missing[about.environment]}"
+            measured.fail("", system, f"not installed: {missing[about.environment]}")
     deadline = time.monotonic() + 60 * minutes
     for turn in range(rounds):
-        if turn and time.monotonic() > deadline:
-            print(f"{minutes:g} minutes are over after {turn} rounds", flush=True)
-            break
         print(f"round {turn + 1} of {rounds}", flush=True)
         for stage in IMPORTS:
             _measure_imports(measured, interpreters, stage, turn)
         for job in JOBS:
+            if turn and time.monotonic() > deadline:
+                print(f"{minutes:g} minutes are over", flush=True)
+                return measured
             if turn < job.rounds and (job.quick or not quick):
                 _measure_job(measured, interpreters, job, turn, quick=quick)
     return measured
@@ -66,18 +76,17 @@ def measure(
 
 def _measure_job(measured: Measured, interpreters: Mapping[str, Path], job: Job, turn: int, *, quick: bool) -> None:
     for name in _rotated(job.systems, turn):
-        system = SYSTEMS[name]
-        if system.environment not in interpreters or (job.name, name) in measured.failures:
-            continue
-        if system.heavy and (turn or quick):
+        interpreter = interpreters.get(SYSTEMS[name].environment)
+        failed = len(measured.failures.get((job.name, name), ()))
+        once = name in job.once
+        if interpreter is None or failed >= MOST_FAILURES or (once and (quick or turn > failed)):
             continue
         try:
-            for stage, figures in stages(interpreters[system.environment], name, job):
+            for stage, figures in stages(interpreter, name, job, settle=True):
                 measured.add(job.name, stage, name, turn, figures)
                 print(f"  {job.name}, {stage}, {name}: {figures['seconds']:.3f} s", flush=True)
         except Failed as failure:
-            measured.failures[job.name, name] = str(failure)
-            print(f"  {job.name}, {name}: {failure}", flush=True)
+            measured.fail(job.name, name, str(failure))
 
 
 def _rotated(systems: Sequence[str], turn: int) -> Sequence[str]:
@@ -86,13 +95,20 @@ def _rotated(systems: Sequence[str], turn: int) -> Sequence[str]:
     return [*systems[shift:], *systems[:shift]]
 
 
-def stages(interpreter: Path, name: str, job: Job) -> Iterator[tuple[str, Figures]]:
-    """Do the stages of `job` on one folder, each in a process of its own, and yield the figures of each."""
+def stages(interpreter: Path, name: str, job: Job, *, settle: bool = False) -> Iterator[tuple[str, Figures]]:
+    """Do the stages of `job` on one folder, each in a process of its own, and yield the figures of each.
+
+    With `settle` what was written before is on the disk first, or one system would pay for what another has written.
+
+    Raises:
+        Failed: the program ended with an error, or took too long.
+    """
     FOLDER.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="data-", dir=FOLDER))
     try:
         for stage in job.stages:
-            os.sync()  # or one system would wait for the disk to take what the one before it has written
+            if settle:
+                os.sync()
             command = [interpreter, RUN, SYSTEMS[name].module, stage, str(job.size), folder]
             figures = _run(command, SYSTEMS[name].variables, job.limit_of_seconds)
             yield stage, {**figures, **_sizes(folder)}
@@ -142,7 +158,7 @@ def _measure_imports(measured: Measured, interpreters: Mapping[str, Path], stage
                 bare = _start(interpreter, "pass")
                 above.append(_start(interpreter, IMPORTS[stage][name]) - bare)
         except Failed as failure:
-            measured.failures[IMPORT, name] = str(failure)
+            measured.fail(IMPORT, name, str(failure))
             continue
         seconds = statistics.median(above)
         measured.add(IMPORT, stage, name, turn, {"seconds": seconds})

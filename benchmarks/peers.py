@@ -11,7 +11,7 @@ class System:
     """One library in one way of using it, or the limit.
 
     `killed` and `power` say what of the finished work is still there after every process was killed, and after the
-    power went. `heavy` systems are so slow that they run once where others run in every round.
+    power went.
     """
 
     module: str
@@ -20,7 +20,6 @@ class System:
     killed: str = ""
     power: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
-    heavy: bool = False
 
 
 OURS, LIMIT, GROWTH = "memento", "limit", "growth"
@@ -76,7 +75,6 @@ SYSTEMS: Mapping[str, System] = {
         used="`Memento(experiment, num_workers=2).run(matrix)`",
         killed="every finished experiment, except one killed between its file and its row",
         power="the rows are synced, the files they name are not: a row may name an empty file",
-        heavy=True,
     ),
     "rigorous-recorder": System(
         module="rigorous",

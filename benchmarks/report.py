@@ -24,8 +24,6 @@ def report(measured: Measured, about: str, growth: Sequence[str]) -> str:
             "",
             about,
             "",
-            *_machine(),
-            "",
             "## Against what is to be reached",
             "",
             *_summary(measured),
@@ -45,6 +43,10 @@ def report(measured: Measured, about: str, growth: Sequence[str]) -> str:
             "",
             *_details(measured),
             "",
+            "## What failed",
+            "",
+            *_failures(measured),
+            "",
             "## Versions",
             "",
             *(f"- {system}: {version}" for system, version in sorted(measured.versions.items())),
@@ -53,7 +55,8 @@ def report(measured: Measured, about: str, growth: Sequence[str]) -> str:
     )
 
 
-def _machine() -> list[str]:
+def machine() -> str:
+    """Return what this is measured on, as it is now, and which state of the code."""
     processor = platform.processor() or platform.machine()
     information = Path("/proc/cpuinfo")
     if information.exists():
@@ -62,10 +65,10 @@ def _machine() -> list[str]:
     state = subprocess.run(
         ["git", "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
     ).stdout.strip()
-    return [
-        f"Machine: {os.cpu_count()} CPUs ({processor}), {platform.system()} {platform.release()}, "
-        f"load before the first job {os.getloadavg()[0]:.1f}. The code: {state or 'not from a repository'}."
-    ]
+    return (
+        f"Machine: {os.cpu_count()} CPUs ({processor}), {platform.system()} {platform.release()}, load at "
+        f"the beginning {os.getloadavg()[0]:.1f}. The code: {state or 'not from a repository'}."
+    )
 
 
 def values(measured: Measured, row: Row) -> dict[str, dict[int, float]]:
@@ -96,8 +99,10 @@ def _summary(measured: Measured) -> list[str]:
         found = values(measured, row)
         medians = {system: statistics.median(rounds.values()) for system, rounds in found.items()}
         if OURS not in medians:
-            reason = measured.failures.get((row.job, OURS), "not measured")
-            lines.append(f"| {row.title}; {row.unit} | {reason} | | | | {row.reach} | {verdict(row, measured)} |")
+            reason = measured.failures.get((row.job, OURS), ["not measured"])[-1]
+            lines.append(
+                f"| {row.title}; {row.unit} | {_cell(reason)} | | | | {row.reach} | {verdict(row, measured)} |"
+            )
             continue
         peers = {system: value for system, value in medians.items() if system not in (OURS, LIMIT, "memento-ml")}
         best = (max if row.more_is_better else min)(peers, key=lambda system: peers[system], default=None)
@@ -153,10 +158,22 @@ def _details(measured: Measured) -> list[str]:
                 f"{better[system]:.2f}" if system in better else "",
             ]
             lines.append(f"| {' | '.join(cells)} |")
-        for (job, system), reason in measured.failures.items():
+        for (job, system), reasons in measured.failures.items():
             if job in ("", row.job) and system not in found and system in _asked(row):
-                lines.append(f"| {row.title}; {row.unit} | {system} | {reason.replace('|', '/')} | | 0 | |")
+                lines.append(f"| {row.title}; {row.unit} | {system} | {_cell(reasons[-1])} | | 0 | |")
     return lines
+
+
+def _failures(measured: Measured) -> list[str]:
+    found = [
+        f"- {system}{f', {job}' if job else ''}, {len(reasons)} ×: {reasons[-1]}"
+        for (job, system), reasons in measured.failures.items()
+    ]
+    return found or ["Nothing."]
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "/").split())
 
 
 def _asked(row: Row) -> Iterable[str]:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         NotStored,
         OptionError,
         RecordingError,
+        SlurmError,
         StoreError,
         TooManyFailures,
         UnkeyableValue,
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     )
     from memento.executors.processes import ProcessExecutor
     from memento.executors.serial import SerialExecutor
+    from memento.executors.slurm import SlurmExecutor
     from memento.executors.threads import ThreadExecutor
     from memento.hashing import Named, register_key
     from memento.matrix import generate_configurations
@@ -118,6 +120,8 @@ __all__ = [
     "Results",
     "Runner",
     "SerialExecutor",
+    "SlurmError",
+    "SlurmExecutor",
     "SmtpConfiguration",
     "Status",
     "StoreError",
@@ -185,6 +189,8 @@ _HOMES = {
     "Results": "memento.results",
     "Runner": "memento.capture",
     "SerialExecutor": "memento.executors.serial",
+    "SlurmError": "memento.errors",
+    "SlurmExecutor": "memento.executors.slurm",
     "SmtpConfiguration": "memento.notifications",
     "Status": "memento.task",
     "StoreError": "memento.errors",

@@ -21,12 +21,17 @@ from memento.layout import artifact_path, checkpoint_path
 if TYPE_CHECKING:
     import logging
 
+    from memento.config import Config
+    from memento.recording import RecordKeeper
+
 # A checkpoint file: magic, codec, lengths of the summary and of the metrics, digest of all that follows; then the
 # summary, the metrics recorded so far, and the state.
 CHECKPOINT = struct.Struct("<8sBIQ16s")
 CHECKPOINT_MAGIC = b"MCHECK1\n"
 PROGRESS_INTERVAL = 0.1
 SPILL_INTERVAL = 1.0
+# Spilling may take this share of the time: each writes everything anew.
+SPILL_PAUSE = 20.0
 
 _MISSING: Any = object()
 
@@ -67,7 +72,12 @@ class Context:
         self._series: dict[str, tuple[array[float], array[float]]] = {}
         self._spill = spill
         self._spilled_at = time.monotonic()
+        self._spilling = threading.Lock()
         self._lock = threading.Lock()
+        self._config: Config | None = None  # set by the worker, who can make it only after this
+        self._recorder: RecordKeeper | None = None
+        self._ended: threading.Event | None = None
+        self._spiller: threading.Thread | None = None
         self._log: logging.Logger | None = None
 
     @cached_property
@@ -108,17 +118,75 @@ class Context:
                     columns[1].pop()
                     raise _not_a_number(name, x) from None
         if self._spill is not None and time.monotonic() - self._spilled_at > SPILL_INTERVAL:
-            self._spilled_at = time.monotonic()
-            self._spill(b"".join(self.collect_metrics()))
+            self._spill_all()
 
     def _new_series(self, name: str) -> tuple[array[float], array[float]]:
         if not isinstance(name, str):
             raise TypeError(f"a metric's name is a string, not {name!r}; write context.record({{'name': value}})")
         return self._series.setdefault(name, (array("d"), array("d")))
 
+    @property
+    def recorder(self) -> RecordKeeper:
+        """A keeper of records, which are kept with the result, also when the experiment fails.
+
+        Above it are the keepers of the run and of the configuration, so that each record has `run`, `key`, `attempt`
+        and the parameters beside its own values. `Results.records` is the flat table of all configurations. When the
+        experiment is killed, what it recorded in the last second or so is lost.
+
+        Example:
+            >>> losses = Context(key=bytes(16)).recorder.sub_record_keeper(training=True)
+            >>> losses.push(index=0, loss=0.3)
+        """
+        if self._recorder is None:
+            self._recorder = self._new_recorder()
+        return self._recorder
+
+    def _new_recorder(self) -> RecordKeeper:
+        from memento.recording import RecordKeeper
+        from memento.recording.packing import known_above
+
+        config = self._config
+        parameters, replicate = ({}, None) if config is None else (config.asdict(), config.replicate)
+        run, configuration = known_above(self._run.hex(), self.key, self.attempt, parameters, replicate)
+        if self._spill is not None:
+            self._ended = threading.Event()
+            # Unlike metrics, records come in too fast to look at the clock for each.
+            self._spiller = threading.Thread(
+                target=self._keep_spilling, args=[self._ended], name="memento records", daemon=True
+            )
+            self._spiller.start()
+        return RecordKeeper(run).sub_record_keeper(**configuration).sub_record_keeper()
+
+    def _keep_spilling(self, ended: threading.Event) -> None:
+        pause = SPILL_INTERVAL
+        while not ended.wait(pause):
+            begun = time.monotonic()
+            self._spill_all()
+            pause = max(SPILL_INTERVAL, SPILL_PAUSE * (time.monotonic() - begun))
+
+    def _spill_all(self) -> None:
+        with self._spilling:
+            self._spilled_at = time.monotonic()
+            if self._spill is not None:
+                self._spill(b"".join(self.collect_metrics()))
+
     def collect_metrics(self) -> list[Any]:
-        """Return everything recorded so far in its stored form, as buffers; empty when there is nothing."""
-        return payload.pack_metrics(self._series) if self._series else []
+        """Return all metrics and records so far in their stored form, as buffers; empty when there is nothing."""
+        with self._lock:
+            metrics = payload.pack_metrics(self._series) if self._series else []
+        if self._recorder is not None:
+            from memento.recording.packing import pack_tree
+
+            if records := pack_tree(self._recorder):
+                return payload.add_records(metrics, records)
+        return metrics
+
+    def finish(self) -> list[Any]:
+        """Return the same when the experiment has ended; nothing is spilled afterwards."""
+        if self._spiller is not None and self._ended is not None:
+            self._ended.set()
+            self._spiller.join()
+        return self.collect_metrics()
 
     def checkpoint(self, state: Any) -> None:
         """Store `state` for `restore`; afterwards it is on the disk, whatever happens next.
@@ -173,7 +241,11 @@ class Context:
         return payload.decode(codec, body[state:], bytes(body[:length]))
 
     def _record_again(self, metrics: memoryview) -> None:
-        """Begin the series with what had been recorded when the checkpoint was made."""
+        """Begin with the metrics and records that there were when the checkpoint was made."""
+        if records := payload.records_in(metrics):
+            from memento.recording.packing import unpack_tree
+
+            unpack_tree(records).set_parent(self.recorder)
         if metrics:
             earlier = payload.unpack_metrics(metrics)
             later, self._series = self._series, {name: (xs, ys) for name, (xs, ys) in earlier.items()}

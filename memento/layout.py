@@ -15,6 +15,8 @@ from __future__ import annotations
 from pathlib import Path
 
 CHECKPOINTS = "checkpoints"
+REMOTE = "remote"
+"""In the folder of a run whose work goes on elsewhere when its process is gone; says by which engine."""
 
 
 def blob_path(root: Path, key: bytes, run: bytes, attempt: int, part: str) -> Path:

@@ -17,7 +17,7 @@ from typing import Any
 
 from memento.errors import AggregateException, CacheMiss, ExperimentFailed, OptionError, TooManyFailures
 from memento.events import Counts, RunFinished
-from memento.executors import NAMES, executor_named
+from memento.executors import NAMES, executor_named, watch_over
 from memento.hashing import digest, readable
 from memento.hashing.fingerprint import code_of_values, identify
 from memento.matrix import generate_configurations
@@ -26,7 +26,7 @@ from memento.notifications import NotificationProvider, ProviderListener
 from memento.payload.home import main_name
 from memento.plan import CODE_CHANGES, Plan, make_plan
 from memento.progress import make_progress
-from memento.protocols import Executor, Listener
+from memento.protocols import Executor, Listener, RemoteExecutor
 from memento.results import Results
 from memento.running.calling import how_to_call
 from memento.running.hearing import Audience
@@ -164,6 +164,7 @@ class Memento:
         timeout: float | None = None,
         retries: Retries = 0,
         progress: bool | None = None,
+        wait: bool = True,
     ) -> Results | None:
         """Run the configurations of `matrix` that have no stored result, and return the results of all.
 
@@ -183,6 +184,7 @@ class Memento:
             retries: how often a failed experiment is tried again: a number, or numbers by cause such as
                 ``{"killed": 2, "timeout": 1, ConnectionError: 3}``.
             progress: False shows nothing; by default a bar on a terminal, lines in a file, HTML in a notebook.
+            wait: False hands everything to the cluster's queue and returns; a later run takes in the results.
 
         Returns:
             One result for each configuration, in the order of the matrix.
@@ -202,6 +204,7 @@ class Memento:
             max_failures=max_failures,
             timeout=timeout,
             retries=retries,
+            wait=wait,
         )
         experiment = identify(self.func, version=self._version)
         configurations = self._configurations(matrix, experiment)
@@ -217,6 +220,13 @@ class Memento:
                 f"{type(executor).__name__} cannot; use executor='processes'",
                 option="timeout",
                 value=timeout,
+            )
+        if not options.wait and not isinstance(executor, RemoteExecutor):
+            raise OptionError(
+                "wait=False needs an executor whose work goes on without this process, which "
+                f"{type(executor).__name__} is not; use executor='slurm'",
+                option="wait",
+                value=wait,
             )
         _check_runtime(configurations, executor)
         with open_store(cache_path) as store:
@@ -241,7 +251,7 @@ class Memento:
                 configurations=configurations,
                 plan=plan,
                 store=store,
-                make_job=lambda run: self._job(run, store, configurations, call),
+                make_job=lambda run: replace(self._job(run, store, configurations, call), pace=plan.pace),
                 executor=executor,
                 audience=Audience(
                     [
@@ -251,6 +261,7 @@ class Memento:
                 ),
                 options=options,
                 experiment=experiment,
+                watch=watch_over,
             )
             try:
                 session.execute()

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Protocol
 
 from memento.matrix.configurations import Configurations
 from memento.task import Experiment, Status
 
+# So many stored results tell how long an experiment takes.
+MEASURED = 50
 CODE_CHANGES = ("warn", "rerun", "ignore")
 
 
@@ -67,6 +70,13 @@ class Plan:
     def stored(self) -> int:
         """How many results are taken from the store."""
         return len(self.keys) - len(self.todo)
+
+    @property
+    def pace(self) -> float | None:
+        """How many seconds the stored experiments took, as their median; None where none is stored."""
+        some = islice((entry for entry in self.entries if entry is not None), MEASURED)
+        known = sorted(entry.outcome.runtime for entry in some)
+        return known[len(known) // 2] if known else None
 
     def summary(self) -> str:
         """Return the counts in a line."""

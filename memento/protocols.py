@@ -27,6 +27,13 @@ class Delivered:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Interrupted:
+    """Attempts that ended with the batch job they ran in, and go on in the next: `frames` are kept, nothing is over."""
+
+    frames: Sequence[tuple[bytes, tuple[bytes | None, ...]]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Begun:
     """A worker has taken up `task`; left out for short experiments whose outcome follows at once."""
 
@@ -66,7 +73,7 @@ class Returned:
     task: Task
 
 
-Report = Delivered | Begun | Advanced | Lost | Returned
+Report = Delivered | Interrupted | Begun | Advanced | Lost | Returned
 
 
 @runtime_checkable
@@ -130,6 +137,47 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """Leave no process, thread or file behind. Idempotent, called also after errors."""
+        ...
+
+
+@runtime_checkable
+class RemoteExecutor(Executor, Protocol):
+    """An executor whose work goes on when its process is gone, in the queue of a cluster.
+
+    Tasks are handed over all at once; `runtime["time"]` is the time of a job, after which it goes on in another, not
+    the end of an experiment. It leaves `memento.layout.REMOTE` in the run's folder before anything is submitted, with
+    the name of its engine, whose `Watch` follows what was left.
+    """
+
+    @property
+    def cancels(self) -> bool:
+        """Whether an interrupt ends what was submitted, rather than leaving it to a later run."""
+        ...
+
+    @property
+    def is_submitted(self) -> bool:
+        """Whether every task that was taken over is in the queue."""
+        ...
+
+    def leave(self) -> str:
+        """Let everything go on without this process, and return what the user should know of it."""
+        ...
+
+
+class Watch(Protocol):
+    """Follows the work that a dead process has left in a run's folder, as the executor that left it would have."""
+
+    @property
+    def keys(self) -> set[bytes]:
+        """The keys that may still be delivered."""
+        ...
+
+    def look(self) -> Sequence[Report]:
+        """Return what has happened since the last look; `Returned` tasks will not be run by what was left."""
+        ...
+
+    def cancel(self, keys: set[bytes]) -> None:
+        """End what was submitted for any of `keys`."""
         ...
 
 

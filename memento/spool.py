@@ -24,7 +24,7 @@ import zlib
 from pathlib import Path
 
 from memento.files import write_all
-from memento.task import PART_NAMES, Outcome
+from memento.task import PART_NAMES, STATUS_CODES, STATUS_IN_HEAD, Outcome, Status
 
 Frame = tuple[bytes, tuple[bytes | None, ...]]
 """The packed head of an outcome and the bodies of its parts (None: in a blob file)."""
@@ -46,6 +46,19 @@ def frame_of(outcome: Outcome) -> Frame:
     """Return `outcome` as a frame."""
     bodies = tuple([part.data for part in outcome.parts])
     return outcome.pack_head(), _NO_BODIES if bodies == _NO_BODIES else bodies
+
+
+REQUEUED = "requeued"
+"""The cause of an attempt that ended with its batch job and goes on in the next: kept, not final."""
+_SUCCEEDED = STATUS_CODES[Status.SUCCEEDED]
+
+
+def is_final(head: bytes) -> bool:
+    """Return whether nothing more comes, by itself, after the outcome packed as `head`."""
+    if head[STATUS_IN_HEAD] == _SUCCEEDED:
+        return True
+    failure = Outcome.unpack_head(head).failure
+    return failure is None or failure.cause != REQUEUED
 
 
 def pack_frame(frame: Frame) -> bytes:

@@ -99,7 +99,7 @@ class Part(NamedTuple):
 
 
 EMPTY_PART = Part(0, 0, b"", b"")
-PART_NAMES = ("value", "metrics", "log", "records")
+PART_NAMES = ("value", "metrics", "log")
 
 HEAD = struct.Struct(f"<B{KEY_BYTES}s{RUN_BYTES}sHBBBQdddQQIBII")
 """Version, key, run, attempt, status, the value's codec, which parts there are (a bit each), position, started,
@@ -149,12 +149,11 @@ class Outcome(NamedTuple):
     value: Part = EMPTY_PART
     metrics: Part = EMPTY_PART
     log: Part = EMPTY_PART
-    records: Part = EMPTY_PART
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """The parts, in the order of `PART_NAMES`."""
-        return self.value, self.metrics, self.log, self.records
+        return self.value, self.metrics, self.log
 
     def pack_head(self) -> bytes:
         """Return the head as bytes; the parts' bytes are not in it, their digests are."""
@@ -298,6 +297,8 @@ class Job:
     import_path: tuple[str, ...] = ()
     deadline: float | None = None
     """When the place it runs in ends (seconds since the epoch), as a batch job does; None: not known."""
+    pace: float | None = None
+    """How many seconds experiments took that are stored already; None: none are."""
 
 
 VALUE = "value "

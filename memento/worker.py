@@ -101,6 +101,7 @@ class Worker:
         self._meter.start()
         try:
             config = self._job.configurations.private(task.index)
+            context._config = config
             value = call(self._job.experiment, self._job.call, context, config)
         except BaseException as error:
             failure = describe_exception(error)
@@ -124,7 +125,7 @@ class Worker:
         value = EMPTY_PART
         if encoded is not None:
             value = self._kept_value(task, encoded)
-        recorded = context.collect_metrics()
+        recorded = context.finish()
         printed = self._output.take()
         self._checkpointed = context.checkpointed or task.attempt > 1
         return Outcome(

@@ -103,7 +103,7 @@ def test_no_cost_grows_faster_than_the_configurations() -> None:
         found = [dict(stages(INTERPRETER, GROWTH, job)) for _ in range(2)]
         return {step: min(each[step]["seconds"] for each in found) for step in growth.STEPS}
 
-    small, large = costs(3_000), costs(30_000)
+    small, large = costs(2_000), costs(20_000)
     grown = {step: large[step] / small[step] for step in growth.STEPS}
     assert {step: ratio for step, ratio in grown.items() if ratio > 30} == {}
 
@@ -141,7 +141,7 @@ def test_without_the_peer_nothing_is_said_to_be_reached() -> None:
 
 def test_a_peer_that_could_not_be_installed_is_a_row_that_says_so() -> None:
     found = measured([1.0], [])
-    found.failures["", "diskcache"] = "not installed: ERROR: no such package"
+    found.fail("", "diskcache", "not installed: ERROR: no such package")
     text = report.report(found, "Made by a test.", [])
     assert "| cold, 100,000; tasks/s | diskcache | not installed: ERROR: no such package | | 0 | |" in text
 

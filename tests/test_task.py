@@ -58,7 +58,7 @@ def test_the_head_of_an_outcome_stands_as_it_always_has() -> None:
 
 def test_a_head_is_read_as_it_was_packed() -> None:
     head = bytes.fromhex(PINNED)
-    assert Outcome.unpack_head(head, (b"abc", b"", None, b"")) == OUTCOME
+    assert Outcome.unpack_head(head, (b"abc", b"", None)) == OUTCOME
     assert Outcome.unpack_head(head).value == Part(2, 3, b"\x11" * 16, b"")
     assert head[KEY_IN_HEAD] == bytes(range(16))
     assert STATUS_FROM_CODE[head[STATUS_IN_HEAD]] is Status.FAILED

@@ -14,12 +14,15 @@ bound once, a measure is in every record, and no recorder hears of another's.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import os
 import secrets
+import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
 from memento.capture.binding import binding_of
@@ -56,8 +59,14 @@ class Stack:
         self.measured = (TIME,) if clock else ()
         self.skips = any(recorder.skip for recorder in self.recorders)
         self._writes = any(recorder.writes for recorder in self.recorders)
+        self.forget_threads()
         self.wrapper = self._make_wrapper()
         _stacks[self.token] = self
+
+    def forget_threads(self) -> None:
+        """Wait for no thread any more: a forked child has none of its parent's."""
+        self._guard = threading.Lock()
+        self._computing: dict[bytes, tuple[threading.RLock, int]] = {}
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Call, Found | None]:
         """Return the call with these arguments, and what a recorder that skips has of it.
@@ -73,12 +82,29 @@ class Stack:
         call = Call(self, arguments, instance)
         if self._writes and not is_quick(arguments.values()):
             call.written = Written(arguments)
-        if self.skips:
-            for place, recorder in enumerate(self.recorders):
-                if recorder.skip and (found := recorder.find(call)) is not None:
-                    self._pass_on(call, found, place)
-                    return call, found
-        return call, None
+        return call, self._look_up(call) if self.skips else None
+
+    def _look_up(self, call: Call) -> Found | None:
+        for place, recorder in enumerate(self.recorders):
+            if recorder.skip and (found := recorder.find(call)) is not None:
+                self._pass_on(call, found, place)
+                return found
+        return None
+
+    @contextlib.contextmanager
+    def _alone(self, key: bytes) -> Iterator[None]:
+        """Within this, no other thread is within this for the same key."""
+        with self._guard:
+            lock, waiting = self._computing.get(key) or (threading.RLock(), 0)
+            self._computing[key] = lock, waiting + 1
+        try:
+            with lock:
+                yield
+        finally:
+            with self._guard:
+                lock, waiting = self._computing.pop(key, (lock, 1))
+                if waiting > 1:
+                    self._computing[key] = lock, waiting - 1
 
     def _pass_on(self, call: Call, found: Found, owner: int) -> None:
         """Let the others record what one recorder had: each call, or each combination once where they skip too."""
@@ -135,6 +161,19 @@ class Stack:
             return finish(call, result, now() - begun)
 
         @functools.wraps(func)
+        def once(*args: Any, **kwargs: Any) -> Any:
+            call, found = begin(args, kwargs)
+            if found is not None:
+                return found.result
+            with self._alone(call.key):
+                found = self._look_up(call)  # another thread may have been computing it
+                if found is not None:
+                    return found.result
+                begun = now()
+                result = func(*args, **kwargs)
+                return finish(call, result, now() - begun)
+
+        @functools.wraps(func)
         async def awaiting(*args: Any, **kwargs: Any) -> Any:
             call, found = begin(args, kwargs)
             if found is not None:
@@ -143,12 +182,20 @@ class Stack:
             result = await func(*args, **kwargs)
             return finish(call, result, now() - begun)
 
-        made = awaiting if inspect.iscoroutinefunction(func) else wrapper
+        made = awaiting if inspect.iscoroutinefunction(func) else once if self.skips else wrapper
         setattr(made, ATTRIBUTE, self)
         return made
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Stack, (self.func, travelling(self.recorders), self.clock, self.token)
+
+
+def _forget_threads() -> None:
+    for stack in list(_stacks.values()):
+        stack.forget_threads()
+
+
+os.register_at_fork(after_in_child=_forget_threads)
 
 
 def stack_of(func: Any) -> Stack | None:

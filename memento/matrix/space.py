@@ -9,7 +9,7 @@ for each matrix of a union. Excludes and samples are not here: they only choose 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from memento.config import Config, config_at
@@ -94,6 +94,10 @@ class Space:
         return block.key(local)
 
     key_at = key
+
+    def runtime_at(self, position: int) -> Mapping[str, Any]:
+        """Return how the configuration at `position` is to be run."""
+        return self.locate(position)[0].runtime
 
     def names_at(self, position: int) -> Sequence[str]:
         """Return the names of the parameters."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
+from urllib.parse import unquote
 
 from memento.errors import MissingExtra, NotificationError, OptionError
 from memento.notifications.base import MessageProvider
@@ -88,7 +90,7 @@ def _apprise() -> Any:
 @contextmanager
 def _quiet_log(urls: list[str]) -> Iterator[None]:
     """Keep what `urls` hold out of the logs of Apprise and of its HTTP library, which quote them."""
-    secrets = {piece for url in urls for piece in (url, *re.split(r"[:/@?&=]+", url)[1:]) if len(piece) > 3}
+    secrets = {piece for url in urls for piece in _pieces(url) if len(piece) > 3}
 
     def redact(record: logging.LogRecord) -> bool:
         record.msg, record.args = redacted(record.getMessage(), secrets), ()
@@ -102,3 +104,10 @@ def _quiet_log(urls: list[str]) -> Iterator[None]:
     finally:
         for logger in loggers:
             logger.removeFilter(redact)
+
+
+def _pieces(url: str) -> list[str]:
+    """Return `url` and its parts, as they stand there, without percent signs, and as HTTP sends a login."""
+    pieces = [url, *re.split(r"[:/@?&=]+", url)[1:]]
+    login = unquote(url.partition("://")[2].rpartition("@")[0])
+    return [*pieces, *map(unquote, pieces), base64.b64encode(login.encode()).decode()]

@@ -12,7 +12,7 @@ from memento.payload.encoding import (
     encode,
     summary_of,
 )
-from memento.payload.points import Points, pack_metrics, unpack_metrics
+from memento.payload.points import Points, add_records, pack_metrics, records_in, unpack_metrics
 
 __all__ = [
     "JSON",
@@ -21,11 +21,13 @@ __all__ = [
     "PICKLE_AND_BUFFERS",
     "Encoded",
     "Points",
+    "add_records",
     "decode",
     "digest_of",
     "encode",
     "encode_readable",
     "pack_metrics",
+    "records_in",
     "summary_of",
     "unpack_metrics",
 ]

@@ -1,7 +1,9 @@
 """How recorded metrics become bytes: columns of numbers, 16 bytes a point beside the names.
 
 The layout, little-endian, is the stored form: ``count u32``, for each metric ``length of name u32, points u64, name``,
-then for each metric its x and its y as float64. Never change it, only add.
+then for each metric its x and its y as float64. Where there are records too, these bytes stand in the middle:
+``0xFFFFFFFF u32`` (no count is that high), ``their length u64``, they themselves, and the packed records.
+Never change it, only add.
 """
 
 from __future__ import annotations
@@ -9,11 +11,14 @@ from __future__ import annotations
 import struct
 import sys
 from array import array
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+_WITH_RECORDS = struct.Struct("<IQ")
+_MARK = 0xFFFFFFFF
 
 Points = tuple["array[float]", "array[float]"]
 
@@ -33,13 +38,34 @@ def pack_metrics(series: Mapping[str, Points]) -> list[Buffer]:
     return chunks
 
 
+def add_records(metrics: Sequence[Buffer], records: Buffer) -> list[Buffer]:
+    """Return packed metrics, and packed records behind them."""
+    length = sum(memoryview(chunk).nbytes for chunk in metrics)
+    return [_WITH_RECORDS.pack(_MARK, length), *metrics, records]
+
+
+def _divided(view: memoryview) -> tuple[memoryview, memoryview]:
+    if len(view) < _WITH_RECORDS.size:
+        return view, view[:0]
+    mark, length = _WITH_RECORDS.unpack_from(view)
+    if mark != _MARK:
+        return view, view[:0]
+    end = _WITH_RECORDS.size + length
+    return view[_WITH_RECORDS.size : end], view[end:]
+
+
+def records_in(data: Buffer) -> memoryview:
+    """Return the packed records that stand behind the metrics packed in `data`; empty if there are none."""
+    return _divided(memoryview(data).cast("B"))[1]
+
+
 def unpack_metrics(data: Buffer) -> dict[str, Points]:
     """Return the metrics packed in `data`; none for no bytes.
 
     Raises:
         ValueError: `data` was not made by `pack_metrics`.
     """
-    view = memoryview(data).cast("B")
+    view, _ = _divided(memoryview(data).cast("B"))
     if not view:
         return {}
     try:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 LIMIT = 4096
 """So many rows become a chunk at once: enough for long columns, few enough to stay in the processor's cache."""
 
-FILLER = ""
-"""The name of the only value in a buffer whose first record is empty; as a name of records it is refused."""
+FILLER: Any = object()
+"""Stands for the name of the only value in a buffer whose first record is empty; no record's name is equal to it."""
 
 
 class Buffer:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from memento.recording.columns import Column
+from memento.recording.columns import ABSENT, PICKLED, Column, column_of
 
 
 class Level(Protocol):
@@ -42,9 +42,35 @@ class Chunk:
         self.length = length
         self.columns = columns
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Chunk, (StoredLevel(self.shared()), self.length, self.columns)
+
     def shared(self) -> dict[str, Any]:
         """Return what all these records have in common, as it is now."""
         return shared_by(self.level)
+
+
+def merged(chunks: Sequence[Chunk]) -> list[Chunk]:
+    """Return the same records in as few chunks as may be: those of a level in one, in the order they have."""
+    by_level: dict[int, list[Chunk]] = {}
+    for chunk in chunks:
+        by_level.setdefault(id(chunk.level), []).append(chunk)
+    return [whole for some in by_level.values() for whole in _merged_of_one_level(some)]
+
+
+def _merged_of_one_level(chunks: list[Chunk]) -> list[Chunk]:
+    if any(column.kind == PICKLED for chunk in chunks for column in chunk.columns.values()):
+        return chunks  # whose bytes are kept as they are, because loading them may need more than is at hand
+    columns = {}
+    for name in dict.fromkeys(name for chunk in chunks for name in chunk.columns):
+        values: list[Any] = []
+        for chunk in chunks:
+            column = chunk.columns.get(name)
+            values += [ABSENT] * chunk.length if column is None else column.rows
+        whole = column_of(values)
+        if whole is not None:
+            columns[name] = whole
+    return [Chunk(chunks[0].level, sum(chunk.length for chunk in chunks), columns)]
 
 
 def lineage(level: Level | None) -> Iterator[Level]:

@@ -158,12 +158,18 @@ class ExperimentCollection:
         flush_all(self.path)
         while True:
             try:
-                files = self._files()
+                files = self._readable_files()
                 parts = [self._chunks(file) for file in files]
             except FileNotFoundError:  # an experiment ended just now, and its file got another name
                 continue
             self._read = {file.path.name: self._read[file.path.name] for file in files}
             return Records([chunk for chunks in parts for chunk in chunks])
+
+    def _readable_files(self) -> list[_File]:
+        """Return one file for each try: a kill may leave the running one beside that which has ended."""
+        files = self._files()
+        ended = {(file.number, file.attempt) for file in files if file.state != RUNNING}
+        return [file for file in files if file.state != RUNNING or (file.number, file.attempt) not in ended]
 
     def _chunks(self, file: _File) -> Sequence[Chunk]:
         status = file.path.stat()

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from typing import Any
 
 ABSENT_ROW, PRESENT_ROW, NONE_ROW = 0, 1, 2
-_DROPPED = bytes([ABSENT_ROW, NONE_ROW])
+PICKLED = "p"
 _TEXTS = struct.Struct("<I")  # length of the list of texts; the codes follow it, each of the size below
 _INTEGERS = (("b", 7), ("h", 15), ("i", 31), ("q", 63))
 
@@ -51,6 +51,9 @@ class Column:
         self.data = data
         self._dense = dense
         self._rows: Sequence[Any] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Column, (self.kind, self.length, self.mask, bytes(self.data))
 
     @property
     def dense(self) -> Sequence[Any]:
@@ -124,7 +127,7 @@ def _encoded(values: list[Any], kinds: set[type]) -> tuple[str, Any, Any]:
         values = [value.item() if _is_scalar(value) else value for value in values]
         if not any(map(_is_scalar, values)):
             return _encoded(values, set(map(type, values)))
-    return "p", *_pickled(values)
+    return PICKLED, *_pickled(values)
 
 
 def _is_scalar(value: Any) -> bool:
@@ -138,7 +141,7 @@ def _integers(values: list[int]) -> tuple[str, Any, Any]:
         if -(1 << bits) <= low and high < (1 << bits):
             numbers = array(kind, values)
             return kind, _stored(numbers), numbers
-    return "p", *_pickled(values)
+    return PICKLED, *_pickled(values)
 
 
 def _texts(values: list[str]) -> tuple[str, Any, Any]:
@@ -220,5 +223,5 @@ _DECODERS: dict[str, Any] = {
     "q": lambda data: _array("q", data),
     "?": lambda data: list(map(bool, bytes(data))),
     "s": _decoded_texts,
-    "p": pickle.loads,
+    PICKLED: pickle.loads,
 }

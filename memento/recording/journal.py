@@ -22,13 +22,15 @@ from pathlib import Path
 from typing import cast
 
 from memento.errors import RecordingError, StoreUnwritable
-from memento.files import sync_folder, write_all
+from memento.files import sync_folder, write_all, write_atomically
 from memento.recording.buffer import Buffer
-from memento.recording.chunks import Chunk
+from memento.recording.chunks import Chunk, merged
 from memento.recording.keeper import RecordKeeper
 from memento.recording.segments import MAGIC, pack_frame, unpack
 
 INTERVAL = 0.05
+MANY_FRAMES, FEW_ROWS = 300, 100
+"""A file of more frames, with fewer rows each, is written anew when its experiment ends: each keeper in one piece."""
 
 _open_journals: weakref.WeakSet[FileJournal] = weakref.WeakSet()
 
@@ -39,7 +41,7 @@ class FileJournal:
     def __init__(self, path: Path, root: RecordKeeper) -> None:
         self.path = path
         self.lock = threading.RLock()
-        self.frames = 0
+        self._frames = self._rows = 0
         self._pid = os.getpid()
         self._numbers: dict[RecordKeeper, int] = {}
         self._changed: dict[RecordKeeper, None] = {}
@@ -133,15 +135,12 @@ class FileJournal:
         waiting, self._waiting = self._waiting, []
         if not changed and not waiting:
             return b""
-        ordered = sorted(changed, key=self._depth)  # a file names a keeper before it names those below
-        levels = [(self._numbers[keeper], self._number(keeper.parent), keeper.data.copy()) for keeper in ordered]
-        self.frames += 1
+        levels = [(self._numbers[keeper], self._number(keeper.parent), keeper.data.copy()) for keeper in changed]
+        self._frames += 1
+        self._rows += sum(chunk.length for chunk in waiting)
         return pack_frame(
             time.time(), levels, [(self._numbers[cast(RecordKeeper, chunk.level)], chunk) for chunk in waiting]
         )
-
-    def _depth(self, keeper: RecordKeeper) -> int:
-        return sum(1 for _ in keeper.lineage())
 
     def _number(self, keeper: RecordKeeper | None) -> int:
         return -1 if keeper is None else self._numbers[keeper]
@@ -179,12 +178,26 @@ class FileJournal:
             self._refuse(refusal)
             try:
                 self._raise_trouble()
-                os.fsync(self._descriptor)
-                os.rename(self.path, path)
+                if self._frames > MANY_FRAMES and self._rows < FEW_ROWS * self._frames:
+                    self._write_compactly(path)
+                else:
+                    os.fsync(self._descriptor)
+                    os.rename(self.path, path)
+                    sync_folder(path.parent)
                 self.path = path
-                sync_folder(path.parent)
             finally:
                 self._close()
+
+    def _write_compactly(self, path: Path) -> None:
+        # Hours of a record now and then are many frames of a row, which take long to read and much room.
+        segment = unpack(self.path.read_bytes())
+        numbers = {id(level): number for number, level in segment.levels.items()}
+        levels = [
+            (number, numbers.get(id(level.parent), -1), level.data) for number, level in sorted(segment.levels.items())
+        ]
+        chunks = [(numbers[id(chunk.level)], chunk) for chunk in merged(segment.chunks)]
+        write_atomically(path, (MAGIC, pack_frame(segment.at, levels, chunks)))
+        os.unlink(self.path)
 
     def _refuse(self, refusal: str) -> None:
         self._refusal = refusal

@@ -4,45 +4,24 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from memento.errors import OptionError
-from memento.recording.buffer import FILLER, Buffer
-from memento.recording.chunks import Chunk
-from memento.recording.columns import ABSENT
+from memento.recording.buffer import FILLER, LIMIT, Buffer
+from memento.recording.chunks import Chunk, merged
+from memento.recording.columns import ABSENT, Column
+from memento.recording.shared import SharedData
 
 if TYPE_CHECKING:
+    from memento.recording.protocols import Journal
     from memento.recording.records import Record, Records
 
 WIDEST_UNION = 64
 """Records of different names share columns up to here; beyond, each kind of record gets columns of its own."""
 
 
-class Journal(Protocol):
-    """Where the records of a whole tree of keepers go, beyond this process's memory."""
-
-    @property
-    def lock(self) -> threading.RLock:
-        """Held while values are taken out of a buffer."""
-        ...
-
-    def attach(self, keeper: RecordKeeper) -> None:
-        """Take `keeper` in, with what it has recorded so far."""
-        ...
-
-    def note(self, keeper: RecordKeeper) -> None:
-        """Take note that the data or the parent of `keeper` has changed."""
-        ...
-
-    def attend(self, buffer: Buffer) -> None:
-        """Take note that values are waiting in `buffer`, or take them when there are many."""
-        ...
-
-    def chunks_of(self, keepers: list[RecordKeeper]) -> list[Chunk]:
-        """Return all that these keepers have recorded."""
-        ...
-
+MANY_CHUNKS = 64
 
 _memory_lock = threading.RLock()
 
@@ -54,29 +33,6 @@ def _renew_lock() -> None:
 
 
 os.register_at_fork(after_in_child=_renew_lock)
-
-
-class _Data(dict[str, Any]):
-    """A keeper's data: a dict that tells of its changes."""
-
-    __slots__ = ("note",)
-    note: Callable[[], None]
-
-
-def _telling(name: str) -> Callable[..., Any]:
-    change = getattr(dict, name)
-
-    def method(self: _Data, *args: Any, **named: Any) -> Any:
-        result = change(self, *args, **named)
-        self.note()
-        return self if name == "__ior__" else result
-
-    method.__name__ = name
-    return method
-
-
-for _name in ("__setitem__", "__delitem__", "__ior__", "clear", "pop", "popitem", "setdefault", "update"):
-    setattr(_Data, _name, _telling(_name))
 
 
 class RecordKeeper:
@@ -119,7 +75,7 @@ class RecordKeeper:
     )
 
     def __init__(self, data: Mapping[str, Any] | None = None, /, **named: Any) -> None:
-        self.data = _Data(data or {}, **named)
+        self.data = SharedData(data or {}, **named)
         self.data.note = self._note
         self.parent: RecordKeeper | None = None
         self.pending_record: dict[str, Any] = {}
@@ -285,6 +241,19 @@ class RecordKeeper:
         chunk = self._take(buffer)
         if chunk is not None:
             self._chunks.append(chunk)
+            self._join_small_chunks()
+
+    def _take_in(self, length: int, columns: dict[str, Column]) -> None:
+        """Have recorded `length` records with these columns."""
+        self._chunks.append(Chunk(self, length, columns))
+        self._folded += length
+
+    def _join_small_chunks(self) -> None:
+        # Who looks at the records after each of them would leave a chunk for each of them.
+        if len(self._chunks) % MANY_CHUNKS == 0:
+            last = self._chunks[-MANY_CHUNKS:]
+            if sum(chunk.length for chunk in last) < LIMIT:
+                self._chunks[-MANY_CHUNKS:] = merged(last)
 
     def _take(self, buffer: Buffer) -> Chunk | None:
         """Return what waits in `buffer`, which counts as recorded; the caller holds the journal's or memory's lock."""
@@ -326,6 +295,11 @@ class RecordKeeper:
                 for buffer in list(keeper._buffers):
                     keeper._fold(buffer)
             return Records([chunk for keeper in keepers for chunk in keeper._chunks])
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError(
+            "a RecordKeeper cannot be sent to another process; send keeper.records, or values to record here"
+        )
 
     def __repr__(self) -> str:
         known = {name: value for keeper in reversed(list(self.lineage())) for name, value in keeper.data.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
 
@@ -151,9 +151,18 @@ class Records(Sequence[Record]):
             before += len(part)
         return Records(self._chunks, rows)
 
+    @classmethod
+    def joined(cls, many: Iterable[Records]) -> Records:
+        """Return the records of each of `many`, one after another."""
+        parts = [part for records in many for part in records.parts()]
+        return cls([chunk for chunk, _ in parts], [rows for _, rows in parts])
+
     def __add__(self, other: Records) -> Records:
         """Return these records and then the others."""
-        return Records([*self._chunks, *other._chunks], [*self._rows, *other._rows])
+        return Records.joined((self, other))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Records, (list(self._chunks), list(self._rows))
 
     def __repr__(self) -> str:
         return f"Records({len(self):,} with {', '.join(self.names()) or 'no names'})"

@@ -114,13 +114,12 @@ def _take_in(segment: Segment, body: memoryview, known: Mapping[int, Level]) -> 
     position = _HEADER.size + length
     header = json.loads(bytes(body[_HEADER.size : position]))
     levels = segment.levels
+    for number, _, _ in header["keepers"]:
+        levels.setdefault(number, known.get(number) or StoredLevel())
     for number, parent, data in header["keepers"]:
         if number not in known:
-            stored = levels.setdefault(number, StoredLevel())
-            stored.parent = levels.get(parent)
-            stored.data = {name: _read(value) for name, value in data.items()}
-        else:
-            levels[number] = known[number]
+            levels[number].parent = levels.get(parent)
+            levels[number].data = {name: _read(value) for name, value in data.items()}
     for number, rows, described in header["chunks"]:
         columns = {}
         for name, kind, mask_bytes, data_bytes in described:

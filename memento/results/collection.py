@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from memento.config import Config
+    from memento.recording import Records
 
 
 class Results(Sequence[Result]):
@@ -168,6 +169,20 @@ class Results(Sequence[Result]):
         from memento.results.frames import metrics_frame
 
         return metrics_frame(self)
+
+    @property
+    def records(self) -> Records:
+        """What all experiments kept with `context.recorder`: one flat table over all configurations.
+
+        Each record has the parameters of its configuration, `replicate`, `run`, `key`, `attempt` and `status` beside
+        its own values. Those of a failed experiment reach as far as it came.
+
+        Example:
+            ``results.records.where(model="svm", training=True).groupby("lr").mean("loss")``
+        """
+        from memento.recording import Records
+
+        return Records.joined(result.records for result in self if result.has_metrics)
 
     def aggregate(self, metric: str) -> pd.DataFrame:
         """Return mean, std (n - 1), n and missing of `metric` over the replicates of each configuration.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from memento.config import Config
+    from memento.recording import Records
 
 _UNREAD: Any = object()
 
@@ -318,6 +319,19 @@ class Result(_Ended):
             UnknownMetric: no metric of that name was recorded.
         """
         return self.metrics.points(name)
+
+    @property
+    def records(self) -> Records:
+        """The records kept by `context.recorder`; those of a failed experiment reach as far as it came."""
+        from memento.recording import Records
+        from memento.recording.packing import known_above, unpack_chunks
+
+        data = payload.records_in(self._part("metrics"))
+        if self._entry is None or not data:
+            return Records([])
+        run, parameters = self._entry.run.hex(), self.config.asdict()
+        run_level, own = known_above(run, self.key, self._entry.attempt, parameters, self.config.replicate)
+        return Records(unpack_chunks(data, [{**run_level, "status": self.status.value}, own]))
 
     @property
     def key(self) -> str:

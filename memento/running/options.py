@@ -27,6 +27,7 @@ class Options:
     max_failures: float | None = None
     timeout: float | None = None
     retries: Retries = 0
+    wait: bool = True
 
     def __post_init__(self) -> None:
         one_of("on_error", self.on_error, ON_ERROR)

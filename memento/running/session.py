@@ -16,12 +16,15 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+from memento.errors import StoreError
 from memento.matrix.configurations import Configurations
 from memento.matrix.runtime import seconds_of
 from memento.plan import Plan
-from memento.protocols import Advanced, Begun, Delivered, Executor, Lost, Returned
+from memento.protocols import Advanced, Begun, Delivered, Executor, Interrupted, Lost, RemoteExecutor, Returned, Watch
+from memento.running.attending import Attendance
 from memento.running.failing import IN_A_ROW, FailureWatch
 from memento.running.hearing import Audience
 from memento.running.interrupts import Interrupts
@@ -43,6 +46,8 @@ LARGEST_GROUP = 5000
 # Storing may take this share of the time between two commits; slow experiments are stored at once.
 COMMIT_PAUSE = 4.0
 POLL = 0.2
+# An engine with a queue of its own is given everything at once.
+WITHOUT_END = 1 << 60
 
 
 class Session:
@@ -59,6 +64,7 @@ class Session:
         audience: Audience,
         options: Options,
         experiment: Experiment,
+        watch: Callable[[Path], Watch | None] = lambda folder: None,
     ) -> None:
         self._configurations, self._plan, self._store = configurations, plan, store
         self._make_job, self._executor = make_job, executor
@@ -82,6 +88,10 @@ class Session:
         self._commit_cost = 0.0
         self._polled_at = 0.0
         self._poll_pause = POLL
+        self._remote = executor if isinstance(executor, RemoteExecutor) else None
+        self._attendance = Attendance(store, watch)
+        self.left: str | None = None
+        """What a reader should know of work that goes on without this process, None where none does."""
         self.stopped: str | None = None
         self.interrupts = Interrupts(inline=executor.inline)
 
@@ -106,6 +116,9 @@ class Session:
                 self._loop()
             except KeyboardInterrupt:
                 self._tally.ended = True
+            except StoreError:
+                self._leave()  # what runs elsewhere is not concerned: its results are taken in when there is room
+                raise
             finally:
                 self._wind_up()
 
@@ -122,6 +135,9 @@ class Session:
             self._commit_when_due()
             self._ask_for_others()
             self._tally.tell_progress()
+            if not self._options.wait and not self._todo and self._remote is not None and self._remote.is_submitted:
+                self._leave()
+                return
         self._commit()
 
     def _patience(self) -> float:
@@ -133,14 +149,31 @@ class Session:
         return max(0.0, patience)
 
     def _interrupted(self) -> None:
-        """Start nothing new, and give what is running a short grace."""
+        """Start nothing new, and give what is running a short grace; what runs elsewhere goes on unless asked twice."""
         self._tally.ended = True
+        if self._remote is not None and not self._remote.cancels:
+            self._leave()
+            self._wait_for_a_second()
+            if self.interrupts.count < 2:
+                return
+            self.left = None
+        self._attendance.cancel({self._plan.keys[row] for row in self._others})
         self._give_back(self._executor.cancel())
         until = time.monotonic() + GRACE
         while self._out and time.monotonic() < until and self.interrupts.count < 2:
             self._hear(self._executor.wait(TICK))
             self._commit_when_due()
             self._tally.tell_progress()
+
+    def _leave(self) -> None:
+        if self._remote is not None:
+            self.left = self._remote.leave()
+
+    def _wait_for_a_second(self) -> None:
+        self._tally.tell_notice(f"{self.left}; a second Ctrl-C within {GRACE:g} s cancels them")
+        until = time.monotonic() + GRACE
+        while time.monotonic() < until and self.interrupts.count < 2:
+            self._hear(self._executor.wait(TICK))
 
     def _stop_early(self, reason: str) -> None:
         """Start nothing new, and wait for what is running."""
@@ -161,11 +194,16 @@ class Session:
         """End what still runs, and keep everything that was delivered."""
         self.interrupts.hold()
         try:
-            self._executor.stop()
+            if self.left is None:
+                self._executor.stop()
             self._hear(self._executor.wait(0.0))
             self._commit()
         finally:
-            self._store.end_run(self._run, self._stored)
+            self._attendance.close()
+            if self.left is None:
+                self._store.end_run(self._run, self._stored)
+            else:
+                self._store.leave(self._run)
         self._look_up()
 
     # Handing out
@@ -180,16 +218,47 @@ class Session:
             return
         if self._watch.suspicious:
             self._spread_out()
-        rows = [self._todo.popleft() for _ in range(min(room, len(self._todo)))]
-        keys = [self._plan.keys[row] for row in rows]
-        anew = [key for key in keys if key in self._plan.anew]
-        granted = set(self._store.claim(self._run, [key for key in keys if key not in self._plan.anew]))
-        granted.update(self._store.claim(self._run, anew, force=True) if anew else ())
-        self._others.update(row for row, key in zip(rows, keys, strict=True) if key not in granted)
-        self._submit([(row, 1) for row, key in zip(rows, keys, strict=True) if key in granted])
+        rows = self._claim(room)
+        if rows:
+            self._submit([(row, 1) for row in rows])
+
+    def _claim(self, room: int) -> list[int]:
+        """Claim the next `room` configurations that are free, and remember those before them, which another run has."""
+        claimed: list[int] = []
+        look = room
+        while self._todo and len(claimed) < room:
+            rows = self._next(look)
+            anew = self._plan.keys[rows[0]] in self._plan.anew
+            keys = [self._plan.keys[row] for row in rows]
+            granted = set(self._store.claim(self._run, keys, force=anew, most=room - len(claimed)))
+            left: list[int] = []
+            for row, key in zip(rows, keys, strict=True):
+                if key in granted:
+                    claimed.append(row)
+                elif len(claimed) < room:
+                    self._others.add(row)
+                else:
+                    left.append(row)
+            self._todo.extendleft(reversed(left))
+            # Where another run has been before, one step after the other of the same length would never catch up.
+            look = min(2 * look, LARGEST_GROUP)
+        return claimed
+
+    def _next(self, most: int) -> list[int]:
+        """Take up to `most` rows from what is to be run, all of which are to be computed anew, or none of which is."""
+        anew, todo = self._plan.anew, self._todo
+        if not anew:
+            return [todo.popleft() for _ in range(min(most, len(todo)))]
+        rows = [todo.popleft()]
+        first = self._plan.keys[rows[0]] in anew
+        while todo and len(rows) < most and (self._plan.keys[todo[0]] in anew) == first:
+            rows.append(todo.popleft())
+        return rows
 
     def _ahead(self) -> int:
         """Return how many configurations to have out: enough to keep the workers busy, not more."""
+        if self._remote is not None:
+            return WITHOUT_END
         slots = self._executor.slots
         done = self._tally.done
         if done < 2 * slots:
@@ -218,7 +287,8 @@ class Session:
         shape = self._shapes.get(id(block))
         if shape is None:
             runtime = block.runtime
-            timeout = self._options.timeout or (seconds_of(runtime["time"]) if "time" in runtime else None)
+            limit = seconds_of(runtime["time"]) if "time" in runtime and self._remote is None else None
+            timeout = self._options.timeout or limit
             shape = self._shapes[id(block)] = timeout, runtime.get("cpus", 1), runtime.get("gpus")
         return Task(position, self._plan.keys[row], attempt, *shape)
 
@@ -231,6 +301,8 @@ class Session:
                     self._take(frame)
                 if report.spool:
                     self._read[report.spool] = report.end
+            elif isinstance(report, Interrupted):
+                self._keep(report.frames)
             elif isinstance(report, Lost):
                 self._take(frame_of(outcome_of(report, self._store.root, self._run.id)))
             elif isinstance(report, Returned):
@@ -239,6 +311,15 @@ class Session:
                 self._tally.began(report.task, self._rows[report.task.key])
             elif isinstance(report, Advanced):
                 self._tally.advanced(report.task, report.done, report.total)
+
+    def _keep(self, frames: Sequence[Frame]) -> None:
+        """Keep attempts that go on elsewhere."""
+        for frame in frames:
+            outcome = Outcome.unpack_head(*frame)
+            if outcome.key in self._out and outcome.failure is not None:
+                self._pending.append(frame)
+                self._tally.left_off(outcome.key)
+                self._tally.tell_failure(outcome, outcome.failure, self._rows[outcome.key], will_retry=True)
 
     def _take(self, frame: Frame) -> None:
         head = frame[0]
@@ -258,7 +339,7 @@ class Session:
         stopping = self.interrupts.count > 0 or self.stopped is not None
         wait = None if stopping else self._retries.wait_before_retry(key, failure)
         if wait is not None:
-            heapq.heappush(self._later, (time.monotonic() + wait, self._rows[key], task.attempt + 1))
+            heapq.heappush(self._later, (time.monotonic() + wait, self._rows[key], outcome.attempt + 1))
         elif outcome.status is not Status.CANCELLED:
             self._tally.failed += 1
             self._watch.failed(failure)
@@ -287,7 +368,8 @@ class Session:
         self._stored.update(self._read)
         rows = [self._rows[entry.key] for entry in entries]
         for row, entry in zip(rows, entries, strict=True):
-            self._plan.entries[row] = entry
+            if entry.key not in self._out:  # else it is tried again already, or goes on elsewhere
+                self._plan.entries[row] = entry
         self._tally.tell_successes(entries, rows)
 
     # Other runs over the same store
@@ -297,6 +379,7 @@ class Session:
         if not self._others or now - self._polled_at < self._poll_pause:
             return
         self._store.take_over()
+        self._attendance.look({self._plan.keys[row] for row in self._others})
         rows = {self._plan.keys[row]: row for row in self._others}
         claimed = self._store.claimed_by_others(self._run, list(rows))
         found = self._store.find([key for key in rows if key not in claimed])
@@ -335,7 +418,9 @@ class Session:
         return cached
 
     def _look_up(self) -> None:
-        """Fill in what came in by the spools alone; what never came to its turn stays empty."""
+        """Fill in what came in by the spools alone; what never came to its turn, or goes on elsewhere, stays empty."""
+        if self.left is not None:
+            return
         for key, entry in self._store.find(list(self._out)).items():
             if entry.run == self._run.id:
                 self._plan.entries[self._rows[key]] = entry
@@ -344,4 +429,4 @@ class Session:
         """Tell everybody that the run is over, and let them finish."""
         left = sum(entry is None or entry.status is Status.CANCELLED for entry in self._plan.entries)
         resume = f"{left:,} configurations are left: run the same again, nothing stored is run twice" if left else None
-        self._tally.tell_end(interrupted=self.interrupts.name, stopped=self.stopped, resume=resume)
+        self._tally.tell_end(interrupted=self.interrupts.name, stopped=self.stopped, resume=self.left or resume)

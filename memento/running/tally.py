@@ -155,6 +155,10 @@ class Tally:
         if self._audience.wants(events.RunRegistered):
             self._audience.tell(events.RunRegistered(counts=self.counts(), elapsed=self.elapsed, run=run.hex()))
 
+    def tell_notice(self, message: str) -> None:
+        """Tell something that the user should read once."""
+        self._audience.tell(events.Notice(counts=self.counts(), elapsed=self.elapsed, message=message))
+
     def tell_progress(self) -> None:
         """Tell how far the run is, at most every `TICK` seconds."""
         now = time.monotonic()

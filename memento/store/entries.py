@@ -24,7 +24,7 @@ from memento.task import (
 
 CHECKSUM_BYTES = 8
 COLUMNS = "id, prefix, damaged, head"
-INSERT = f"INSERT INTO outcomes (id, prefix, head, {', '.join(PART_NAMES)}) VALUES (?, ?, ?, ?, ?, ?, ?)"
+INSERT = f"INSERT INTO outcomes (id, prefix, head, {', '.join(PART_NAMES)}) VALUES (?, ?, ?, ?, ?, ?)"
 BY_KEY = f"SELECT {COLUMNS} FROM outcomes WHERE prefix IN"
 
 PREFIX = struct.Struct("<q")

@@ -29,7 +29,7 @@ def from_1_to_2(database: sqlite3.Connection) -> None:
         "DROP INDEX outcomes_by_key",
         "DROP INDEX claims_by_run",
         "CREATE TABLE outcomes (id INTEGER PRIMARY KEY, prefix INTEGER NOT NULL, damaged INTEGER NOT NULL DEFAULT 0, "
-        "evicted INTEGER NOT NULL DEFAULT 0, head BLOB NOT NULL, value BLOB, metrics BLOB, log BLOB, records BLOB)",
+        "evicted INTEGER NOT NULL DEFAULT 0, head BLOB NOT NULL, value BLOB, metrics BLOB, log BLOB)",
         "CREATE INDEX outcomes_by_prefix ON outcomes (prefix)",
         "CREATE TABLE sheets (run BLOB PRIMARY KEY, sheet BLOB NOT NULL, checksum BLOB NOT NULL)",
         "CREATE TABLE claims (run BLOB PRIMARY KEY, keys BLOB NOT NULL)",
@@ -43,7 +43,7 @@ def from_1_to_2(database: sqlite3.Connection) -> None:
         whole = isinstance(head, bytes) and hashlib.sha256(head).digest()[:8] == stored
         packed = _outcome_of_1(head, position).pack_head() if whole else b"damaged"
         database.execute(
-            "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+            "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [number, prefix_of(key), int(damaged or not whole), evicted, packed, *bodies],
         )
     for run, places in positions.items():

@@ -2,10 +2,14 @@
 
     spool/<run>/alive      locked by the orchestrator while it lives
     spool/<run>/*.spool    each locked by its worker while that one lives
+    spool/<run>/remote     its work goes on in batch jobs, beyond the end of its process: see `is_remote`
     spool/.<...>           a folder that is being made or removed: nobody's run
 
 A run is dead when nobody holds any of its locks. Its folder appears with its lock held, and is taken over by renaming
 it: so no run is taken for dead while it begins, and no worker can begin to write where nobody will read.
+
+A remote run is over only when nothing is claimed for it any more. Until then whoever gets its lock may adopt it, take
+in what has arrived, and leave it again.
 """
 
 from __future__ import annotations
@@ -21,9 +25,11 @@ import socket
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from memento.files import private_folder
+from memento.layout import REMOTE
 from memento.spool import Frame, read_all_frames
 from memento.task import RUN_BYTES, RUN_IN_HEAD
 
@@ -55,6 +61,26 @@ class Run:
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         _locked.add(self)
         os.rename(aside, self.spool)
+
+    @classmethod
+    def adopt(cls, spools: Path, run: bytes) -> Run | None:
+        """Return `run`, whose process is gone and whose work goes on elsewhere; None when somebody else has it."""
+        adopted = cls.__new__(cls)
+        adopted.id, adopted.spool = run, spools / run.hex()
+        try:
+            adopted._lock = os.open(adopted.spool / ALIVE, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(adopted._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(adopted._lock)
+            return None
+        _locked.add(adopted)
+        if not (adopted.spool / ALIVE).exists():  # it was over a moment ago
+            adopted.unlock()
+            return None
+        return adopted
 
     def unlock(self) -> None:
         """Count as dead from now on. Idempotent."""
@@ -92,6 +118,11 @@ def run_of(folder: Path) -> bytes | None:
     except ValueError:
         return None
     return run if len(run) == RUN_BYTES else None
+
+
+def is_remote(folder: Path) -> bool:
+    """Return whether the work of the run in `folder` goes on elsewhere when its process is gone."""
+    return (folder / REMOTE).exists()
 
 
 def has_folder(spools: Path, run: bytes) -> bool:
@@ -160,7 +191,7 @@ def _lock(path: Path, held: list[int], known: set[tuple[int, int]]) -> bool:
     return True
 
 
-def spooled(run: bytes, folder: Path, taken: Mapping[str, int]) -> list[Frame]:
+def spooled(run: bytes, folder: Path, taken: Mapping[str, int] = MappingProxyType({})) -> list[Frame]:
     """Return every whole outcome of `run` in the spools in `folder`, except up to the offsets that are `taken`."""
     return [
         frame

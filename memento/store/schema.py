@@ -38,8 +38,7 @@ CREATE TABLE outcomes (
     head BLOB NOT NULL,
     value BLOB,
     metrics BLOB,
-    log BLOB,
-    records BLOB
+    log BLOB
 );
 CREATE INDEX outcomes_by_prefix ON outcomes (prefix);
 CREATE TABLE runs (
@@ -164,7 +163,7 @@ def _check_header(database: Path, target: int) -> None:
         if _is_unfinished(database):
             return
         if _begins_as_one(database):
-            raise _cut_off()
+            raise _damaged("it is cut off")
         raise _foreign(database)
     try:
         with contextlib.closing(_open(database, "mode=ro&immutable=1")) as connection:
@@ -182,11 +181,11 @@ def _check_header(database: Path, target: int) -> None:
         return
     # SQLite notices missing pages, but reads the missing part of a page as zeros: rows would be gone without a word.
     if size % page and not _is_unfinished(database) and database.stat().st_size == size:
-        raise _cut_off()
+        raise _damaged("it is cut off")
 
 
-def _cut_off() -> sqlite3.DatabaseError:
-    error = sqlite3.DatabaseError("it is cut off")
+def _damaged(what: str) -> sqlite3.DatabaseError:
+    error = sqlite3.DatabaseError(what)
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     return error
 
@@ -219,6 +218,8 @@ def _version(connection: sqlite3.Connection, database: Path, target: int) -> int
     _refuse_foreign(connection, database)
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     _refuse_newer(database, version, target)
+    if version < 0:
+        raise _damaged("its format has no such number")
     return int(version)
 
 

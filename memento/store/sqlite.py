@@ -14,12 +14,12 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import TracebackType
 from typing import Any, Self
 
 from memento import layout
 from memento.errors import MatrixError
-from memento.spool import Frame
+from memento.spool import Frame, is_final, read_frames
 from memento.store import claims, garbage, runs
 from memento.store.entries import BY_KEY, INSERT, Entry, checksum, is_intact, prefix_of, rows_of
 from memento.store.reading import SUCCEEDED, Reader, run_checksum
@@ -29,6 +29,10 @@ from memento.task import IDENTITY_IN_HEAD, KEY_IN_HEAD, RUN_IN_HEAD, STATUS_IN_H
 
 class SqliteStore(Reader):
     """The store whose ledger is `database` and whose files lie in `root`; made by `open_store`."""
+
+    def __init__(self, root: Path, database: Path) -> None:
+        super().__init__(root, database)
+        self._taken_in: dict[Path, int] = {}  # how far the spools of remote runs were read
 
     # Writing
 
@@ -135,8 +139,10 @@ class SqliteStore(Reader):
             raise
         return run
 
-    def claim(self, run: runs.Run, keys: Sequence[bytes], *, force: bool = False) -> list[bytes]:
-        """Return those of `keys` that are now this run's alone to compute.
+    def claim(
+        self, run: runs.Run, keys: Sequence[bytes], *, force: bool = False, most: int | None = None
+    ) -> list[bytes]:
+        """Return the first `most` of `keys` that are free, which are now this run's alone to compute.
 
         Left out is what another run has claimed, and, without `force`, what has been stored successfully meanwhile.
         """
@@ -145,7 +151,7 @@ class SqliteStore(Reader):
             newest = self._see_what_others_stored(database, run)
             if not force:
                 taken |= self._stored([key for key in keys if key in run.stored_by_others])
-            granted = [key for key in dict.fromkeys(keys) if key not in taken and key not in run.claimed]
+            granted = [key for key in dict.fromkeys(keys) if key not in taken and key not in run.claimed][:most]
             claimed = {**run.claimed, **dict.fromkeys(granted)}
             claims.replace_claims(database, run.id, claimed)
         run.claimed, run.seen = claimed, newest
@@ -183,7 +189,11 @@ class SqliteStore(Reader):
         `taken` says of spools, by their names, up to which offset everything in them has been stored.
         """
         try:
-            self._take_in(run.id, run.spool, taken or {})
+            if runs.is_remote(run.spool):
+                self._take_in_claimed(run)
+                self._take_in(run.id, [])
+            else:
+                self._take_in(run.id, runs.spooled(run.id, run.spool, taken or {}))
         finally:
             # Where the disk is full the folder stays, and whoever comes next takes in what is in it.
             run.unlock()
@@ -198,24 +208,81 @@ class SqliteStore(Reader):
         # A run has its folder before its first claim: without one, these are claims that nobody will ever give up.
         for claimer in claiming:
             if not runs.has_folder(self._spools, claimer):
-                self._take_in(claimer, self._spools / claimer.hex())
+                self._take_in(claimer, [])
         taken = 0
         for folder in sorted(self._spools.iterdir()) if self._spools.is_dir() else ():
             run = runs.run_of(folder)
             if run is None:
                 continue
+            if runs.is_remote(folder):
+                taken += self._take_in_remote(run)
+                continue
             with suppress(OSError), runs.taken(folder) as aside:
                 if aside is not None:
-                    taken += self._take_in(run, aside)
+                    taken += self._take_in(run, runs.spooled(run, aside))
         return taken
 
-    def _take_in(self, run: bytes, folder: Path, taken: Mapping[str, int] = MappingProxyType({})) -> int:
-        frames = runs.spooled(run, folder, taken)
+    def _take_in(self, run: bytes, frames: Sequence[Frame]) -> int:
         with self._ledger.writing() as database:
             new = self._insert_new(database, frames) if frames else 0
             claims.drop_claims(database, run)
             database.execute("UPDATE runs SET ended = ? WHERE id = ? AND ended IS NULL", [time.time(), run])
         return new
+
+    # Runs whose work goes on without their process
+
+    def orphans(self) -> list[bytes]:
+        """Return the remote runs that are not over, whether or not somebody attends to them."""
+        folders = sorted(self._spools.iterdir()) if self._spools.is_dir() else ()
+        return [run for folder in folders if (run := runs.run_of(folder)) is not None and runs.is_remote(folder)]
+
+    def adopt(self, run: bytes) -> runs.Run | None:
+        """Return a remote run that this process may attend to now; None when it is over, or another attends to it."""
+        return runs.Run.adopt(self._spools, run) if self.writable else None
+
+    def leave(self, run: runs.Run) -> None:
+        """Let a remote run go on without this process: its claims stand, and whoever comes next may adopt it."""
+        run.unlock()
+
+    def claims_of(self, run: bytes) -> set[bytes]:
+        """Return the keys that `run` has claimed."""
+        with self._ledger.reading() as database:
+            return claims.claimed_by(database, run)
+
+    def save_claimed(self, run: runs.Run, frames: Sequence[Frame]) -> int:
+        """Store those of `frames` whose keys `run` has claimed, end the claims of the final ones; return how many.
+
+        Where the claim is gone somebody else computes the configuration, and what an old attempt delivers is refused.
+        """
+        with self._ledger.writing() as database:
+            claimed = claims.claimed_by(database, run.id)
+            kept = [frame for frame in frames if frame[0][KEY_IN_HEAD] in claimed]
+            self._insert_new(database, kept)
+            left = claimed.difference(head[KEY_IN_HEAD] for head, _ in kept if is_final(head))
+            claims.replace_claims(database, run.id, left)
+        run.claimed = dict.fromkeys(left)
+        return len(kept)
+
+    def _take_in_remote(self, number: bytes) -> int:
+        """Take in what has arrived of a remote run that nobody attends to, and end it when nothing more is awaited."""
+        run = self.adopt(number)
+        if run is None:
+            return 0
+        try:
+            taken = self._take_in_claimed(run)
+            if not self.claims_of(number):
+                self.end_run(run)
+        finally:
+            self.leave(run)
+        return taken
+
+    def _take_in_claimed(self, run: runs.Run) -> int:
+        frames: list[Frame] = []
+        for path in sorted(run.spool.glob("*.spool")):
+            with suppress(FileNotFoundError):
+                found, self._taken_in[path] = read_frames(path, self._taken_in.get(path, 0))
+                frames += found
+        return self.save_claimed(run, frames) if frames else 0
 
     # Garbage
 

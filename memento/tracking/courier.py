@@ -174,6 +174,8 @@ def main() -> None:
         with contextlib.suppress(BrokenPipeError):  # the run was killed; what it started goes on a while
             os.write(output, json.dumps(line).encode() + b"\n")
 
+    with contextlib.suppress(OSError):
+        os.nice(10)  # experiments come first
     try:
         with open_store(options.ledger) as store:
             Courier(store, options.run, say).work()

@@ -200,9 +200,12 @@ def run(
     return ended
 
 
-def logged(folder: Path, event: str) -> Counter[str]:
-    """Return how often each key's experiments in `folder` have logged `event`, "begun" or "finished"."""
-    return Counter(line.split(" ")[1] for line in _lines(folder) if line.startswith(f"{event} "))
+def logged(folder: Path, event: str, tag: str = "") -> Counter[str]:
+    """Return how often each key's experiments in `folder` have logged `event`, "begun" or "finished".
+
+    With `tag`, only those of the script that has it are counted.
+    """
+    return Counter(line.split(" ")[1] for line in _lines(folder, tag) if line.startswith(f"{event} "))
 
 
 def in_flight(folder: Path) -> Counter[str]:
@@ -210,22 +213,22 @@ def in_flight(folder: Path) -> Counter[str]:
     return logged(folder, "begun") - logged(folder, "finished")
 
 
-def kept(folder: Path) -> set[str]:
+def kept(folder: Path, tag: str = "") -> set[str]:
     """Return the keys that are safe from any kill: finished, and their worker began another after them."""
     safe: set[str] = set()
-    last: dict[tuple[str, str], str] = {}
-    for line in _lines(folder):
-        event, key, _, thread, tag = line.split(" ")
+    last: dict[tuple[str, ...], str] = {}
+    for line in _lines(folder, tag):
+        event, key, _, *worker = line.split(" ")
         if event == "finished":
-            last[tag, thread] = key
-        elif (tag, thread) in last:
-            safe.add(last.pop((tag, thread)))
+            last[tuple(worker)] = key
+        elif tuple(worker) in last:
+            safe.add(last.pop(tuple(worker)))
     return safe
 
 
-def _lines(folder: Path) -> list[str]:
+def _lines(folder: Path, tag: str = "") -> list[str]:
     try:
-        return (folder / "log").read_text().splitlines()
+        return [line for line in (folder / "log").read_text().splitlines() if line.endswith(tag)]
     except FileNotFoundError:
         return []
 

@@ -34,7 +34,7 @@ def test_a_notification_reaches_each_service(serve):
 
 def test_a_service_that_does_not_take_it_is_an_error_without_the_address(serve, caplog):
     server = serve(*[500] * 20)
-    provider = AppriseNotificationProvider(f"json://ada:hidden-word@127.0.0.1:{server.server_port}/hidden-path")
+    provider = AppriseNotificationProvider(f"json://ada:hidden%21word@127.0.0.1:{server.server_port}/hidden%20path")
 
     with caplog.at_level(logging.DEBUG), pytest.raises(NotificationError) as failure:
         provider.task_failure()

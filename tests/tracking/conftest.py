@@ -21,6 +21,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             # Loading MLflow warns of what its dependencies deprecate, each release of something else.
             item.add_marker(pytest.mark.filterwarnings("ignore::DeprecationWarning"))
             item.add_marker(pytest.mark.filterwarnings("ignore::FutureWarning"))
+            if "server" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.slow)  # it takes ten seconds to start
 
 
 @pytest.fixture(scope="session")

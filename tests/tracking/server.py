@@ -16,7 +16,7 @@ from typing import Any
 
 from memento import MlflowTracker
 
-STARTS_WITHIN = 60.0
+STARTS_WITHIN = 100.0
 
 
 class Server:

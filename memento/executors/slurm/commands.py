@@ -1,0 +1,238 @@
+"""Slurm's own commands, each with a time limit: what we ask, and what their answers mean.
+
+A command that fails or takes too long means "unknown": `squeue` and `sacct` then return None, never "no such job".
+`calls` counts them, because a cluster's operators count them too.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+import shutil
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memento.errors import SlurmError
+
+# A dead controller answers after nine seconds; a busy one takes longer.
+PATIENCE = 60.0
+SUBMIT_PATIENCE = 120.0
+# So many job ids in one command line.
+MOST_IDS = 500
+DEFAULT_ARRAY_SIZE = 1001
+
+calls: Counter[str] = Counter()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobState:
+    """What Slurm says of one job, or of one task of a job array.
+
+    `job` is the id of the whole array, `index` the task's (None: no array), `state` the long form ("RUNNING"), `exit`
+    the exit code and signal as in "0:9" where it is known, `tag` the comment.
+    """
+
+    job: str
+    index: int | None
+    state: str
+    node: str = ""
+    exit: str = ""
+    reason: str = ""
+    tag: str = ""
+    submitted: float = 0.0
+
+
+class CommandFailed(Exception):
+    """A command of Slurm's ended with an error, or not at all: `said` is what it wrote, `timed_out` whether it hung."""
+
+    def __init__(self, said: str, *, timed_out: bool = False) -> None:
+        super().__init__(said)
+        self.said = said
+        self.timed_out = timed_out
+
+
+def run(name: str, *arguments: str, text: str = "", patience: float = PATIENCE) -> str:
+    """Return what the command `name` writes, having given it `text` on its standard input.
+
+    Raises:
+        SlurmError: there is no such command here.
+        CommandFailed: it ended with an error, or was ended after `patience` seconds.
+    """
+    calls[name] += 1
+    try:
+        done = subprocess.run(
+            [name, *arguments],
+            input=text,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=patience,
+            check=False,
+            # Times as seconds, and words that do not change with the user's settings.
+            env={**_without_defaults(), "SLURM_TIME_FORMAT": "%s", "LC_ALL": "C.UTF-8"},
+        )
+    except FileNotFoundError:
+        raise SlurmError(
+            f"{name} was not found: this machine cannot submit jobs to Slurm; run on a login node of the cluster, or "
+            "use executor='processes'",
+            command=name,
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise CommandFailed(f"{name} did not answer within {patience:g} s", timed_out=True) from None
+    if done.returncode:
+        said = " ".join(done.stderr.split()) or f"{name} ended with status {done.returncode}"
+        raise CommandFailed(said)
+    return done.stdout
+
+
+def _without_defaults() -> dict[str, str]:
+    # What users set to change the looks of squeue and sacct would change what we read.
+    return {name: value for name, value in os.environ.items() if not name.startswith(("SQUEUE_", "SACCT_"))}
+
+
+def require() -> None:
+    """Raise SlurmError where jobs cannot be submitted from this machine."""
+    if shutil.which("sbatch") is None:
+        raise SlurmError(
+            "sbatch was not found: this machine cannot submit jobs to Slurm; run on a login node of the cluster, or "
+            "use executor='processes'",
+            command="sbatch",
+        )
+
+
+def submit(script: str) -> str:
+    """Submit the batch `script` and return the job's id.
+
+    Raises:
+        CommandFailed: it was refused, or nothing is known of it.
+    """
+    return run("sbatch", "--parsable", text=script, patience=SUBMIT_PATIENCE).strip().partition(";")[0]
+
+
+def queue() -> list[JobState] | None:
+    """Return this user's jobs, those that ended minutes ago included; None when that cannot be known now."""
+    form = "ArrayJobID:|,ArrayTaskID:|,State:|,exit_code:|,NodeList:|,SubmitTime:|,Reason:|,Comment:"
+    try:
+        answer = run("squeue", "--noheader", "--array", "--me", "--states=all", f"--Format={form}")
+    except CommandFailed:
+        return None
+    return [state for line in answer.splitlines() if (state := _queued(line)) is not None]
+
+
+def _queued(line: str) -> JobState | None:
+    fields = line.strip().split("|", 7)
+    if len(fields) != 8:
+        return None
+    job, index, state, status, node, submitted, reason, tag = fields
+    return JobState(
+        job=job,
+        index=int(index) if index.isdecimal() else None,
+        state=state,
+        node=node,
+        exit=_exit_of(status),
+        reason=reason,
+        tag=tag,
+        submitted=float(submitted) if submitted.isdecimal() else 0.0,
+    )
+
+
+def _exit_of(status: str) -> str:
+    """Return the exit code and the signal out of what waitpid gave."""
+    return f"{int(status) >> 8}:{int(status) & 127}" if status.isdecimal() else ""
+
+
+def accounted(jobs: Sequence[str]) -> list[JobState] | None:
+    """Return what the accounting knows of `jobs`, oldest first, every requeue by itself; None where it knows nothing.
+
+    A line that is cut off, as it is when the database goes away in the middle, is left out.
+    """
+    found: list[JobState] = []
+    for start in range(0, len(jobs), MOST_IDS):
+        ids = ",".join(jobs[start : start + MOST_IDS])
+        form = "--format=JobID%60,State,ExitCode,NodeList,Submit,End"
+        try:
+            answer = run(
+                "sacct",
+                "--noheader",
+                "--parsable2",
+                "--allocations",
+                "--duplicates",
+                f"--format={form}",
+                f"--jobs={ids}",
+            )
+        except (CommandFailed, SlurmError):
+            return None
+        found += [state for line in answer.splitlines(keepends=True) if (state := _accounted(line)) is not None]
+    return found
+
+
+def _accounted(line: str) -> JobState | None:
+    fields = line.rstrip("\n").split("|")
+    if len(fields) != 6 or not line.endswith("\n"):
+        return None
+    number, state, status, node, submitted, _ = fields
+    job, _, index = number.partition("_")
+    if not job.isdecimal() or (index and not index.isdecimal()):
+        return None  # what is still pending of an array, as "12_[3-7]"
+    return JobState(
+        job=job,
+        index=int(index) if index else None,
+        state=state.partition(" ")[0],  # "CANCELLED by 1000"
+        node=node,
+        exit=status,
+        submitted=float(submitted) if submitted.isdecimal() else 0.0,
+    )
+
+
+def cancel(jobs: Sequence[str], *arguments: str) -> None:
+    """Cancel `jobs`; those that have ended stay as they are."""
+    for start in range(0, len(jobs), MOST_IDS):
+        try:
+            run("scancel", "--quiet", *arguments, *jobs[start : start + MOST_IDS])
+        except CommandFailed as error:
+            if error.timed_out:
+                raise SlurmError(
+                    f"the jobs {', '.join(jobs)} may not have been cancelled: {error.said}; look with squeue",
+                    command="scancel",
+                ) from error
+
+
+@functools.cache
+def largest_array() -> int:
+    """Return how many tasks a job array may have here, which is also the largest index and one more."""
+    try:
+        answer = run("scontrol", "show", "config")
+    except (CommandFailed, SlurmError):
+        return DEFAULT_ARRAY_SIZE
+    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", answer, re.MULTILINE)
+    return int(found[1]) if found and int(found[1]) > 0 else 1
+
+
+def partitions() -> list[str]:
+    """Return the names of the partitions; none when that cannot be known now."""
+    try:
+        return run("sinfo", "--noheader", "--format=%R").split()
+    except (CommandFailed, SlurmError):
+        return []
+
+
+@functools.cache
+def options() -> frozenset[str]:
+    """Return the long options that sbatch knows; none when it does not say."""
+    try:
+        return frozenset(re.findall(r"--([a-z][a-z0-9-]+)", run("sbatch", "--help")))
+    except (CommandFailed, SlurmError):
+        return frozenset()
+
+
+def field_of_job(job: str, name: str) -> str | None:
+    """Return what `scontrol show job` says of `name`, such as "EndTime"; None when that cannot be known now."""
+    try:
+        answer = run("scontrol", "--oneliner", "show", "job", job)
+    except (CommandFailed, SlurmError):
+        return None
+    found = re.search(rf"\b{name}=(\S+)", answer)
+    return found[1] if found else None

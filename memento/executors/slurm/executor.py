@@ -1,0 +1,300 @@
+"""Experiments in jobs of a Slurm cluster, through Slurm's own commands and files on a shared file system.
+
+    this process                          the run's folder, on all hosts                a job, on a node
+    ────────────                          ──────────────────────────────                ────────────────
+    submit ─▶ resources, packing ─write─▶ job, <batch>.batch
+              sbatch ◀─ batch script      <batch>.job                    ◀─read──  leader ─▶ worker processes
+    wait   ◀─ tracking ◀──────────────── <batch>-<part>.<n>.log, .spool ◀─append─    │  a death costs one experiment
+                 ▲                        stop                           ◀─look────  │
+    squeue, sacct┘ one question for all                                              └─▶ scontrol requeue, in time
+
+Guarantees: a batch is written before it is submitted, and found again by its tag, whatever happens in between; an
+outcome counts when it is in a spool, whoever is alive to see it; nothing is submitted again before Slurm has said that
+it is over, or has known nothing of it for `grace` seconds.
+Assumptions: the store's folder is on a file system that all nodes share and that keeps O_EXCL and appends by one
+writer; Python and memento are at the same paths on all nodes, which each job checks.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import memento
+from memento.errors import OptionError
+from memento.executors.slurm import commands
+from memento.executors.slurm.batch import JOB, STOP
+from memento.executors.slurm.resources import Resources, bytes_of, check_partition, checked_options, resources_of
+from memento.executors.slurm.snapshot import take_snapshot
+from memento.executors.slurm.submitting import Submitter
+from memento.executors.slurm.tracking import Tracker, jobs_tagged
+from memento.layout import REMOTE
+from memento.matrix.runtime import seconds_of
+from memento.protocols import Delivered, Lost, Report, Returned
+from memento.task import Job, Outcome, Task
+from memento.worker import pack_job
+
+# The folder is looked into at these intervals: the first, how they grow while nothing happens, the longest.
+LOOK, GROWTH, LONGEST_LOOK = 0.2, 1.2, 3.0
+# Jobs that are cancelled are given so long to be gone.
+GOING = 15.0
+SNAPSHOT = "code"
+ENGINE = "slurm"
+# So many job ids are named to the user.
+SHOWN = 5
+
+
+class SlurmExecutor:
+    """Runs experiments in jobs of the cluster that this machine submits to.
+
+    `runtime` in a matrix says what its configurations need; what is given here is for those where it says nothing.
+
+    Args:
+        partition: where jobs are queued.
+        account: whom they are charged to.
+        time: how long one job may run, in Slurm's forms, as "01:30:00" or a number of minutes.
+        memory: for one configuration, as "2G".
+        max_jobs: how many jobs may run at once.
+        pack: how many configurations share a job; "auto" finds it from how long they took before.
+        workers: how many of them run at once in a job, each in a process of its own.
+        setup: lines of shell that are run first in each job, as ``["module load cuda"]``.
+        slurm: further options of sbatch, as ``{"qos": "long", "exclusive": True}``.
+        python: the interpreter on the nodes; by default the one that runs here.
+        snapshot: run a copy of your own modules as they are now; False runs them as they are when a job starts.
+        cancel: cancel the jobs when the run is interrupted; otherwise the first Ctrl-C leaves them running.
+        growth: by how much memory or time grow when a configuration is tried again because it had too little.
+        warning: how many seconds before its end a job stops, for experiments to write checkpoints.
+        max_requeues: how often a job may be requeued before its configurations count as failed.
+        grace: how many seconds a job may be unknown to Slurm before it counts as lost.
+
+    Example:
+        >>> executor = SlurmExecutor(partition="gpu", time="02:00:00", max_jobs=50, pack=10)
+        >>> executor.isolates
+        True
+    """
+
+    isolates = True
+    inline = False
+
+    def __init__(
+        self,
+        *,
+        partition: str | None = None,
+        account: str | None = None,
+        time: str | int | None = None,
+        memory: str | int | None = None,
+        max_jobs: int | None = None,
+        pack: int | str = "auto",
+        workers: int = 1,
+        setup: Sequence[str] = (),
+        slurm: Mapping[str, Any] | None = None,
+        python: str | None = None,
+        snapshot: bool = True,
+        cancel: bool = False,
+        growth: float = 2.0,
+        warning: float = 60.0,
+        max_requeues: int = 100,
+        grace: float = 60.0,
+    ) -> None:
+        for name, value in (("max_jobs", max_jobs), ("workers", workers), ("pack", None if pack == "auto" else pack)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise OptionError(f"{name}={value!r} is not a number from 1 on", option=name, value=value)
+        self._defaults = Resources(
+            partition=partition,
+            account=account,
+            time=None if time is None else seconds_of(time),
+            memory=None if memory is None else bytes_of(memory),
+        )
+        self._more = dict(slurm or {})
+        self._options: dict[str, Any] = {
+            "pack": None if pack == "auto" else int(pack), "together": workers, "max_jobs": max_jobs,
+            "warning": warning, "requeues": max_requeues, "setup": tuple(setup), "python": python,
+        }  # fmt: skip
+        self._snapshot, self._growth, self._grace = snapshot, growth, grace
+        self.cancels = cancel
+        self.slots = workers * (max_jobs or 1)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._tracker: Tracker | None = None
+        self._submitter: Submitter | None = None
+        self._tasks: list[tuple[Resources, Task]] = []
+        self._grown: dict[bytes, tuple[float, float]] = {}
+        self._known: dict[int, Resources] = {}  # by the identity of what the matrix says
+        self._looked, self._pause = 0.0, LOOK
+        self._stopping = False
+
+    def start(self, job: Job) -> None:
+        """Write the experiment where jobs find it; afterwards this run is not over when this process is.
+
+        Raises:
+            SlurmError: jobs cannot be submitted from here, or there is no such partition.
+        """
+        commands.require()
+        self._reset()
+        self._folder, self._job = Path(job.spool), job
+        (self._folder / REMOTE).write_text(ENGINE)
+        if self._snapshot:
+            path = take_snapshot(job.import_path, self._folder / SNAPSHOT)
+            job = replace(job, import_path=path)
+        (self._folder / JOB).write_bytes(pack_job(job))
+        self._tracker = Tracker(self._folder, grace=self._grace)
+        self._submitter = Submitter(
+            self._folder, job.run, path=[str(Path(memento.__file__).parents[1])], pace=job.pace, **self._options
+        )
+
+    def submit(self, tasks: Sequence[Task]) -> None:
+        """Take `tasks` over; they are submitted with the next `wait`.
+
+        Raises:
+            OptionError: their `runtime` asks for something that sbatch does not know.
+        """
+        self._tasks += [(self._resources(task), self._stretched(task)) for task in tasks]
+
+    def _resources(self, task: Task) -> Resources:
+        runtime_at = getattr(self._job.configurations, "runtime_at", None)
+        runtime = runtime_at(task.index) if runtime_at else {}
+        known = self._known.get(id(runtime))
+        if known is None:
+            defaults = replace(self._defaults, more=checked_options(self._more))
+            known = self._known[id(runtime)] = resources_of(runtime, defaults)
+            check_partition(known.partition)
+        memory, time = self._grown.get(task.key, (1.0, 1.0))
+        return replace(known, cpus=task.cpus, gpus=task.gpus).grown(memory=memory, time=time)
+
+    def _stretched(self, task: Task) -> Task:
+        _, growth = self._grown.get(task.key, (1.0, 1.0))
+        return task if task.timeout is None else task._replace(timeout=task.timeout * growth)
+
+    # While it goes on
+
+    def wait(self, timeout: float) -> Iterable[Report]:
+        """Submit what is to be submitted, and return what has happened.
+
+        Raises:
+            WorkerStartError: jobs cannot begin.
+            SlurmError: sbatch refuses for good.
+        """
+        if self._tracker is None:
+            return []  # it never started
+        self._push()
+        if time.monotonic() - self._looked < self._pause:
+            time.sleep(min(timeout, max(0.0, self._looked + self._pause - time.monotonic())))
+            if time.monotonic() - self._looked < self._pause:
+                return []
+        reports = self._look()
+        self._looked = time.monotonic()
+        self._pause = LOOK if reports else min(LONGEST_LOOK, self._pause * GROWTH)
+        return reports
+
+    def _push(self) -> None:
+        assert self._tracker is not None
+        assert self._submitter is not None
+        if self._tasks:
+            grouped: dict[Resources, list[Task]] = {}
+            for resources, task in self._tasks:
+                grouped.setdefault(resources, []).append(task)
+            self._tasks = []
+            self._submitter.make(grouped)
+        for batch in self._submitter.push():
+            self._tracker.follow(batch)
+
+    def _look(self) -> list[Report]:
+        assert self._tracker is not None
+        reports: list[Report] = []
+        for report in self._tracker.look():
+            if isinstance(report, Returned) and not self._stopping:
+                self.submit([report.task])
+                continue
+            if isinstance(report, Lost):
+                self._learn(report.task.key, report.failure.cause)
+            elif isinstance(report, Delivered):
+                self._learn_from(report)
+            reports.append(report)
+        return reports
+
+    def _learn_from(self, report: Delivered) -> None:
+        assert self._submitter is not None
+        pace = 0.0
+        for head, _ in report.frames:
+            outcome = Outcome.unpack_head(head)
+            pace = max(pace, outcome.runtime)
+            if outcome.failure is not None:
+                self._learn(outcome.key, outcome.failure.cause)
+        self._submitter.measured(pace)
+
+    def _learn(self, key: bytes, cause: str) -> None:
+        memory, time = self._grown.get(key, (1.0, 1.0))
+        if cause == "memory":
+            self._grown[key] = memory * self._growth, time
+        elif cause == "timeout":
+            self._grown[key] = memory, time * self._growth
+
+    # Coming to an end
+
+    def drain(self) -> Sequence[Task]:
+        """Begin nothing more, and let running experiments go on."""
+        return self._end("drain")
+
+    def cancel(self) -> Sequence[Task]:
+        """Begin nothing more, and let running experiments see `context.should_stop`."""
+        return self._end("cancel")
+
+    def _end(self, how: str) -> Sequence[Task]:
+        if self._tracker is None or self._submitter is None:
+            return []
+        self._stopping = self._tracker.returning = True
+        left = [task for _, task in self._tasks] + self._submitter.take_back()
+        self._tasks = []
+        if self._tracker.open:
+            (self._folder / STOP).write_text(how)
+            commands.cancel(self._mine(), "--state=PENDING")
+        return left
+
+    def stop(self) -> Sequence[Task]:
+        """Cancel the jobs of this run, and no others, and wait until they are gone."""
+        left = list(self._end("cancel"))
+        if self._tracker is not None and self._tracker.open:
+            commands.cancel(self._mine())
+            self._await_silence()
+            left += self._tracker.give_up()
+        return left
+
+    def _mine(self) -> list[str]:
+        """Return the ids of this run's jobs, found by their tags: an id alone may be somebody else's by now."""
+        return jobs_tagged(f"memento:{self._job.run.hex()}:")
+
+    def _await_silence(self) -> None:
+        until = time.monotonic() + GOING
+        while time.monotonic() < until:
+            if not self._mine():
+                return
+            time.sleep(1.0)
+
+    def leave(self) -> str:
+        """Let the jobs go on without this process; return what a reader should know of them.
+
+        What was not submitted yet is submitted now.
+        """
+        assert self._tracker is not None
+        assert self._submitter is not None
+        self._push()
+        jobs = self._tracker.jobs()
+        ids = sorted({job.partition("_")[0] for job in jobs})
+        some = ", ".join(ids[:SHOWN]) + (" …" if len(ids) > SHOWN else "")
+        return (
+            f"{self._tracker.open:,} configurations go on in {len(jobs):,} Slurm jobs ({some}); run the same again to "
+            "take in their results, here or on another machine of the cluster"
+        )
+
+    @property
+    def is_submitted(self) -> bool:
+        """Whether everything has been handed to Slurm."""
+        return not self._tasks and self._submitter is not None and self._submitter.is_done
+
+    def close(self) -> None:
+        """Forget the run; jobs that were not cancelled go on."""
+        self._reset()

@@ -1,0 +1,160 @@
+"""What a job asks of the cluster: from the executor's options, `runtime` in the matrix, and what failed before."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from memento.errors import OptionError, SlurmError
+from memento.executors.slurm import commands
+from memento.matrix.runtime import seconds_of
+from memento.names import nearest
+
+MEGABYTE = 1024 * 1024
+_UNITS = {"": MEGABYTE, "K": 1024, "M": MEGABYTE, "G": 1024**3, "T": 1024**4}
+# What the batch script says by itself, because delivery, identity or requeues depend on it.
+OURS = ("array", "comment", "signal", "requeue", "no-requeue", "parsable", "wrap", "wait", "open-mode", "export",
+        "nodes", "ntasks", "error", "test-only", "hold")  # fmt: skip
+ELSEWHERE = {
+    "cpus-per-task": "cpus", "gres": "gpus", "gpus": "gpus", "mem": "memory", "mem-per-cpu": "mem_per_cpu",
+    "time": "time", "partition": "partition", "account": "account", "job-name": "jobname", "output": "output",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resources:
+    """What the configurations of one kind of job need.
+
+    `cpus`, `gpus` and `memory` (bytes) are for one configuration, `mem_per_cpu` is in bytes too, `time` is the seconds
+    a job may run; None leaves it to the cluster. `more` are further options of sbatch.
+    """
+
+    cpus: int = 1
+    gpus: float | None = None
+    memory: int | None = None
+    mem_per_cpu: int | None = None
+    time: float | None = None
+    partition: str | None = None
+    account: str | None = None
+    jobname: str | None = None
+    output: str | None = None
+    more: tuple[tuple[str, str], ...] = ()
+
+    def grown(self, *, memory: float = 1.0, time: float = 1.0) -> Resources:
+        """Return these with so many times the memory and the time, where they are given."""
+        return replace(
+            self,
+            memory=None if self.memory is None else math.ceil(self.memory * memory),
+            mem_per_cpu=None if self.mem_per_cpu is None else math.ceil(self.mem_per_cpu * memory),
+            time=None if self.time is None else self.time * time,
+        )
+
+    def flags(self, together: int) -> list[str]:
+        """Return the options of sbatch for a job that runs `together` configurations at once."""
+        flags = [f"--cpus-per-task={self.cpus * together}"]
+        if self.memory is not None:
+            flags.append(f"--mem={math.ceil(self.memory * together / MEGABYTE)}M")
+        elif self.mem_per_cpu is not None:
+            flags.append(f"--mem-per-cpu={math.ceil(self.mem_per_cpu / MEGABYTE)}M")
+        if self.gpus:
+            flags.append(f"--gres=gpu:{math.ceil(self.gpus * together)}")
+        if self.time is not None:
+            flags.append(f"--time={math.ceil(self.time / 60)}")
+        flags += [
+            f"--{name}={value}" for name, value in (("partition", self.partition), ("account", self.account)) if value
+        ]
+        flags += [f"--{name}={value}" if value else f"--{name}" for name, value in self.more]
+        return flags
+
+    def shown(self, together: int) -> str:
+        """Return them as a reader would say them."""
+        words = [f"{self.cpus * together} CPU{'s' if self.cpus * together > 1 else ''}"]
+        if self.gpus:
+            words.append(f"{math.ceil(self.gpus * together)} GPUs")
+        if self.memory is not None:
+            words.append(f"{math.ceil(self.memory * together / MEGABYTE):,} MB")
+        elif self.mem_per_cpu is not None:
+            words.append(f"{math.ceil(self.mem_per_cpu / MEGABYTE):,} MB per CPU")
+        words.append("the cluster's time limit" if self.time is None else f"{math.ceil(self.time / 60)} min")
+        if self.partition:
+            words.append(f"partition {self.partition}")
+        return ", ".join(words)
+
+
+def resources_of(runtime: Mapping[str, Any], defaults: Resources) -> Resources:
+    """Return `defaults` with what the matrix's `runtime` says.
+
+    Raises:
+        OptionError: an option under 'slurm' is unknown to sbatch, or is set in another way.
+    """
+    said: dict[str, Any] = {
+        name: runtime[name]
+        for name in ("cpus", "gpus", "partition", "account", "jobname", "output")
+        if runtime.get(name) is not None
+    }
+    for name in ("memory", "mem_per_cpu"):
+        if runtime.get(name) is not None:
+            said.update(memory=None, mem_per_cpu=None)
+            said[name] = bytes_of(runtime[name])
+    if runtime.get("time") is not None:
+        said["time"] = seconds_of(runtime["time"])
+    if runtime.get("slurm"):
+        said["more"] = tuple(sorted({**dict(defaults.more), **dict(checked_options(runtime["slurm"]))}.items()))
+    return replace(defaults, **said)
+
+
+def checked_options(options: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return `options` as sbatch spells them; True stands for an option without a value.
+
+    Raises:
+        OptionError: one is unknown to sbatch, set by us, or has another place.
+    """
+    found: dict[str, str] = {}
+    known = commands.options() if options else frozenset()
+    for key, value in options.items():
+        name = str(key).replace("_", "-").lstrip("-")
+        if name in OURS:
+            raise OptionError(f"slurm option {key!r} is set by memento itself; leave it out", option="slurm", value=key)
+        if name in ELSEWHERE:
+            raise OptionError(
+                f"slurm option {key!r} has a place of its own: write {ELSEWHERE[name]!r} in runtime, or pass it to "
+                "SlurmExecutor",
+                option="slurm",
+                value=key,
+            )
+        if known and name not in known:
+            raise OptionError(
+                f"sbatch knows no option {key!r}{nearest(name, sorted(known))}", option="slurm", value=key
+            )
+        if value is not False and value is not None:
+            found[name] = "" if value is True else str(value)
+    return tuple(sorted(found.items()))
+
+
+def check_partition(name: str | None) -> None:
+    """Raise SlurmError where the cluster is known to have no partition called `name`; several are divided by commas."""
+    known = commands.partitions() if name else []
+    for one in (name or "").split(","):
+        if one and known and one not in known:
+            raise SlurmError(
+                f"the cluster has no partition {one!r}{nearest(one, known)} (it has {', '.join(sorted(set(known)))})",
+                command="sinfo",
+            )
+
+
+def bytes_of(memory: str | int) -> int:
+    """Return the bytes that `memory` stands for: a number of them, or a text, which counts megabytes without a unit.
+
+    Example:
+        >>> bytes_of("2G"), bytes_of("500"), bytes_of(1000)
+        (2147483648, 524288000, 1000)
+    """
+    if isinstance(memory, int):
+        return memory
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?", memory.strip().upper())
+    if found is None:
+        raise OptionError(f"memory={memory!r} is no size; write a text such as '2G'", option="memory", value=memory)
+    return math.ceil(float(found[1]) * _UNITS[found[2]])

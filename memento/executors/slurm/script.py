@@ -1,0 +1,73 @@
+"""The batch script: short, because everything that can go wrong in it goes wrong before Python can say so."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from memento.executors.slurm.batch import Batch
+from memento.executors.slurm.resources import Resources
+
+# A process that finds no Python, or no memento, ends with this status; 75 and around are taken by sysexits.
+NO_PYTHON = 70
+
+
+def batch_script(
+    batch: Batch,
+    resources: Resources,
+    *,
+    folder: Path,
+    python: str,
+    path: Sequence[str],
+    setup: Sequence[str] = (),
+    throttle: int | None = None,
+    after: str | None = None,
+    name: str = "memento",
+) -> str:
+    """Return the script that is given to sbatch.
+
+    Args:
+        batch: what it runs.
+        resources: what each of its jobs asks for.
+        folder: the run's folder, at the same path on all hosts.
+        python: the interpreter, at the same path on all hosts.
+        path: where the interpreter finds memento.
+        setup: lines of shell that are run first.
+        throttle: how many of its jobs may run at once.
+        after: the id of a job that has to end first.
+        name: what `squeue` shows, unless the runtime says otherwise.
+    """
+    limit = f"%{throttle}" if throttle else ""
+    flags = [
+        f"--job-name={resources.jobname or name}",
+        f"--comment={batch.tag}",
+        f"--array=0-{len(batch.parts) - 1}{limit}",
+        f"--output={resources.output or folder / f'{batch.number}-%a.out'}",
+        "--open-mode=append",
+        # To the shell alone, which is replaced by Python, and soon enough: Slurm sends it up to a minute early.
+        f"--signal=B:USR1@{max(1, int(batch.warning))}",
+        # A job goes on from its checkpoints when its node dies or somebody else needs it.
+        "--requeue",
+        "--nodes=1",
+        "--ntasks=1",
+        *resources.flags(batch.together),
+        *([f"--dependency=afterany:{after}"] if after else []),
+    ]
+    broken = shlex.quote(str(folder / f"{batch.number}-")) + "$SLURM_ARRAY_TASK_ID.broken"
+    code = f"import sys; sys.path += {list(path)!r}; from memento.executors.slurm.job import main; main(*sys.argv[1:])"
+    return "\n".join(
+        [
+            "#!/bin/bash",
+            *(f"#SBATCH {shlex.quote(flag)}" for flag in flags),
+            "# Python hears the signal; this shell must not die of it before Python is there.",
+            "trap '' USR1",
+            *setup,
+            f"if ! command -v {shlex.quote(python)} >/dev/null; then",
+            f'    echo "there is no Python at {python} on $SLURMD_NODENAME" >{broken}',
+            f"    exit {NO_PYTHON}",
+            "fi",
+            f"exec {shlex.quote(python)} -P -c {shlex.quote(code)} {shlex.quote(str(folder))} {batch.number}",
+            "",
+        ]
+    )

@@ -1,0 +1,164 @@
+"""From tasks to job arrays: packed, written down, handed to sbatch, and again where that may not have worked."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from memento.errors import SlurmError
+from memento.executors.slurm import commands
+from memento.executors.slurm.batch import Batch, batches_in
+from memento.executors.slurm.packing import arrays_of, parts_of, per_job, throttles
+from memento.executors.slurm.resources import Resources
+from memento.executors.slurm.script import batch_script
+from memento.files import write_atomically
+from memento.task import Task
+
+# A refusal for one of these reasons is over when other jobs are.
+PASSING = ("limit", "temporarily", "too many", "try again", "timed out", "unable to contact", "unexpected message",
+           "connection")  # fmt: skip
+RETRY = 10.0
+# Of a job whose sbatch did not answer nothing may be seen at first.
+CERTAIN = 5.0
+
+
+@dataclass(kw_only=True, slots=True)
+class _Waiting:
+    batch: Batch
+    resources: Resources
+    throttle: int | None
+    after: int | None
+    """The batch whose job has to end first."""
+    again_at: float = 0.0
+    unknown: bool = False
+
+
+class Submitter:
+    """Submits the tasks of one run; see `SlurmExecutor` for what the options mean."""
+
+    def __init__(
+        self,
+        folder: Path,
+        run: bytes,
+        *,
+        path: Sequence[str],
+        pace: float | None,
+        pack: int | None,
+        together: int,
+        max_jobs: int | None,
+        warning: float,
+        requeues: int,
+        setup: Sequence[str],
+        python: str | None,
+    ) -> None:
+        self._folder, self._run, self._path, self._pace = folder, run, path, pace
+        self._pack, self._together, self._max_jobs = pack, together, max_jobs
+        self._warning, self._requeues = warning, requeues
+        self._setup, self._python = setup, python or sys.executable
+        self._waiting: deque[_Waiting] = deque()
+        self._next = max(batches_in(folder), default=0) + 1
+
+    @property
+    def is_done(self) -> bool:
+        """Whether everything was submitted."""
+        return not self._waiting
+
+    def measured(self, pace: float) -> None:
+        """Take note of how many seconds one configuration takes."""
+        self._pace = pace
+
+    def make(self, tasks: Mapping[Resources, Sequence[Task]]) -> None:
+        """Form `tasks`, by what they need, into batches, to be submitted by `push`."""
+        planned = [(resources, array) for resources, some in tasks.items() for array in self._arrays(resources, some)]
+        throttle, width = throttles(len(planned), self._max_jobs)
+        for place, (resources, parts) in enumerate(planned):
+            number = self._next
+            self._next += 1
+            batch = Batch(
+                run=self._run,
+                number=number,
+                parts=parts,
+                together=self._together,
+                warning=self._margin(resources),
+                requeues=self._requeues,
+            )
+            after = number - width if place >= width else None
+            self._waiting.append(_Waiting(batch=batch, resources=resources, throttle=throttle, after=after))
+
+    def _arrays(self, resources: Resources, tasks: Sequence[Task]) -> list[Sequence[list[Task]]]:
+        size = per_job(len(tasks), pack=self._pack, pace=self._pace, together=self._together, time=resources.time)
+        return list(arrays_of(parts_of(tasks, size), commands.largest_array()))
+
+    def _margin(self, resources: Resources) -> float:
+        """Return how long before its end a job stops: never more than a quarter of its time."""
+        return self._warning if resources.time is None else min(self._warning, resources.time / 4)
+
+    def plan(self, tasks: Mapping[Resources, Sequence[Task]]) -> list[tuple[int, int, Resources]]:
+        """Return what would be submitted: of each array how many jobs, how many configurations, what each needs."""
+        return [
+            (len(parts), sum(map(len, parts)), resources)
+            for resources, some in tasks.items()
+            for parts in self._arrays(resources, some)
+        ]
+
+    def push(self) -> list[Batch]:
+        """Submit what is waiting and return the batches whose jobs are now in the queue.
+
+        Raises:
+            SlurmError: sbatch refuses for good.
+        """
+        submitted: list[Batch] = []
+        while self._waiting and self._waiting[0].again_at <= time.monotonic():
+            waiting = self._waiting[0]
+            job = self._known(waiting) if waiting.unknown else None
+            if job is None:
+                if waiting.again_at > time.monotonic():
+                    break
+                job = self._submit(waiting)
+            if job is None:
+                break
+            write_atomically(self._folder / f"{waiting.batch.number}.job", [job.encode()])
+            submitted.append(waiting.batch)
+            self._waiting.popleft()
+        return submitted
+
+    def script(self, batch: Batch, resources: Resources, throttle: int | None = None, after: str | None = None) -> str:
+        """Return the batch script of `batch`."""
+        return batch_script(
+            batch, resources, folder=self._folder, python=self._python, path=self._path, setup=self._setup,
+            throttle=throttle, after=after,
+        )  # fmt: skip
+
+    def _submit(self, waiting: _Waiting) -> str | None:
+        waiting.batch.write(self._folder)
+        after = None if waiting.after is None else (self._folder / f"{waiting.after}.job").read_text()
+        script = self.script(waiting.batch, waiting.resources, waiting.throttle, after)
+        try:
+            return commands.submit(script)
+        except commands.CommandFailed as error:
+            if not any(reason in error.said.lower() for reason in PASSING) and not error.timed_out:
+                raise SlurmError(
+                    f"sbatch refused a job with {waiting.resources.shown(self._together)}: {error.said}",
+                    command="sbatch",
+                ) from error
+            waiting.unknown = True
+            waiting.again_at = time.monotonic() + (CERTAIN if error.timed_out else RETRY)
+            return None
+
+    def _known(self, waiting: _Waiting) -> str | None:
+        """Return the id of a job that may have been submitted; None: it was not, or that is not known yet."""
+        queue = commands.queue()
+        if queue is None:
+            waiting.again_at = time.monotonic() + RETRY
+            return None
+        return next((state.job for state in queue if state.tag == waiting.batch.tag), None)
+
+    def take_back(self) -> list[Task]:
+        """Return what was not submitted, and will not be."""
+        back = [task for waiting in self._waiting for part in waiting.batch.parts for task in part]
+        self._waiting.clear()
+        return back

@@ -1,0 +1,337 @@
+"""What became of the batches of a run: read from the files in its folder first, then asked of Slurm.
+
+    spools, logs ──every look──▶ Tracker ──▶ Delivered, Interrupted, Begun, Advanced
+    squeue ──now and then──────▶    │
+    sacct ──for what is missing─▶   └──────▶ Lost, Returned
+
+Truth, in this order: a delivered outcome; squeue; sacct with every requeue; and time. A command that fails means that
+nothing is known, and time does not pass then. A part of a batch is over when Slurm says so of its job, or when its job
+has been missing for `grace` seconds; even then its files are read once more before anything counts as lost.
+
+It is made from the folder alone, so whoever comes next goes on where the one that died was.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from memento.errors import SlurmError, WorkerStartError
+from memento.executors.slurm import commands
+from memento.executors.slurm.batch import Batch, batches_in, id_of, parse_name, tag_parts
+from memento.executors.slurm.commands import JobState
+from memento.executors.slurm.incarnation import read_log
+from memento.executors.slurm.verdict import MAY_COME_BACK, VANISHED, failure_of, is_over, named, verdict_of
+from memento.protocols import Advanced, Begun, Delivered, Interrupted, Lost, Report, Returned
+from memento.spool import Frame, is_final, read_frames
+from memento.task import KEY_IN_HEAD, RUN_BYTES, Status, Task
+
+# Slurm is asked at these intervals: the first, how they grow while nothing changes, the longest.
+FIRST, GROWTH, LONGEST = 3.0, 1.3, 60.0
+# A job that has ended gets this long for its last words to come through a network file system.
+SETTLE = 3.0
+# So much of a job's output is shown where nothing else tells what went wrong.
+LAST_WORDS = 2000
+# So many jobs in a row that begin nothing, and none ever will.
+MISFORTUNES = 3
+ASKINGS = 3
+
+
+class Tracker:
+    """Follows the batches in `folder`; `grace` is how long a job may be missing before it counts as lost."""
+
+    def __init__(self, folder: Path, *, grace: float = 60.0) -> None:
+        self._folder, self._grace = folder, grace
+        self._run = folder.name[-2 * RUN_BYTES :]
+        self._parts: dict[tuple[int, int], _Part] = {}
+        self._known: set[int] = set()
+        self._interval = FIRST
+        self._asked = 0.0
+        self._misfortunes = 0
+        self.returning = False
+        """Whether what is cancelled before it has begun comes back, rather than being told as cancelled."""
+        for number in batches_in(folder):
+            self.follow(Batch.read(folder, number))
+
+    def follow(self, batch: Batch) -> None:
+        """Take note of a batch that was written into the folder."""
+        self._known.add(batch.number)
+        for index, tasks in enumerate(batch.parts):
+            self._parts[batch.number, index] = _Part(batch, index, tasks)
+        self._interval = FIRST
+
+    @property
+    def open(self) -> int:
+        """How many configurations are still awaited."""
+        return sum(len(part.open) for part in self._parts.values())
+
+    @property
+    def keys(self) -> set[bytes]:
+        """The keys of what is still awaited."""
+        return {key for part in self._parts.values() for key in part.open}
+
+    def jobs(self, *, keys: set[bytes] | None = None) -> list[str]:
+        """Return the ids of jobs that may still do something, as Slurm writes them; of `keys` only, if given."""
+        return [
+            f"{job}_{part.index}"
+            for (number, _), part in self._parts.items()
+            if part.open and (keys is None or keys & part.open.keys()) and (job := id_of(self._folder, number))
+        ]
+
+    def give_up(self) -> list[Task]:
+        """Await nothing more, and return what was awaited."""
+        left = [task for part in self._parts.values() for task in part.open.values()]
+        self._parts.clear()
+        return left
+
+    def cancel(self, keys: set[bytes]) -> None:
+        """Cancel the jobs that hold any of `keys`."""
+        mine = set(jobs_tagged(f"memento:{self._run}:"))
+        commands.cancel([job for job in self.jobs(keys=keys) if job.partition("_")[0] in mine])
+
+    def look(self) -> list[Report]:
+        """Return what has happened since the last look.
+
+        Raises:
+            WorkerStartError: jobs end before they can begin anything.
+        """
+        reports = self._read()
+        if self._parts and time.monotonic() - self._asked >= self._interval:
+            reports += self._ask()
+        self._parts = {place: part for place, part in self._parts.items() if part.open}
+        return reports
+
+    # Files
+
+    def _read(self) -> list[Report]:
+        reports: list[Report] = []
+        frames: list[Frame] = []
+        attempts: list[Frame] = []
+        for entry in os.scandir(self._folder):
+            place = parse_name(entry.name)
+            part = self._parts.get(place[:2]) if place else None
+            if part is None or place is None:
+                if entry.name.endswith(".broken"):
+                    self._refuse(Path(entry.path))
+                continue
+            size = entry.stat().st_size
+            start = part.offsets.get(entry.name, 0)
+            if size <= start:
+                continue
+            if place[3] == "log":
+                lines, part.offsets[entry.name] = read_log(Path(entry.path), start)
+                reports += part.hear(lines)
+                continue
+            found, part.offsets[entry.name] = read_frames(Path(entry.path), start)
+            for frame in found:
+                if frame[0][KEY_IN_HEAD] in part.open:
+                    (frames if part.take(frame) else attempts).append(frame)
+        if attempts:
+            reports.append(Interrupted(frames=attempts))
+        if frames:
+            reports.append(Delivered(frames=frames))
+        if reports:
+            self._interval = min(self._interval, 2 * FIRST)
+            self._misfortunes = 0
+        return reports
+
+    def _refuse(self, path: Path) -> None:
+        number, _, index = path.stem.partition("-")
+        if (int(number), int(index)) not in self._parts:
+            return
+        said = path.read_text(errors="replace").strip()
+        job = f"{id_of(self._folder, int(number)) or '?'}_{index}"
+        raise WorkerStartError(f"Slurm job {job} could not begin: {said}", details=said)
+
+    # Slurm
+
+    def _ask(self) -> list[Report]:
+        self._asked = time.monotonic()
+        self._interval = min(LONGEST, self._interval * GROWTH)
+        answer = commands.queue()
+        if answer is None:
+            return []
+        seen: dict[tuple[int, int], JobState] = {}
+        for state in answer:
+            tag = tag_parts(state.tag)
+            if tag is not None and tag[0] == self._run:
+                self._learn_id(tag[1], state.job)
+                place = tag[1], state.index or 0
+                # Of two with one tag the one that goes on counts.
+                if place not in seen or is_over(seen[place]):
+                    seen[place] = state
+        missing = [part for place, part in self._parts.items() if place not in seen and part.open]
+        self._ask_accounting(missing, seen)
+        reports: list[Report] = []
+        for place, part in self._parts.items():
+            if part.open:
+                reports += self._judge(part, seen.get(place))
+        return reports
+
+    def _learn_id(self, number: int, job: str) -> None:
+        """Keep the id of a job whose submitter died, or lost patience, before it was told."""
+        if number in self._known and id_of(self._folder, number) is None:
+            (self._folder / f"{number}.job").write_text(job)
+
+    def _ask_accounting(self, missing: Sequence[_Part], seen: dict[tuple[int, int], JobState]) -> None:
+        ids = {id_of(self._folder, part.batch.number): part.batch for part in missing}
+        wanted = sorted(job for job in ids if job is not None)
+        if not wanted:
+            return
+        found: dict[tuple[str, int], JobState] = {}
+        for state in commands.accounted(wanted) or ():
+            # An id may have been another job's before: that one was submitted earlier.
+            if state.submitted >= ids[state.job].created - 2.0:
+                found[state.job, state.index or 0] = state
+        for part in missing:
+            known = found.get((id_of(self._folder, part.batch.number) or "", part.index))
+            if known is not None and is_over(known):
+                seen[part.batch.number, part.index] = known
+
+    def _judge(self, part: _Part, state: JobState | None) -> list[Report]:
+        """Return what follows from what Slurm says of a part; None: it says nothing."""
+        now = time.monotonic()
+        if state is not None and not is_over(state):
+            part.ended_at = part.missing_since = None
+            return []
+        if state is None:
+            part.missing_since = part.missing_since or now
+            if now - part.missing_since < self._grace:
+                return []
+            state = JobState(
+                job=id_of(self._folder, part.batch.number) or "?", index=part.index, state=VANISHED, node=part.node
+            )
+            if not part.begun and not self._give_up(part):
+                return []
+        else:
+            part.ended_at = part.ended_at or now
+            self._interval = FIRST
+            if now - part.ended_at < (2 if state.state in MAY_COME_BACK else 1) * SETTLE:
+                return []
+        self._refresh()
+        reports = self._read()
+        return [*reports, *self._close(part, replace(state, node=state.node or part.node))] if part.open else reports
+
+    def _give_up(self, part: _Part) -> bool:
+        """Make sure that nothing begins of a part that nobody knows; return whether nothing has."""
+        void = self._folder / f"{part.batch.number}.void"
+        void.touch()
+        self._refresh()
+        self._read()
+        if part.node:  # it has begun meanwhile
+            void.unlink()
+            part.missing_since = None
+            return False
+        return True
+
+    def _refresh(self) -> None:
+        """Have the file system look again: it may remember for a minute which files there were."""
+        mark = self._folder / f".look-{os.getpid()}"
+        mark.touch()
+        mark.unlink(missing_ok=True)
+
+    def _close(self, part: _Part, state: JobState) -> list[Report]:
+        """Say what became of the configurations that `part` will not deliver any more."""
+        output = self._output_of(part)
+        verdict = verdict_of(state, output)
+        if not part.begun and not part.following and verdict.status is not Status.CANCELLED:
+            self._count_misfortune(state, output)
+        reports: list[Report] = []
+        for key, task in part.open.items():
+            attempt = part.begun.get(key)
+            cancelled = verdict.status is Status.CANCELLED and not self.returning
+            if (attempt is None and not cancelled) or not verdict.blames:
+                reports.append(Returned(task=task._replace(attempt=part.following.get(key, task.attempt))))
+                continue
+            lost = task._replace(attempt=part.following.get(key, task.attempt) if attempt is None else attempt)
+            started = part.started.get(key, time.time())
+            runtime = max(0.0, time.time() - started)
+            failure = failure_of(verdict, state)
+            reports.append(Lost(task=lost, status=verdict.status, failure=failure, started=started, runtime=runtime))
+        part.open.clear()
+        return reports
+
+    def _count_misfortune(self, state: JobState, output: str) -> None:
+        self._misfortunes += 1
+        if self._misfortunes >= MISFORTUNES:
+            raise WorkerStartError(
+                f"{MISFORTUNES} Slurm jobs in a row ended before they could begin anything; the last was "
+                f"{named(state)} ({state.state}, exit {state.exit or 'unknown'}, on {state.node or 'no node'}). "
+                f"Its last words: {output.strip() or 'none'}\nIf there are none, the folder {self._folder} may not be "
+                "on a file system that all nodes share",
+                details=output,
+            )
+
+    def _output_of(self, part: _Part) -> str:
+        try:
+            data = (self._folder / f"{part.batch.number}-{part.index}.out").read_bytes()
+        except OSError:
+            return ""
+        return data[-LAST_WORDS:].decode("utf-8", "replace")
+
+
+def jobs_tagged(beginning: str) -> list[str]:
+    """Return the ids of this user's jobs that are not over and whose tag begins like this.
+
+    Raises:
+        SlurmError: Slurm does not say.
+    """
+    for _ in range(ASKINGS):
+        answer = commands.queue()
+        if answer is not None:
+            return sorted({state.job for state in answer if state.tag.startswith(beginning) and not is_over(state)})
+        time.sleep(FIRST)
+    raise SlurmError(
+        "squeue does not answer, so the jobs of this run are not known and were left as they are", command="squeue"
+    )
+
+
+class _Part:
+    """One job's share of a batch, as far as it is known here."""
+
+    def __init__(self, batch: Batch, index: int, tasks: Iterable[Task]) -> None:
+        self.batch, self.index = batch, index
+        self.open = {task.key: task for task in tasks}
+        self.offsets: dict[str, int] = {}
+        self.begun: dict[bytes, int] = {}
+        """Which attempt is running, by key."""
+        self.following: dict[bytes, int] = {}
+        """Which attempt comes next, where one was begun."""
+        self.started: dict[bytes, float] = {}
+        self.node = ""
+        self.memory: int | None = None
+        self.ended_at: float | None = None
+        self.missing_since: float | None = None
+
+    def hear(self, lines: Iterable[dict[str, object]]) -> list[Report]:
+        """Take note of what a process of this part has logged."""
+        reports: list[Report] = []
+        for line in lines:
+            self.node = str(line.get("node", self.node))
+            for word in ("begun", "advanced"):
+                task = self.open.get(bytes.fromhex(str(line.get(word, ""))))
+                if task is not None and word == "begun":
+                    self.begun[task.key] = int(str(line["attempt"]))
+                    self.following[task.key] = self.begun[task.key] + 1
+                    self.started[task.key] = float(str(line["at"]))
+                    reports.append(Begun(task=task))
+                elif task is not None:
+                    total = line["total"]
+                    reports.append(
+                        Advanced(
+                            task=task, done=float(str(line["done"])), total=None if total is None else float(str(total))
+                        )
+                    )
+        return reports
+
+    def take(self, frame: Frame) -> bool:
+        """Cross the configuration of `frame` off, if nothing more comes of it; return whether that is so."""
+        key = frame[0][KEY_IN_HEAD]
+        if not is_final(frame[0]):
+            self.begun.pop(key, None)  # the attempt is told; what comes next is another
+            return False
+        del self.open[key]
+        return True

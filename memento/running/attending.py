@@ -1,0 +1,81 @@
+"""Runs whose process has died while their jobs go on: whoever wants the same results attends to them meanwhile.
+
+    their jobs ──spools──▶ Watch (made by the engine from the run's folder) ──▶ the store, as that run's outcomes
+                                   │ will not come any more
+                                   └──▶ its claim is given up, and whoever wants it may compute it
+
+One process attends to a run at a time, as its lock says; it may stop at any moment and another goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from memento.errors import SlurmError, WorkerStartError
+from memento.protocols import Delivered, Interrupted, Lost, Report, Returned, Watch
+from memento.spool import Frame, frame_of
+from memento.store import Run, SqliteStore
+from memento.worker import outcome_of
+
+
+class Attendance:
+    """Attends to remote runs over `store`; `watch` gives who follows what a folder was left with, None: nobody can."""
+
+    def __init__(self, store: SqliteStore, watch: Callable[[Path], Watch | None]) -> None:
+        self._store, self._watch = store, watch
+        self._attended: dict[bytes, tuple[Run, Watch]] = {}
+
+    def look(self, keys: set[bytes]) -> None:
+        """Take in what has arrived from runs that have claimed any of `keys`, and free what will not come."""
+        for number in self._store.orphans():
+            if number not in self._attended and self._store.claims_of(number) & keys:
+                self._begin(number)
+        for number, (run, watch) in list(self._attended.items()):
+            try:
+                self._take(run, watch, watch.look())
+            except (WorkerStartError, SlurmError):
+                # What was submitted there can never run; what is submitted from here may.
+                watch.cancel(watch.keys)
+                self._store.release(run, list(self._store.claims_of(number)))
+            if not self._store.claims_of(number):
+                del self._attended[number]
+                self._store.end_run(run)
+
+    def _begin(self, number: bytes) -> None:
+        run = self._store.adopt(number)
+        if run is None:
+            return
+        watch = self._watch(run.spool)
+        if watch is None:
+            self._store.leave(run)
+            return
+        self._attended[number] = run, watch
+
+    def _take(self, run: Run, watch: Watch, reports: Sequence[Report]) -> None:
+        frames: list[Frame] = []
+        free: list[bytes] = []
+        for report in reports:
+            if isinstance(report, Delivered | Interrupted):
+                frames += report.frames
+            elif isinstance(report, Lost):
+                frames.append(frame_of(outcome_of(report, self._store.root, run.id)))
+            elif isinstance(report, Returned):
+                free.append(report.task.key)
+        if frames:
+            self._store.save_claimed(run, frames)
+        # What it had claimed when it died and had not submitted yet will not come either.
+        free += self._store.claims_of(run.id) - watch.keys
+        if free:
+            self._store.release(run, free)
+
+    def cancel(self, keys: set[bytes]) -> None:
+        """End what attended runs have submitted for any of `keys`."""
+        for _, watch in self._attended.values():
+            watch.cancel(keys)
+
+    def close(self) -> None:
+        """Leave the runs to others."""
+        for run, _ in self._attended.values():
+            self._store.leave(run)
+        self._attended.clear()

@@ -1,0 +1,268 @@
+"""Lines of a file are whole whoever writes and whoever dies, and found again without reading the file anew."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from memento import memfile, read_memfile
+
+WRITER = """
+import sys
+from memento import memfile
+
+@memfile("results.jsonl", skip={skip})
+def func(writer, number, text=None):
+    return {{"length": len(text)}}
+
+writer, count = int(sys.argv[1]), int(sys.argv[2])
+for number in range(count):
+    func(writer, number, "x" * (200_000 if number % 50 == 0 else number))
+"""
+
+
+def start(folder, code, *arguments):
+    script = folder / "writer.py"
+    script.write_text(code)
+    return subprocess.Popen([sys.executable, script.name, *map(str, arguments)], cwd=folder)
+
+
+def test_lines_are_whole_with_many_processes_and_threads_writing(tmp_path):
+    path = tmp_path / "results.jsonl"
+    writers = [start(tmp_path, WRITER.format(skip=False), number, 300) for number in range(4)]
+
+    @memfile(path)
+    def func(writer, number, text):
+        return {"length": len(text)}
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda n: func(9, n, "y" * (150_000 if n % 40 == 0 else 10)), range(400)))
+    assert [writer.wait(60) for writer in writers] == [0, 0, 0, 0]
+
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len(records) == 4 * 300 + 400
+    assert all(record["length"] == len(record["text"]) for record in records)
+    for writer in range(4):
+        assert [record["number"] for record in records if record["writer"] == writer] == list(range(300))
+
+
+def test_writers_that_are_killed_leave_whole_lines(tmp_path):
+    path = tmp_path / "results.jsonl"
+    for round_ in range(6):
+        writer = start(tmp_path, WRITER.format(skip=False), round_, 10**9)
+        before = path.stat().st_size if path.exists() else 0
+        while not path.exists() or path.stat().st_size < before + 1_000_000:
+            assert writer.poll() is None
+            time.sleep(0.005)
+        writer.send_signal(signal.SIGKILL)
+        writer.wait(10)
+
+    memfile(path)(lambda writer, number, text: {"length": 1})(9, 0, "z")
+
+    assert path.read_bytes().endswith(b"\n")
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert records[-1] == {"writer": 9, "number": 0, "text": "z", "length": 1}
+    assert {record["writer"] for record in records} == {0, 1, 2, 3, 4, 5, 9}
+
+
+class TestTornLine:
+    def test_a_torn_last_line_moves_aside_before_the_next_one(self, tmp_path):
+        path = tmp_path / "results.jsonl"
+        path.write_text('{"x":1,"y":2}\n{"x":2,"y')
+        func = memfile(path, skip=True)(lambda x: {"y": 2 * x})
+
+        assert [func(1), func(2)] == [{"y": 2}, {"y": 4}]
+
+        assert path.read_text() == '{"x":1,"y":2}\n{"x":2,"y":4}\n'
+        assert (tmp_path / "results.jsonl.torn").read_text() == '{"x":2,"y\n'
+
+    def test_one_that_another_process_tears_while_this_one_writes_does_too(self, tmp_path):
+        path = tmp_path / "results.jsonl"
+        func = memfile(path)(lambda x: {"y": 2 * x})
+        func(1)
+        with open(path, "ab") as other:
+            other.write(b'{"x":9')
+        func(2)
+
+        assert path.read_text() == '{"x":1,"y":2}\n{"x":2,"y":4}\n'
+
+    def test_a_line_that_lacks_only_its_newline_gets_it(self, tmp_path):
+        path = tmp_path / "results.jsonl"
+        path.write_text('{"x":1,"y":2}')
+        memfile(path)(lambda x: {"y": 2 * x})(2)
+
+        assert path.read_text() == '{"x":1,"y":2}\n{"x":2,"y":4}\n'
+
+    @pytest.mark.parametrize("length", [10, 70_000, 200_000])
+    def test_however_long_it_is(self, length, tmp_path):
+        path = tmp_path / "results.jsonl"
+        path.write_text('{"x":1}\n"' + length * "a")
+        memfile(path)(lambda x: {})(2)
+
+        assert path.read_text() == '{"x":1}\n{"x":2}\n'
+
+    def test_it_is_left_out_when_the_file_is_read(self, tmp_path):
+        path = tmp_path / "results.jsonl"
+        path.write_text('{"x":1}\n{"x"')
+
+        assert read_memfile(path) == [{"x": 1}]
+
+
+def test_a_full_disk_leaves_whole_lines_and_the_error_tells_the_record(tmp_path, monkeypatch):
+    import memento.capture.appending as appending
+
+    path = tmp_path / "results.jsonl"
+    func = memfile(path)(lambda x: {"y": x})
+    func(1)
+    monkeypatch.setattr(appending, "write", lambda descriptor, data: os.write(descriptor, data[:5]))
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        func(2)
+    monkeypatch.undo()
+    func(3)
+
+    assert caught.value.__notes__ == ['not recorded: {"x":2,"y":2}']
+    assert path.read_text() == '{"x":1,"y":1}\n{"x":3,"y":3}\n'
+
+
+def test_arguments_are_written_as_they_were_when_the_function_was_called(tmp_path):
+    func = memfile(tmp_path / "results.jsonl")(lambda items: {"popped": items.pop()})
+    func([1, 2])
+
+    assert read_memfile(tmp_path / "results.jsonl") == [{"items": [1, 2], "popped": 2}]
+
+
+def test_a_file_that_is_deleted_or_moved_is_made_again(tmp_path):
+    path = tmp_path / "new" / "folder" / "results.jsonl"
+    func = memfile(path, skip=True)(lambda x: {})
+    func(1)
+    path.unlink()
+    func(1)
+    path.rename(tmp_path / "old.jsonl")
+    time.sleep(0.06)
+    func(2)
+
+    assert read_memfile(tmp_path / "old.jsonl") == [{"x": 1}]
+    assert read_memfile(path) == [{"x": 2}]
+
+
+def test_a_forked_child_takes_locks_of_its_own(tmp_path):
+    path = tmp_path / "results.jsonl"
+    func = memfile(path)(lambda process, text: {})
+    func(0, "first")
+    child = os.fork()
+    for _ in range(200):
+        func(1 if child == 0 else 2, "t" * 20_000)
+    if child == 0:
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len(records) == 401
+
+
+class TestSkip:
+    def test_lines_of_an_earlier_process_count(self, tmp_path):
+        code = WRITER.format(skip=True)
+        for _ in range(2):
+            assert start(tmp_path, code, 1, 60).wait(60) == 0
+
+        assert len(read_memfile(tmp_path / "results.jsonl")) == 60
+
+    def test_lines_that_another_process_adds_meanwhile_are_seen(self, tmp_path):
+        calls = []
+
+        @memfile(tmp_path / "results.jsonl", skip=True)
+        def func(writer, number, text=None):
+            calls.append(number)
+            return {"length": 0}
+
+        func(5, 0)
+        assert start(tmp_path, WRITER.format(skip=False), 1, 10).wait(60) == 0
+
+        assert func(1, 9, "x" * 9) == {"length": 9}
+        assert func(1, 10, "x" * 10) == {"length": 0}
+        assert calls == [0, 10]
+
+    def test_only_what_is_new_is_read_at_each_call(self, tmp_path, monkeypatch):
+        import memento.capture.files as files
+
+        path = tmp_path / "results.jsonl"
+        path.write_text("".join(f'{{"x":{x},"y":{x}}}\n' for x in range(1000)))
+        read = []
+        original = files.new_lines
+
+        def counting(*arguments):
+            for line in original(*arguments):
+                read.append(line)
+                yield line
+
+        monkeypatch.setattr(files, "new_lines", counting)
+        func = memfile(path, skip=True)(lambda x: {"y": -1})
+
+        assert [func(x) for x in range(1000)] == [{"y": x} for x in range(1000)]
+        assert len(read) == 1000
+        func(1000)
+        func(1001)
+        assert len(read) <= 1002
+
+    def test_lines_written_by_other_programs_count_and_others_are_passed_over(self, tmp_path):
+        path = tmp_path / "results.jsonl"
+        path.write_text('{"y": 10, "x": 1}\n[1]\nnonsense\n{"z": 1}\n\n{"x": 2, "result": 7}\n')
+        func = memfile(path, skip=True)(lambda x: 0)
+
+        assert [func(1), func(2), func(3)] == [{"y": 10}, 7, 0]
+
+    def test_a_result_of_which_only_the_text_was_kept_is_computed_again(self, tmp_path):
+        calls = []
+
+        @memfile(tmp_path / "results.jsonl", skip=True)
+        def func(x):
+            calls.append(x)
+            return {"model": threading.Thread}
+
+        assert func(1) == func(1) == {"model": threading.Thread}
+        assert calls == [1, 1]
+
+    def test_arguments_are_told_apart_by_exact_keys_across_restarts(self, tmp_path):
+        import numpy as np
+
+        path = tmp_path / "results.jsonl"
+        arguments = [
+            (1, 2),
+            [1, 2],
+            np.float32(0.1),
+            0.1,
+            float("nan"),
+            None,
+            {"a": {1}},
+            "1",
+            1,
+            1.0,
+            True,
+            np.int64(1),
+        ]
+        first = memfile(path, skip=True)(lambda x: {"kind": f"{type(x).__name__}"})
+        for argument in arguments:
+            first(argument)
+
+        again = memfile(path, skip=True)(lambda x: {"kind": "computed again"})
+
+        assert [again(argument)["kind"] for argument in arguments] == [type(x).__name__ for x in arguments]
+        assert again(np.int32(1)) == {"kind": "computed again"}
+
+    def test_further_keyword_arguments_belong_to_the_combination(self, tmp_path):
+        path = tmp_path / "results.jsonl"
+        for _ in range(2):
+            func = memfile(path, skip=True)(lambda x, **more: {"more": sorted(more)})
+            assert func(1) == {"more": []}
+            assert func(1, a=1) == {"more": ["a"]}
+            assert func(1, b=1, a=1) == func(1, a=1, b=1) == {"more": ["a", "b"]}
+        assert len(read_memfile(path)) == 3

@@ -1,0 +1,286 @@
+"""Many settings: in threads or in processes that are really some, with a bar, and every record comes home."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from memento import (
+    AggregateException,
+    ExperimentFailed,
+    OptionError,
+    Runner,
+    grid,
+    memfile,
+    memfunc,
+    memlist,
+    read_memfile,
+    time_taken,
+)
+
+ROOT = Path(__file__).parents[2]
+BACKENDS = ["serial", "threading", "processes"]
+
+# The issue's example, word for word.
+EXAMPLE = '''\
+import numpy as np
+from memento import memlist, memfile, grid, time_taken, Runner
+
+data = []
+
+@memfile(filepath="results.jsonl")
+@memlist(data=data)
+@time_taken()
+def birthday_experiment(class_size, n_sim):
+    """Simulates the birthday paradox. Vectorized = Fast!"""
+    sims = np.random.randint(1, 365 + 1, (n_sim, class_size))
+    sort_sims = np.sort(sims, axis=1)
+    n_uniq = (sort_sims[:, 1:] != sort_sims[:, :-1]).sum(axis=1) + 1
+    return {"est_proba": np.mean(n_uniq != class_size)}
+
+settings = list(grid(class_size=range(20, 30), n_sim=[100, 10_000, 1_000_000], progbar=False))
+Runner(backend="threading", n_jobs=-1).run(func=birthday_experiment, settings=settings)
+'''
+
+
+def run_script(folder, code):
+    (folder / "script.py").write_text(code)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-W", "error", "script.py"]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(310)
+def test_the_example_runs_word_for_word_from_an_empty_folder(tmp_path):
+    done = run_script(tmp_path, EXAMPLE + "print(len(data), sorted(data[0]))\n")
+
+    assert done.stdout == "30 ['class_size', 'est_proba', 'n_sim', 'time_taken']\n"
+    assert "30/30" in done.stderr
+    records = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
+    assert sorted((r["class_size"], r["n_sim"]) for r in records) == [
+        (size, count) for size in range(20, 30) for count in (100, 10_000, 1_000_000)
+    ]
+    (sure,) = [r for r in records if (r["class_size"], r["n_sim"]) == (23, 1_000_000)]
+    assert sure["est_proba"] == pytest.approx(0.5073, abs=0.005)
+    assert {entry.name for entry in tmp_path.iterdir()} == {"script.py", "results.jsonl"}
+
+
+home: list = []
+
+
+@memlist(home)
+@time_taken()
+def imported(x, y=2):
+    return {"sum": x + y, "pid": os.getpid()}
+
+
+@pytest.fixture(autouse=True)
+def _empty():
+    home.clear()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+class TestEveryBackend:
+    def test_records_of_each_kind_come_home_and_results_in_order(self, backend, tmp_path):
+        data, seen = [], []
+        here = threading.Lock()  # such as no other process could be given
+
+        def callback(record):
+            with here:
+                seen.append(record)
+
+        @memfunc(callback)
+        @memfile(tmp_path / "results.jsonl")
+        @memlist(data)
+        def func(x, *, power=2):
+            return {"y": x**power, "pid": os.getpid()}
+
+        results = Runner(backend, 2).run(func, [{"x": x} for x in range(6)], progbar=False)
+
+        assert [result["y"] for result in results] == [0, 1, 4, 9, 16, 25]
+        for records in (data, seen, read_memfile(tmp_path / "results.jsonl")):
+            assert sorted((r["x"], r["power"], r["y"]) for r in records) == [(x, 2, x * x) for x in range(6)]
+        assert (os.getpid() in {r["pid"] for r in data}) == (backend != "processes")
+
+    def test_so_do_those_of_functions_that_can_be_imported_and_of_others_that_they_call(self, backend):
+        def func(x):
+            imported(x)
+            return imported(x, y=10)["sum"]
+
+        assert Runner(backend, 2).run(func, grid(x=[1, 2]), progbar=False) == [11, 12]
+        assert Runner(backend, 2).run(imported, grid(x=[3]), progbar=False)[0]["sum"] == 5
+        assert sorted(r["sum"] for r in home) == [3, 4, 5, 11, 12]
+
+    def test_the_others_run_when_some_fail_and_the_error_at_the_end_tells_each(self, backend):
+        data = []
+
+        @memlist(data)
+        def func(x):
+            if x % 2:
+                raise ValueError(f"odd: {x}")
+            return x
+
+        with pytest.raises(AggregateException, match=r"^2 of 4 calls failed") as caught:
+            Runner(backend, 2).run(func, grid(x=range(4)), progbar=False)
+
+        assert [type(error) for error in caught.value.exceptions] == [ExperimentFailed] * 2
+        assert [error.config for error in caught.value.exceptions] == [{"x": 1}, {"x": 3}]
+        assert [error.failure.message for error in caught.value.exceptions] == ["odd: 1", "odd: 3"]
+        assert sorted(r["x"] for r in data) == [0, 2]
+
+    def test_async_functions_and_methods_are_run(self, backend):
+        data = []
+
+        class Square:
+            @memlist(data)
+            def of(self, x):
+                return x * x
+
+        @memlist(data)
+        async def later(x):
+            await asyncio.sleep(0)
+            return -x
+
+        assert Runner(backend, 2).run(later, grid(x=[1, 2]), progbar=False) == [-1, -2]
+        assert Runner(backend, 2).run(Square().of, grid(x=[1, 2]), progbar=False) == [1, 4]
+        assert sorted(r["result"] for r in data) == [-2, -1, 1, 4]
+
+    def test_what_is_recorded_is_not_run_again_and_equal_settings_once(self, backend, tmp_path):
+        calls = tmp_path / "calls"
+
+        @memlist([{"x": 1, "y": 100}], skip=True)
+        @memfile(tmp_path / "results.jsonl", skip=True)
+        def func(x):
+            with open(calls, "a") as file:
+                file.write(f"{x} ")
+            time.sleep(0.05)
+            return {"y": x}
+
+        runner = Runner(backend, 2)
+        settings = [{"x": x} for x in (1, 2, 2, 3, 2)]
+        results = runner.run(func, settings, progbar=False)
+        again = runner.run(func, settings, progbar=False)
+
+        assert results == again == [{"y": 100}, {"y": 2}, {"y": 2}, {"y": 3}, {"y": 2}]
+        assert sorted(calls.read_text().split()) == ["2", "3"]
+
+    def test_a_bar_counts_also_what_a_generator_gives(self, backend, capsys):
+        runner = Runner(backend, 2)
+
+        assert runner.run(abs_of, ({"x": -x} for x in range(7))) == list(range(7))
+        assert "7it" in capsys.readouterr().err
+        runner.run(abs_of, grid(x=range(7), progbar=True))
+        shown = capsys.readouterr().err
+        assert shown.count("7/7") == 1
+        runner.run(abs_of, grid(x=range(7)), progbar=False)
+        assert capsys.readouterr().err == ""
+
+
+def abs_of(x):
+    return abs(x)
+
+
+class TestProcesses:
+    def test_one_that_is_killed_costs_its_own_settings_and_hangs_nothing(self, capsys):
+        data = []
+
+        @memlist(data)
+        def func(x):
+            print("beginning", x)
+            if x == 2:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if x == 4:
+                os._exit(3)
+            return x
+
+        with pytest.raises(AggregateException) as caught:
+            Runner("processes", 2).run(func, grid(x=range(6)), progbar=False)
+
+        assert [(error.config, error.failure.cause) for error in caught.value.exceptions] == [
+            ({"x": 2}, "killed"),
+            ({"x": 4}, "exit"),
+        ]
+        assert sorted(r["x"] for r in data) == [0, 1, 3, 5]
+        assert sorted(capsys.readouterr().out.split("\n")[:-1]) == [f"beginning {x}" for x in range(6)]
+
+    def test_large_results_and_long_output_come_home(self, capsys):
+        data = []
+
+        @memlist(data)
+        def func(x):
+            print("p" * 100_000)
+            return {"bytes": b"b" * 1_000_000}
+
+        Runner("processes", 1).run(func, grid(x=[1, 2]), progbar=False)
+
+        assert [len(r["bytes"]) for r in data] == [1_000_000, 1_000_000]
+        assert len(capsys.readouterr().out) > 1000
+
+    def test_a_script_needs_no_guard_and_runs_once(self, tmp_path):
+        code = EXAMPLE.replace("1_000_000", "1000").replace("threading", "processes").replace("n_jobs=-1", "n_jobs=2")
+        done = run_script(tmp_path, code + "import os; print(len(data), os.getpid() > 0)\n")
+
+        assert done.stdout == "30 True\n"
+        assert len((tmp_path / "results.jsonl").read_text().splitlines()) == 30
+
+
+class TestThreads:
+    def test_so_many_run_at_once_and_a_generator_is_read_as_they_go(self):
+        read, running, most = [], [], []
+        both = threading.Barrier(2, timeout=20)
+
+        def func(x):
+            running.append(x)
+            most.append(len(running))
+            both.wait()
+            running.remove(x)
+
+        def settings():
+            for x in range(10):
+                read.append(x)
+                assert len(read) <= len(most) + 5
+                yield {"x": x}
+
+        Runner("threading", n_jobs=2).run(func, settings(), progbar=False)
+
+        assert len(most) == 10
+
+    def test_an_error_of_the_generator_itself_ends_the_run(self):
+        def settings():
+            yield {"x": 1}
+            raise LookupError("no more")
+
+        for backend in BACKENDS:
+            with pytest.raises(LookupError, match="no more"):
+                Runner(backend, 2).run(abs_of, settings(), progbar=False)
+
+
+def test_what_cannot_be_meant_is_refused():
+    with pytest.raises(OptionError, match=r"^backend='cloud' is not one of 'threading', 'processes', 'serial'$"):
+        Runner("cloud")
+    with pytest.raises(OptionError, match=r"^n_jobs=0: give how many to run at once"):
+        Runner(n_jobs=0)
+    with pytest.raises(OptionError, match=r"^settings: number 0 is 'x'; give dicts"):
+        Runner("serial").run(abs_of, {"x": [1, 2]}, progbar=False)
+    with pytest.raises(OptionError, match=r"^func=3 cannot be called"):
+        Runner().run(3, [])
+
+
+def test_names_of_joblib_are_understood_and_negative_jobs_leave_cpus_free():
+    assert [Runner(name).backend for name in ("loky", "multiprocessing", "sequential")] == [
+        "processes",
+        "processes",
+        "serial",
+    ]
+    assert Runner(n_jobs=-10_000).n_jobs == 1
+    assert Runner(n_jobs=-1).n_jobs == len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else True

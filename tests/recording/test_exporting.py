@@ -1,0 +1,161 @@
+"""Records as tables of pandas, and as Parquet folders that other programs read as one table."""
+
+from __future__ import annotations
+
+import datetime
+import sys
+
+import pytest
+
+from memento import ExperimentCollection, MissingExtra, OptionError, RecordKeeper
+
+
+def study(path):
+    collection = ExperimentCollection(path)
+    for seed in (1, 2):
+        with collection.new_experiment() as keeper:
+            for model in ("svm", "a/b c"):
+                for training in (True, False):
+                    losses = keeper.sub_record_keeper(model=model, training=training)
+                    for index in range(5):
+                        losses.push(index=index, loss=seed + index / 4)
+    return collection
+
+
+def test_a_frame_has_a_row_for_each_record_and_a_column_for_each_name(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = study(tmp_path).to_frame()
+
+    assert frame.shape == (40, 10)
+    assert list(frame.columns[:3]) == ["experiment_number", "error_number", "had_error"]
+    assert list(frame.columns[-4:]) == ["model", "training", "index", "loss"]
+    assert [str(frame[name].dtype) for name in ("experiment_number", "training", "loss")] == [
+        "int64",
+        "bool",
+        "float64",
+    ]
+    assert pandas.api.types.is_integer_dtype(frame["index"])
+    assert frame[frame.training & (frame.model == "svm")].groupby("experiment_number").loss.mean().to_dict() == {
+        1: 1.5,
+        2: 2.5,
+    }
+
+
+def test_a_frame_of_records_of_many_kinds_shows_what_is_missing():
+    pytest.importorskip("pandas")
+    top = RecordKeeper(study="birds")
+    top.push(a=1, b="x")
+    top.sub_record_keeper(model="svm").push(a=None, c=0.5)
+    frame = top.records.to_frame()
+
+    assert frame.astype(object).where(frame.notna(), None).to_dict("list") == {
+        "study": ["birds", "birds"],
+        "model": [None, "svm"],
+        "a": [1, None],
+        "b": ["x", None],
+        "c": [None, 0.5],
+    }
+    assert RecordKeeper().records.to_frame().shape == (0, 0)
+
+
+def test_duckdb_reads_the_folder_as_one_table_and_its_partitions(tmp_path):
+    duckdb = pytest.importorskip("duckdb")
+    pytest.importorskip("pyarrow")
+    study(tmp_path / "study").to_parquet(tmp_path / "table")
+
+    query = (
+        f"select experiment_number, model, avg(loss) from read_parquet('{tmp_path}/table/**/*.parquet', "
+        "hive_partitioning = true) where training group by all order by all"
+    )
+    assert duckdb.sql(query).fetchall() == [(1, "a/b c", 1.5), (1, "svm", 1.5), (2, "a/b c", 2.5), (2, "svm", 2.5)]
+
+
+def test_polars_reads_the_folder_as_one_table(tmp_path):
+    polars = pytest.importorskip("polars")
+    pytest.importorskip("pyarrow")
+    study(tmp_path / "study").to_parquet(tmp_path / "table")
+
+    table = polars.scan_parquet(tmp_path / "table/**/*.parquet", hive_partitioning=True).collect()
+
+    assert table.shape == (40, 10)
+    assert table.filter(polars.col("model") == "a/b c")["loss"].mean() == 2.0
+
+
+def test_pandas_reads_the_folder_as_one_table(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    study(tmp_path / "study").to_parquet(tmp_path / "table")
+
+    table = pandas.read_parquet(tmp_path / "table")
+
+    assert table.shape == (40, 10)
+    assert table[table.model.astype(str) == "svm"].loss.mean() == 2.0
+    assert sorted(str(path.relative_to(tmp_path / "table")) for path in (tmp_path / "table").rglob("*.parquet"))[0] == (
+        "experiment_number=1/error_number=0/had_error=false/model=a%2Fb%20c/training=false/part-0.parquet"
+    )
+
+
+def test_the_partitions_can_be_chosen_or_left_out(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    records = study(tmp_path / "study").records
+    records.to_parquet(tmp_path / "one", partition_by=[])
+    records.where(model="svm").to_parquet(tmp_path / "two", partition_by=["index"])
+
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["part-0.parquet"]
+    assert parquet.read_table(tmp_path / "one/part-0.parquet").num_rows == 40
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == [f"index={index}" for index in range(5)]
+
+
+def test_a_column_has_one_type_in_all_files_whatever_each_of_them_holds(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    top = RecordKeeper()
+    top.sub_record_keeper(kind="whole").push(number=1, mixed=1, when=datetime.date(2026, 1, 2), text="a")
+    top.sub_record_keeper(kind="real").push(number=0.5, mixed="b", extra=[1, 2])
+    top.sub_record_keeper(kind="none").push(number=None, mixed=None, odd=1j)
+    top.records.to_parquet(tmp_path / "table")
+
+    tables = {
+        kind: parquet.read_table(tmp_path / f"table/kind={kind}/part-0.parquet") for kind in ("whole", "real", "none")
+    }
+    assert len({str(table.schema.remove_metadata()) for table in tables.values()}) == 1
+    named = {field.name: str(field.type) for field in tables["whole"].schema if field.name != "kind"}
+    assert named == {
+        "number": "double",
+        "mixed": "string",
+        "when": "date32[day]",
+        "text": "string",
+        "extra": "list<element: int64>",
+        "odd": "string",
+    }
+    whole = parquet.read_table(tmp_path / "table").to_pylist()
+    assert {row["kind"]: (row["number"], row["mixed"]) for row in whole} == {
+        "whole": (1.0, "1"),
+        "real": (0.5, "b"),
+        "none": (None, None),
+    }
+
+
+def test_a_record_of_nothing_of_its_own_is_not_lost(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    top = RecordKeeper(study="birds", model="svm")
+    top.add_record({})
+    top.records.to_parquet(tmp_path / "table")
+
+    assert parquet.read_table(tmp_path / "table").to_pylist() == [{"model": "svm", "study": "birds"}]
+
+
+def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
+    pytest.importorskip("pyarrow")
+    (tmp_path / "mine").write_text("x")
+    with pytest.raises(OptionError, match=r"is not empty; give to_parquet a new folder, or remove this one first$"):
+        study(tmp_path / "study").to_parquet(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "study"]
+
+
+@pytest.mark.parametrize(("module", "extra"), [("pandas", "pandas"), ("pyarrow", "parquet")])
+def test_a_missing_package_is_told_with_what_to_install(tmp_path, monkeypatch, module, extra):
+    monkeypatch.setitem(sys.modules, module, None)
+    records = RecordKeeper().records
+
+    with pytest.raises(MissingExtra, match=rf"^this needs {module}, .* install 'memento\[{extra}\]'$"):
+        records.to_frame() if module == "pandas" else records.to_parquet(tmp_path / "table")
