@@ -136,7 +136,7 @@ class SqliteStore(Reader):
         bad: dict[bytes, int] = {}
         rows = self._select("SELECT key, id, status, damaged FROM outcomes WHERE key IN", keys)
         for key, number, status, damaged in rows:
-            if damaged:
+            if damaged or number in self._set_aside:
                 bad[key] = max(number, bad.get(key, 0))
             elif status == SUCCEEDED:
                 good[key] = max(number, good.get(key, 0))

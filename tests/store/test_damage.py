@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections import Counter
 from pathlib import Path
@@ -208,6 +209,24 @@ def test_an_index_that_leads_to_anothers_row_does_not_cost_that_one(
     store.find(KEYS)
     assert set(store.find(KEYS)) == {KEYS[0], KEYS[1]}
     assert {message for _, message in store.damaged} == {"an index of the ledger was damaged; it was made anew"}
+
+
+def test_a_key_damaged_in_its_row_and_not_in_the_index_can_be_claimed_anew(store: SqliteStore) -> None:
+    """By the index the configuration is stored and by the table it is not: a run would wait for ever for itself."""
+    store.save([frame(0), frame(1, b"older")])
+    run = store.begin_run(experiment="train", code={}, about={})
+    store.save([frame(1, b"newer", run=run.id)])
+    store.close()
+    data = store.database.read_bytes()
+    with sqlite3.connect(store.database) as database:
+        (page,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'outcomes_by_key'").fetchone()
+    database.close()
+    places = [found.start() for found in re.finditer(re.escape(KEYS[1] + run.id), data)]
+    column, head = [place for place in places if not (page - 1) * 4096 <= place < page * 4096]
+    assert column < head
+    store.database.write_bytes(data[:column] + bytes([data[column] ^ 1]) + data[column + 1 :])
+    assert set(store.find(KEYS[:3])) == {KEYS[0]}
+    assert store.claim(run, KEYS[:2]) == [KEYS[1]]
 
 
 def test_damage_met_in_the_middle_of_a_question_is_a_clear_error_and_deletes_nothing(store: SqliteStore) -> None:
