@@ -55,13 +55,13 @@ def checksum(*parts: bytes | str) -> bytes:
 
 def is_intact(row: tuple[Any, ...]) -> bool:
     """Return whether a row of `COLUMNS` matches its checksum, and its columns its head."""
-    head = row[5]
+    return agrees(row) and row[4] in STATUS_FROM_CODE and hashlib.sha256(row[5]).digest()[:CHECKSUM_BYTES] == row[6]
+
+
+def agrees(row: tuple[Any, ...]) -> bool:
+    """Return whether the columns of a row of `COLUMNS` are those that its head names; says nothing of the rest."""
     try:
-        return (
-            hashlib.sha256(head).digest()[:CHECKSUM_BYTES] == row[6]
-            and IDENTITY.unpack_from(head, IDENTITY_IN_HEAD) == row[1:5]
-            and row[4] in STATUS_FROM_CODE
-        )
+        return IDENTITY.unpack_from(row[5], IDENTITY_IN_HEAD) == row[1:5]
     except (TypeError, struct.error):  # a flipped bit can make a number, or nothing, of a head
         return False
 

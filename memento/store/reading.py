@@ -12,10 +12,10 @@ from typing import Any, cast
 from memento import layout
 from memento.errors import DamagedEntry, NotStored, StoreError
 from memento.store.connection import Ledger
-from memento.store.entries import COLUMNS, Entry, checksum, is_intact
+from memento.store.entries import COLUMNS, Entry, agrees, checksum, is_intact
 from memento.store.parts import matches, read_file
 from memento.store.trouble import is_damage
-from memento.task import KEY_IN_HEAD, PART_NAMES, STATUS_CODES, Part, Status
+from memento.task import PART_NAMES, STATUS_CODES, Part, Status
 
 LOADED_AT_ONCE = 500  # parts held in memory together: below 33 MB
 SCANNED_PER_KEY = 4  # up to how many rows for each key the whole table is read
@@ -52,8 +52,7 @@ class Reader:
         for row in self._rows(keys):
             number, key, _, _, code, *_, set_aside = row
             if set_aside or number in self._set_aside or not self._check(row):
-                for its in (key, _key_in(row)):
-                    lost[its] = max(number, lost.get(its, 0))
+                lost[key] = max(number, lost.get(key, 0))
                 continue
             known = found.get(key)
             if known is None or (code == SUCCEEDED, number) > (known.code == SUCCEEDED, known.id):
@@ -87,8 +86,18 @@ class Reader:
             rows = database.execute(f"SELECT {COLUMNS} FROM outcomes NOT INDEXED").fetchall()
         if len(rows) != newest:  # rows are never deleted
             self.damaged.append((b"", f"{newest - len(rows)} entries of the ledger cannot be found any more"))
-        # By the head too: where a bit has flipped in the column, an index still leads to the row, and `claim` with it.
-        return [row for row in rows if row[1] in wanted or _key_in(row) in wanted]
+        found = [row for row in rows if row[1] in wanted]
+        strays = [row for row in rows if row[1] not in wanted and not agrees(row)]
+        return found + [row for row in self._named(strays) if row[1] in wanted] if strays else found
+
+    def _named(self, strays: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Return damaged rows under the keys that the index knows them by, and `claim` with it.
+
+        Left out, each would give way to an older outcome of its configuration, without a word.
+        """
+        with self._ledger.reading() as database:
+            keys = dict(database.execute("SELECT id, key FROM outcomes INDEXED BY outcomes_by_key"))
+        return [(row[0], keys.get(row[0], row[1]), *row[2:]) for row in strays]
 
     def _select(self, query: str, values: Sequence[bytes | int]) -> list[tuple[Any, ...]]:
         """Return the rows of `query` for any number of `values`."""
@@ -220,12 +229,6 @@ class Reader:
 def run_checksum(run: bytes, experiment: bytes | str, started: float, code: bytes | str, about: bytes | str) -> bytes:
     """Return what stands beside the record of a run."""
     return checksum(run, experiment, repr(started), code, about)
-
-
-def _key_in(row: tuple[Any, ...]) -> bytes:
-    """Return the key that the head in a row of `COLUMNS` names."""
-    head = row[5]
-    return head[KEY_IN_HEAD] if isinstance(head, bytes) else b""
 
 
 def _shown(key: object) -> str:

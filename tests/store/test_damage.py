@@ -211,8 +211,8 @@ def test_an_index_that_leads_to_anothers_row_does_not_cost_that_one(
     assert {message for _, message in store.damaged} == {"an index of the ledger was damaged; it was made anew"}
 
 
-def test_a_key_damaged_in_its_row_and_not_in_the_index_can_be_claimed_anew(store: SqliteStore) -> None:
-    """By the index the configuration is stored and by the table it is not: a run would wait for ever for itself."""
+def test_a_key_damaged_in_its_row_but_not_in_the_index_costs_nothing(store: SqliteStore) -> None:
+    """To a claim, which asks the index, it is stored: were it not to who reads, a run would wait for itself for ever."""
     store.save([frame(0), frame(1, b"older")])
     run = store.begin_run(experiment="train", code={}, about={})
     store.save([frame(1, b"newer", run=run.id)])
@@ -225,8 +225,33 @@ def test_a_key_damaged_in_its_row_and_not_in_the_index_can_be_claimed_anew(store
     column, head = [place for place in places if not (page - 1) * 4096 <= place < page * 4096]
     assert column < head
     store.database.write_bytes(data[:column] + bytes([data[column] ^ 1]) + data[column + 1 :])
-    assert set(store.find(KEYS[:3])) == {KEYS[0]}
+    assert store.load(store.find(KEYS[:3])[KEYS[1]], "value") == b"newer"
+    assert store.claim(run, KEYS[:3]) == [KEYS[2]]
+
+
+def test_a_row_whose_columns_are_shifted_does_not_give_way_to_an_older_one(store: SqliteStore) -> None:
+    """One bit in the length of its key, and every column begins a byte late."""
+    store.save([frame(0), frame(1, b"older")])
+    store.save([frame(1, b"newer", attempt=2)])
+    store.close()
+    data = store.database.read_bytes()
+    # The types of a record: id none, key 16 bytes, run 8 bytes, attempt one byte, status the number 1.
+    place = data.rindex(b"\x00\x2c\x1c\x01\x09") + 1
+    store.database.write_bytes(data[:place] + b"\x2e" + data[place + 1 :])
+    assert set(store.find(KEYS[:2])) == {KEYS[0]}
+    assert set(store.find(KEYS[:2])) == {KEYS[0]}
+    run = store.begin_run(experiment="train", code={}, about={})
     assert store.claim(run, KEYS[:2]) == [KEYS[1]]
+
+
+def test_a_damaged_statement_that_sqlite_quotes_is_damage(store: SqliteStore) -> None:
+    store.save([frame(0)])
+    store.close()
+    data = store.database.read_bytes()
+    assert data.count(b"CREATE INDEX claims_by_run") == 1
+    store.database.write_bytes(data.replace(b"CREATE INDEX claims_by_run", b"CREATE INDEX claims_by_r\xf5n"))
+    with pytest.raises(StoreError, match="its file is damaged; nothing was deleted"):
+        open_store(store.database)
 
 
 def test_damage_met_in_the_middle_of_a_question_is_a_clear_error_and_deletes_nothing(store: SqliteStore) -> None:
