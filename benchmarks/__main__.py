@@ -4,10 +4,7 @@
     make bench ARGS=--quick         the short jobs, two rounds, printed and not written
     make bench ARGS="--rounds 9"    more rounds
 
-What is timed is the call that runs the job, the start and the end of its workers included; the start of the
-interpreter and the import of the library are not, for any system. Each run is a fresh process on an empty folder. The
-systems take turns within each round, so that a slow minute of the machine falls on all of them, and each round begins
-with another one. Each program checks that all results are there and right; where they are not, there is no figure.
+What is timed, and what is not, is said in `HOW`, which stands on the page as well.
 """
 
 from __future__ import annotations
@@ -24,6 +21,13 @@ from benchmarks.report import machine, report
 
 RESULTS = Path(__file__).resolve().parent / "RESULTS.md"
 PICTURE = "growth.png"
+GROWTH_MINUTES = 6
+HOW = """
+What is timed is the call that runs the job, the start and the end of its workers included; the start of the
+interpreter and the import of the library are not, for any system. Each run is a fresh process on an empty folder. The
+systems take turns within each round, so that a slow minute of the machine falls on all of them, and each round begins
+with another one. Each program checks that all results are there and right; where they are not, there is no figure.
+"""
 
 
 def main() -> None:
@@ -38,25 +42,22 @@ def main() -> None:
     where = machine()
     interpreters, missing = prepare(ENVIRONMENTS)
     measured = measure(interpreters, missing, rounds=rounds, minutes=arguments.minutes, quick=arguments.quick)
-    growth = _growth(interpreters, quick=arguments.quick)
-    form = "make bench ARGS=--quick" if arguments.quick else "make bench"
-    text = report(
-        measured,
-        f"Made by `{form}`: {rounds} rounds, in each of which every system does every job once.\n\n{where}",
-        growth,
-    )
-    print(text)
     output = arguments.output or (None if arguments.quick else RESULTS)
+    growth = _growth(interpreters, quick=arguments.quick, beside=output)
+    form = "make bench ARGS=--quick" if arguments.quick else "make bench"
+    text = report(measured, f"Made by `{form}`, {rounds} rounds.\n\n{where}\n\n{' '.join(HOW.split())}", growth)
+    print(text)
     if output is not None:
         output.write_text(text)
 
 
-def _growth(interpreters: Mapping[str, Path], *, quick: bool) -> list[str]:
+def _growth(interpreters: Mapping[str, Path], *, quick: bool, beside: Path | None) -> list[str]:
+    """Return the page's part on growth; its plot is written into the folder of the page."""
     if OURS not in interpreters:
         return ["Not measured."]
     print("growth", flush=True)
-    curves = measure_growth(interpreters[OURS], quick=quick)
-    drawn = not quick and draw(curves, RESULTS.with_name(PICTURE))
+    curves = measure_growth(interpreters[OURS], quick=quick, minutes=GROWTH_MINUTES)
+    drawn = beside is not None and draw(curves, beside.with_name(PICTURE))
     return describe(curves, PICTURE if drawn else None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,10 +22,18 @@ LARGEST_EXPONENT = 1.1
 Curves = Mapping[str, Mapping[int, float]]
 
 
-def measure_growth(interpreter: Path, *, quick: bool) -> Curves:
-    """Return the seconds of each step by the number of configurations; sizes that failed are left out."""
+def measure_growth(interpreter: Path, *, quick: bool, minutes: float) -> Curves:
+    """Return the seconds of each step by the number of configurations.
+
+    Sizes that failed are left out, and those for which ten times the time of the size before is not left.
+    """
     found: dict[str, dict[int, list[float]]] = {step: {} for step in STEPS}
+    deadline, expected = time.monotonic() + 60 * minutes, 0.0
     for size in QUICK_SIZES if quick else SIZES:
+        if time.monotonic() + expected > deadline:
+            print(f"  {size:,} configurations would take longer than the {minutes:g} minutes for growth", flush=True)
+            break
+        begun = time.monotonic()
         job = Job(name="growth", stages=STEPS, size=size, systems=(GROWTH,), limit_of_seconds=400)
         for _ in range(TIMES.get(size, 1)):
             try:
@@ -32,6 +41,7 @@ def measure_growth(interpreter: Path, *, quick: bool) -> Curves:
                     found[step].setdefault(size, []).append(figures["seconds"])
             except Failed as failure:
                 print(f"  growth, {size:,}: {failure}", flush=True)
+        expected = 10 * (time.monotonic() - begun) / TIMES.get(size, 1)
         told = ", ".join(f"{step} {found[step][size][-1]:.3f} s" for step in STEPS if size in found[step])
         print(f"  {size:,} configurations: {told}", flush=True)
     return {step: {size: statistics.median(some) for size, some in sizes.items()} for step, sizes in found.items()}

@@ -76,8 +76,7 @@ class Context:
         self._lock = threading.Lock()
         self._config: Config | None = None  # set by the worker, who can make it only after this
         self._recorder: RecordKeeper | None = None
-        self._ended: threading.Event | None = None
-        self._spiller: threading.Thread | None = None
+        self._stop_spilling: Callable[[], None] | None = None
         self._log: logging.Logger | None = None
 
     @cached_property
@@ -149,13 +148,20 @@ class Context:
         parameters, replicate = ({}, None) if config is None else (config.asdict(), config.replicate)
         run, configuration = known_above(self._run.hex(), self.key, self.attempt, parameters, replicate)
         if self._spill is not None:
-            self._ended = threading.Event()
             # Unlike metrics, records come in too fast to look at the clock for each.
-            self._spiller = threading.Thread(
-                target=self._keep_spilling, args=[self._ended], name="memento records", daemon=True
-            )
-            self._spiller.start()
+            self._stop_spilling = self._begin_spilling()
         return RecordKeeper(run).sub_record_keeper(**configuration).sub_record_keeper()
+
+    def _begin_spilling(self) -> Callable[[], None]:
+        ended = threading.Event()
+        spiller = threading.Thread(target=self._keep_spilling, args=(ended,), name="memento records", daemon=True)
+        spiller.start()
+
+        def stop() -> None:
+            ended.set()
+            spiller.join()
+
+        return stop
 
     def _keep_spilling(self, ended: threading.Event) -> None:
         pause = SPILL_INTERVAL
@@ -183,9 +189,8 @@ class Context:
 
     def finish(self) -> list[Any]:
         """Return the same when the experiment has ended; nothing is spilled afterwards."""
-        if self._spiller is not None and self._ended is not None:
-            self._ended.set()
-            self._spiller.join()
+        if self._stop_spilling is not None:
+            self._stop_spilling()
         return self.collect_metrics()
 
     def checkpoint(self, state: Any) -> None:

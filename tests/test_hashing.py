@@ -12,11 +12,8 @@ import functools
 import io
 import itertools
 import json
-import os
 import random
 import re
-import shutil
-import subprocess
 import sys
 import threading
 import types
@@ -42,8 +39,8 @@ from sklearn.svm import SVC
 
 from memento.errors import UnkeyableValue
 from memento.hashing import SCHEME, KeyMaker, Named, config_key, digest, encoding, readable, register_key
+from tests.faults.keys import GOLDEN, digests_elsewhere
 
-ROOT = Path(__file__).parent.parent
 NAN = float("nan")
 OTHER_NAN = np.frombuffer(b"\x01\x00\x00\x00\x00\x00\xf8\xff", "<f8")
 """A NaN of other bits than `numpy.nan`, as arithmetic gives."""
@@ -52,101 +49,11 @@ OTHER_NAN = np.frombuffer(b"\x01\x00\x00\x00\x00\x00\xf8\xff", "<f8")
 # The same for ever, on every Python, under every hash seed.
 # ---------------------------------------------------------------------------------------------------------------------
 
-THINGS = '''
-import collections, dataclasses, enum, functools, operator, random, re, types
-from datetime import *
-from decimal import Decimal
-from fractions import Fraction
-from pathlib import Path, PurePosixPath
-from uuid import UUID
 
-class Colour(enum.Enum):
-    RED = 1
-
-class Access(enum.Flag):
-    READ = 1
-    WRITE = 2
-
-@dataclasses.dataclass
-class Point:
-    x: int
-    y: object = None
-
-class Plain:
-    def __init__(self, **values):
-        self.__dict__.update(values)
-
-class Slotted:
-    __slots__ = ("a", "b")
-    def __init__(self, a, b):
-        self.a, self.b = a, b
-
-class Whole(int):
-    pass
-
-class Words(set):
-    pass
-
-Pair = collections.namedtuple("Pair", "left right")
-
-def double(x, factor=2):
-    """Double."""
-    return x * factor
-
-def adder(n):
-    def add(x):
-        return x + n
-    return add
-
-square = [lambda x: x ** 2, lambda x: x ** 3][0]
-'''
-
-GOLDEN = json.loads((Path(__file__).parent / "golden_digests.json").read_text())
-
-SHOW = """
-import json, sys, types
-package = types.ModuleType("memento")
-package.__path__ = [sys.argv[1] + "/memento"]
-sys.modules["memento"] = package  # this interpreter has none of the packages that the whole of memento imports
-sys.path.insert(0, sys.argv[2])
-import things
-from memento.hashing import digest
-print(json.dumps({text: digest(eval(text, vars(things))).hex() for text in json.load(sys.stdin)}))
-"""
-
-
-def digests_elsewhere(python: str, folder: Path, expressions: list[str], **environment: str) -> dict[str, str]:
-    """Return the digests of expressions over THINGS as another process of `python` has them."""
-    (folder / "things.py").write_text(THINGS)
-    done = subprocess.run(
-        [python, "-c", SHOW, str(ROOT), str(folder)],
-        input=json.dumps(expressions),
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    found: dict[str, str] = json.loads(done.stdout)
-    return found
-
-
-def pythons() -> list[str]:
-    """Return the interpreters of this machine that memento supports, this one first."""
-    installed = [str(path) for path in sorted(Path.home().glob(".pyenv/versions/3.1[123].*/bin/python"))]
-    on_path = [shutil.which(f"python3.{minor}") for minor in (11, 12, 13)] if not installed else []
-    return [sys.executable, *installed, *filter(None, on_path)]
-
-
-@pytest.mark.parametrize(("python", "seed"), [(python, str(seed)) for seed, python in enumerate(pythons())])
-def test_digests_of_the_standard_librarys_values_are_the_same_for_ever(python: str, seed: str, tmp_path: Path) -> None:
-    golden = GOLDEN["standard library"]
-    assert digests_elsewhere(python, tmp_path, list(golden), PYTHONHASHSEED=seed) == golden
-
-
-def test_digests_of_arrays_and_frames_are_the_same_for_ever(tmp_path: Path) -> None:
-    golden = GOLDEN["libraries"]
+@pytest.mark.parametrize("kind", ["standard library", "libraries"])
+def test_digests_are_the_same_for_ever(kind: str, tmp_path: Path) -> None:
+    """Here; tests/faults/test_keys.py asks every Python of this machine."""
+    golden = GOLDEN[kind]
     assert digests_elsewhere(sys.executable, tmp_path, list(golden)) == golden
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,10 +26,21 @@ class Recorder(Protocol):
 
     skip: bool
     """Whether a combination of arguments that it has is not computed again."""
-    at_home: bool
-    """Whether it lives in the process that decorated the function: calls in workers are brought to it."""
-    writes: bool
-    """Whether it writes JSON, so that arguments have to be written before the function can change them."""
+
+    @property
+    def at_home(self) -> bool:
+        """Whether it lives in the process that decorated the function: calls in workers are brought to it."""
+        ...
+
+    @property
+    def writes(self) -> bool:
+        """Whether it writes JSON, so that arguments have to be written before the function can change them."""
+        ...
+
+    @property
+    def take(self) -> Callable[[dict[str, Any]], Any] | None:
+        """What to give a record to instead of calling `keep`, where no more than a record is wanted."""
+        ...
 
     def find(self, call: Call) -> Found | None:
         """Return what is recorded for the arguments of `call`; called only when it skips."""

@@ -27,7 +27,7 @@ from typing import Any, TypeVar, cast
 
 from memento.capture.binding import binding_of
 from memento.capture.call import Call, Clock, Found, Recorder
-from memento.capture.homecoming import Sent, recorders_here, travelling
+from memento.capture.homecoming import Sent, recorders_here, travelling, trip
 from memento.capture.lines import Written, is_quick, record_of
 from memento.hashing.naming import resolve
 
@@ -59,6 +59,10 @@ class Stack:
         self.measured = (TIME,) if clock else ()
         self.skips = any(recorder.skip for recorder in self.recorders)
         self._writes = any(recorder.writes for recorder in self.recorders)
+        # Where a record is all that is wanted, half the cost of a call is saved. These two are attributes, because
+        # what the wrapper itself refers to would be copied with it to other processes.
+        self.take = self.recorders[0].take if len(self.recorders) == 1 and clock is None else None
+        self.trip = trip
         self.forget_threads()
         self.wrapper = self._make_wrapper()
         _stacks[self.token] = self
@@ -149,7 +153,7 @@ class Stack:
             raise failed
 
     def _make_wrapper(self) -> Callable[..., Any]:
-        func, begin, finish, now = self.func, self.begin, self.finish, time.perf_counter
+        func, bind, begin, finish, now = self.func, self._bind, self.begin, self.finish, time.perf_counter
 
         @functools.wraps(func)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -159,6 +163,16 @@ class Stack:
             begun = now()
             result = func(*args, **kwargs)
             return finish(call, result, now() - begun)
+
+        @functools.wraps(func)
+        def light(*args: Any, **kwargs: Any) -> Any:
+            arguments = bind(*args, **kwargs)
+            begun = now()
+            result = func(*args, **kwargs)
+            if self.take is None or self.trip.calls is not None:
+                return finish(Call(self, arguments), result, now() - begun)
+            self.take(record_of(arguments, result, {}))
+            return result
 
         @functools.wraps(func)
         def once(*args: Any, **kwargs: Any) -> Any:
@@ -182,7 +196,12 @@ class Stack:
             result = await func(*args, **kwargs)
             return finish(call, result, now() - begun)
 
-        made = awaiting if inspect.iscoroutinefunction(func) else once if self.skips else wrapper
+        if inspect.iscoroutinefunction(func):
+            made = awaiting
+        elif self.take is not None:
+            made = light
+        else:
+            made = once if self.skips else wrapper
         setattr(made, ATTRIBUTE, self)
         return made
 

@@ -11,7 +11,7 @@ from typing import Any
 from memento.capture.appending import Appender, line_at, new_lines
 from memento.capture.call import Call, Found
 from memento.capture.calling import F, decorated
-from memento.capture.lines import key_of, read_line
+from memento.capture.lines import NOTE, key_of, read_line
 from memento.errors import OptionError, UnkeyableValue
 
 
@@ -35,7 +35,7 @@ def memfile(filepath: str | os.PathLike[str], skip: bool = False) -> Callable[[F
         ...     return {"area": width * height}
         >>> area(3)
         {'area': 6}
-        >>> print(open("areas.jsonl").read(), end="")
+        >>> print(Path("areas.jsonl").read_text(), end="")
         {"width":3,"height":2,"area":6}
     """
     if not isinstance(filepath, str | os.PathLike) or not str(filepath):
@@ -70,7 +70,7 @@ def read_memfile(filepath: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 
 class _InFile:
-    at_home, writes = False, True
+    at_home, writes, take = False, True, None
 
     def __init__(self, path: Path, skip: bool) -> None:
         self.skip = skip
@@ -82,15 +82,20 @@ class _InFile:
         return _InFile, (self._path, self.skip)
 
     def keep(self, call: Call) -> None:
-        line = call.text + "\n"
+        line = call.text.encode("ascii") + b"\n"
         try:
-            self._appender.append(line.encode("ascii"))
+            offset = self._appender.append(line)
         except OSError as error:
-            error.add_note(f"not recorded: {line[:2000].rstrip()}")
+            error.add_note(f"not recorded: {call.text[:2000]}")
             raise
+        if self._index is not None:
+            self._index.note(call, offset, line)
 
     def find(self, call: Call) -> Found | None:
         return None if self._index is None else self._index.find(call)
+
+
+NOTE_IN_LINE = f'"{NOTE}":'.encode()
 
 
 class _Index:
@@ -119,6 +124,13 @@ class _Index:
         if line is None or not line.exact:
             return None
         return Found(record=line.record, result=line.result)
+
+    def note(self, call: Call, offset: int, line: bytes) -> None:
+        """Take note of our own `line`, which then need not be read; one with notes is read all the same."""
+        with self._lock:
+            if self._read == offset and self._file is not None and NOTE_IN_LINE not in line:
+                self._places.setdefault(call.key, offset)
+                self._read += len(line)
 
     def _catch_up(self, call: Call) -> None:
         try:

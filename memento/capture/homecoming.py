@@ -35,14 +35,21 @@ class _Shipping(threading.local):
     active = False
 
 
+class Trip:
+    """Where this process is: `calls` are those to be brought home, None at home."""
+
+    calls: list[Sent] | None = None
+
+
 _shipping = _Shipping()
-_away: list[Sent] | None = None
+trip = Trip()
 
 
 class Absent:
     """Stands in a worker for a recorder that has stayed at home."""
 
     at_home, writes = True, False
+    take = None
 
     def __init__(self, skip: bool) -> None:
         self.skip = skip
@@ -75,22 +82,22 @@ def travelling(recorders: Sequence[Recorder]) -> tuple[Recorder, ...]:
 @contextlib.contextmanager
 def away() -> Iterator[list[Sent]]:
     """Within this, calls in this process are listed instead of recorded by recorders that are at home elsewhere."""
-    global _away
-    calls = _away = []
+    calls: list[Sent] = []
+    trip.calls = calls
     try:
         yield calls
     finally:
-        _away = None
+        trip.calls = None
 
 
 def recorders_here(call: Call) -> tuple[Recorder, ...]:
     """Return the recorders to record `call` here: all of them, or when away those that are not listed for home."""
     stack = call.stack
-    if _away is None:
+    if trip.calls is None:
         return stack.recorders
     places = tuple(place for place, recorder in enumerate(stack.recorders) if recorder.at_home)
     if places:
         key = call.key if any(stack.recorders[place].skip for place in places) else None
         name = module_of(stack.func), qualname_of(stack.func)
-        _away.append(Sent(stack.token, *name, places, call.arguments, call.result, call.measures, key))
+        trip.calls.append(Sent(stack.token, *name, places, call.arguments, call.result, call.measures, key))
     return tuple(recorder for recorder in stack.recorders if not recorder.at_home)

@@ -69,6 +69,7 @@ class _InList:
 
     def __init__(self, data: list[dict[str, Any]], skip: bool) -> None:
         self.skip = skip
+        self.take = None if skip else data.append
         self._data = data
         self._known: dict[bytes, tuple[dict[str, Any], bool]] = {}  # … and whether the function returned a dict
         self._seen = 0
@@ -123,6 +124,7 @@ class _ByFunction:
 
     def __init__(self, callback: Callable[[dict[str, Any]], Any], skip: bool) -> None:
         self.skip = skip
+        self.take = None if skip else callback
         self._callback = callback
         self._known: dict[bytes, Found] = {}
 

@@ -80,7 +80,7 @@ def send_unsent(timeout: float = 30.0) -> int:
 
 
 class _ByPost:
-    at_home, writes = True, True
+    at_home, writes, take = True, True, None
 
     def __init__(self, url: str, skip: bool, folder: Path, options: dict[str, Any]) -> None:
         self.skip = skip

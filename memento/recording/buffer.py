@@ -1,13 +1,15 @@
 """Where records wait to become columns: the values of many records end to end in one list.
 
-Adding is lock-free: one `list.extend` takes in a whole record, and is atomic. `bound` says when the adding thread has
-something more to do: it is 0 while nobody knows that values are waiting, and `LIMIT` rows once somebody does. Who takes
-values out sets it to 0 first and takes them then; who adds appends first and looks at `bound` then: whatever the
-order, either the values are taken or the adder tells of them.
+Adding is lock-free: the list is extended by a whole record at once, which is atomic. `bound` says when the adding
+thread has something more to do: it is 0 while nobody knows that values are waiting, and `LIMIT` rows once somebody
+does. Who takes values out sets it to 0 first and takes them then; who adds appends first and looks at `bound` then:
+whatever the order, either the values are taken or the adder tells of them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from memento.recording.chunks import Chunk
@@ -26,7 +28,7 @@ FILLER: Any = object()
 class Buffer:
     """Records of one keeper that have the same names, or some of them."""
 
-    __slots__ = ("bound", "keeper", "known", "limit", "names", "taken", "values", "width")
+    __slots__ = ("bound", "keeper", "known", "limit", "names", "row", "values", "width")
 
     def __init__(self, keeper: RecordKeeper, names: tuple[str, ...]) -> None:
         self.keeper = keeper
@@ -36,7 +38,9 @@ class Buffer:
         self.limit = LIMIT * self.width
         self.values: list[Any] = []
         self.bound = 0
-        self.taken = 0
+        # What returns a record's values in the order of the names, or raises KeyError.
+        self.row: Callable[[dict[str, Any]], tuple[Any, ...]]
+        self.row = itemgetter(*names) if len(names) > 1 else lambda record: (record[names[0]],)
 
     def __len__(self) -> int:
         return len(self.values) // self.width
@@ -51,7 +55,6 @@ class Buffer:
         taken = values[:count]
         del values[:count]
         length = count // self.width
-        self.taken += length
         columns = {}
         for position, name in enumerate(self.names):
             column = column_of(taken[position :: self.width])

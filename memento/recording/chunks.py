@@ -7,6 +7,9 @@ from typing import Any, Protocol
 
 from memento.recording.columns import ABSENT, PICKLED, Column, column_of
 
+WIDEST_UNION = 64
+"""Records of different names share columns up to here; beyond, each kind of record gets columns of its own."""
+
 
 class Level(Protocol):
     """A keeper as its records see it; alive or read from a file."""
@@ -55,7 +58,19 @@ def merged(chunks: Sequence[Chunk]) -> list[Chunk]:
     by_level: dict[int, list[Chunk]] = {}
     for chunk in chunks:
         by_level.setdefault(id(chunk.level), []).append(chunk)
-    return [whole for some in by_level.values() for whole in _merged_of_one_level(some)]
+    return [whole for some in by_level.values() for run in _alike(some) for whole in _merged_of_one_level(run)]
+
+
+def _alike(chunks: list[Chunk]) -> Iterator[list[Chunk]]:
+    """Yield runs of `chunks` that together have not too many names: a column costs something in each row."""
+    run, names = list[Chunk](), set[str]()
+    for chunk in chunks:
+        if run and not names.issuperset(chunk.columns) and len(names.union(chunk.columns)) > WIDEST_UNION:
+            yield run
+            run, names = [], set()
+        run.append(chunk)
+        names.update(chunk.columns)
+    yield run
 
 
 def _merged_of_one_level(chunks: list[Chunk]) -> list[Chunk]:

@@ -18,11 +18,11 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from memento.errors import DamagedEntry
 from memento.files import private_folder
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from memento.recording.statistics import Groups
+
+_Seen = TypeVar("_Seen")
 
 RUNNING, SUCCEEDED, FAILED = "running", "succeeded", "failed"
 _NAME = re.compile(r"(\d+)\.(\d+)\.(running|succeeded|failed)")
@@ -135,8 +137,8 @@ class ExperimentCollection:
     def _next(self) -> tuple[int, int]:
         """Return the number of the next experiment and which try at it this is; the folder is locked."""
         tries: dict[int, list[_File]] = {}
-        for file in self._files():
-            tries.setdefault(file.number, []).append(_settled(file) if file.state == RUNNING else file)
+        for file in self._steady(lambda: [_settled(each) for each in self._files()]):
+            tries.setdefault(file.number, []).append(file)
         for number, files in tries.items():
             if all(file.state == FAILED for file in files):
                 return number, 1 + max(file.attempt for file in files)
@@ -156,14 +158,17 @@ class ExperimentCollection:
     def records(self) -> Records:
         """All records of all experiments until now, in the order of the experiments; failed ones are among them."""
         flush_all(self.path)
+        parts = self._steady(lambda: [(file.path.name, self._chunks(file)) for file in self._readable_files()])
+        self._read = {name: self._read[name] for name, _ in parts}
+        return Records([chunk for _, chunks in parts for chunk in chunks])
+
+    def _steady(self, look: Callable[[], list[_Seen]]) -> list[_Seen]:
+        """Return what `look` sees, which is done again if an experiment ends meanwhile: its file gets another name."""
         while True:
             try:
-                files = self._readable_files()
-                parts = [self._chunks(file) for file in files]
-            except FileNotFoundError:  # an experiment ended just now, and its file got another name
+                return look()
+            except FileNotFoundError:
                 continue
-            self._read = {file.path.name: self._read[file.path.name] for file in files}
-            return Records([chunk for chunks in parts for chunk in chunks])
 
     def _readable_files(self) -> list[_File]:
         """Return one file for each try: a kill may leave the running one beside that which has ended."""
@@ -201,7 +206,9 @@ class ExperimentCollection:
 
 
 def _settled(file: _File) -> _File:
-    """Return what became of a running experiment; one whose process is dead gets its name for good."""
+    """Return what became of an experiment; a running one whose process is dead gets its name for good."""
+    if file.state != RUNNING:
+        return file
     descriptor = os.open(file.path, os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

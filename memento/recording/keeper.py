@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from memento.errors import OptionError
 from memento.recording.buffer import FILLER, LIMIT, Buffer
-from memento.recording.chunks import Chunk, merged
+from memento.recording.chunks import WIDEST_UNION, Chunk, merged
 from memento.recording.columns import ABSENT, Column
 from memento.recording.shared import SharedData
 
 if TYPE_CHECKING:
     from memento.recording.protocols import Journal
     from memento.recording.records import Record, Records
-
-WIDEST_UNION = 64
-"""Records of different names share columns up to here; beyond, each kind of record gets columns of its own."""
 
 
 MANY_CHUNKS = 64
@@ -176,10 +173,12 @@ class RecordKeeper:
             StoreUnwritable: the disk is full or failing.
         """
         buffer = self._buffer
-        # A dict's own views are walked in C, so that extending is one step for all other threads.
-        if type(record) is dict and tuple(record) == buffer.names:
-            values = buffer.values
-            values.extend(record.values())
+        values = buffer.values
+        if type(record) is dict and len(record) == buffer.width:
+            try:
+                values += buffer.row(record)
+            except KeyError:
+                buffer, values = self._add_unlike(record)
         else:
             buffer, values = self._add_unlike(dict(record))
         if len(values) >= buffer.bound:
@@ -204,7 +203,7 @@ class RecordKeeper:
         self.add_record(record)
 
     def _add_unlike(self, record: dict[str, Any]) -> tuple[Buffer, list[Any]]:
-        """Take in a record that has other names, or the same in another order, than the one before."""
+        """Take in a record that has other names than the one before."""
         buffer = self._buffer
         if record.keys() - buffer.known or not self._buffers:
             for name in record:

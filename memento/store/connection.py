@@ -39,7 +39,7 @@ class Ledger:
         with self._lock:
             try:
                 yield self._open()
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 raise explain(self.database, error) from error
 
     @contextmanager
@@ -69,7 +69,7 @@ class Ledger:
                             database.execute("ROLLBACK")
                     if not sync:
                         database.execute("PRAGMA synchronous = EXTRA")
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeDecodeError) as error:
                 raise explain(self.database, error) from error
 
     def require_writable(self) -> None:

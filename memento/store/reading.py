@@ -57,21 +57,34 @@ class Reader:
         """
         wanted = set(keys)
         found: dict[bytes, Entry] = {}
-        lost: dict[int, int] = {}
+        lost: dict[int, Any] = {}
         for number, prefix, set_aside, head in self._rows(keys):
             if set_aside or not is_intact(head) or number in self._set_aside:
-                if not set_aside:
+                if not set_aside and number not in self._set_aside:
                     self._set_apart(number, b"", f"entry {number} of the ledger does not match its checksum")
-                lost[prefix] = max(number, lost.get(prefix, 0))
+                lost[number] = prefix if _names(head, prefix) else None
                 continue
             key = head[KEY_IN_HEAD]
             if key in wanted:
                 known = found.get(key)
                 if known is None or (head[STATUS_IN_HEAD] == SUCCEEDED, number) > (known.code == SUCCEEDED, known.id):
                     found[key] = Entry(number, head)
-        if lost:
-            found = {key: entry for key, entry in found.items() if entry.id > lost.get(prefix_of(key), 0)}
-        return found
+        return self._without_older(found, lost) if lost else found
+
+    def _without_older(self, found: dict[bytes, Entry], lost: dict[int, Any]) -> dict[bytes, Entry]:
+        """Leave out of `found` what is older than a damaged row of the same key.
+
+        `lost` gives the prefixes of damaged rows by their numbers; where a row does not agree with itself (None), the
+        index knows whose it is.
+        """
+        if None in lost.values():
+            with self._ledger.reading() as database:
+                known = dict(database.execute("SELECT id, prefix FROM outcomes INDEXED BY outcomes_by_prefix"))
+            lost = {number: known.get(number) if prefix is None else prefix for number, prefix in lost.items()}
+        newest: dict[Any, int] = {}
+        for number, prefix in lost.items():
+            newest[prefix] = max(number, newest.get(prefix, 0))
+        return {key: entry for key, entry in found.items() if entry.id > newest.get(prefix_of(key), 0)}
 
     def history(self, key: bytes) -> list[Entry]:
         """Return every intact outcome of `key`, of all runs and attempts, oldest first."""
@@ -102,9 +115,13 @@ class Reader:
     def _rows_by_index(self, keys: Sequence[bytes]) -> list[tuple[Any, ...]]:
         prefixes = {prefix_of(key) for key in keys}
         rows = self._select(BY_KEY, list(prefixes))
-        if all(not is_intact(head) or prefix_of(head[KEY_IN_HEAD]) == prefix for _, prefix, _, head in rows):
+        wrong = [row for row in rows if is_intact(row[-1]) and not _names(row[-1], row[1])]
+        if not wrong:
             return rows
         self.damaged.append((b"", "an index of the ledger was damaged; it was made anew"))
+        with suppress(StoreError), self._ledger.writing() as database:
+            right = [(prefix_of(head[KEY_IN_HEAD]), number) for number, _, _, head in wrong]
+            database.executemany("UPDATE outcomes SET prefix = ? WHERE id = ?", right)
         self._mend_indexes()
         return self._select(BY_KEY, list(prefixes))
 
@@ -233,6 +250,11 @@ class Reader:
 def run_checksum(run: bytes, experiment: bytes | str, started: float, code: bytes | str, about: bytes | str) -> bytes:
     """Return what stands beside the record of a run."""
     return checksum(run, experiment, repr(started), code, about)
+
+
+def _names(head: Any, prefix: Any) -> bool:
+    """Whether a row's head and its column say the same of whose it is."""
+    return isinstance(head, bytes) and len(head) > KEY_IN_HEAD.stop and prefix_of(head[KEY_IN_HEAD]) == prefix
 
 
 def _shown(key: object) -> str:

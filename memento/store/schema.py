@@ -90,7 +90,7 @@ def connect(database: Path, *, target: int | None = None) -> sqlite3.Connection:
             connection.close()
             raise
         return connection
-    except (sqlite3.DatabaseError, OSError) as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError, OSError) as error:
         if isinstance(error, StoreError):
             raise
         raise explain(database, error) from error
@@ -100,7 +100,7 @@ def refuse(database: Path) -> None:
     """Raise what `connect` would if a foreign, newer or damaged file is at `database`; nothing is touched or made."""
     try:
         _check_header(database, FORMAT)
-    except sqlite3.DatabaseError as error:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise explain(database, error) from error
 
 

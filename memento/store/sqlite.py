@@ -24,7 +24,7 @@ from memento.store import claims, garbage, runs
 from memento.store.entries import BY_KEY, INSERT, Entry, checksum, is_intact, prefix_of, rows_of
 from memento.store.reading import SUCCEEDED, Reader, run_checksum
 from memento.store.trouble import explain
-from memento.task import IDENTITY_IN_HEAD, KEY_IN_HEAD, RUN_IN_HEAD, STATUS_IN_HEAD
+from memento.task import IDENTITY_IN_HEAD, KEY_IN_HEAD, STATUS_IN_HEAD
 
 
 class SqliteStore(Reader):
@@ -158,12 +158,12 @@ class SqliteStore(Reader):
         return granted
 
     def _see_what_others_stored(self, database: sqlite3.Connection, run: runs.Run) -> int:
-        """Note the keys of what other runs stored since this was asked last; return how far that is."""
+        """Note the keys of what was stored since this was asked last; return how far that is."""
         newest = _newest(database)
         if newest > run.seen:
             heads = database.execute("SELECT head FROM outcomes WHERE id > ?", [run.seen])
-            others = (head for (head,) in heads if is_intact(head) and head[RUN_IN_HEAD] != run.id)
-            run.stored_by_others.update(head[KEY_IN_HEAD] for head in others if head[STATUS_IN_HEAD] == SUCCEEDED)
+            whole = (head for (head,) in heads if is_intact(head))
+            run.stored_by_others.update(head[KEY_IN_HEAD] for head in whole if head[STATUS_IN_HEAD] == SUCCEEDED)
         return newest
 
     def _stored(self, keys: Sequence[bytes]) -> set[bytes]:

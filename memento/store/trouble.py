@@ -39,6 +39,8 @@ def explain(database: Path, error: Exception) -> StoreError:
     if isinstance(error, sqlite3.Error):
         full = _code(error) == sqlite3.SQLITE_IOERR and _is_full(database.parent)
         why = _FULL if full else _WHY.get(_code(error), why)
+    elif isinstance(error, UnicodeDecodeError):  # SQLite quotes a statement in which a bit has flipped
+        why = _DAMAGED
     elif isinstance(error, OSError):
         why = _FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see that the folder is there and writable"
     return StoreError(f"the store {database} cannot be used ({error}): {why}", path=str(database))

@@ -51,7 +51,7 @@ def names_within(names: Iterable[str]) -> dict[str, str]:
     """Return for each name one that MLflow takes: the same where it can be, and never one for two.
 
     >>> names_within(["loss", "acc@5", "../up"])
-    {'loss': 'loss', 'acc@5': 'acc_5', '../up': '_._up'}
+    {'loss': 'loss', 'acc@5': 'acc_5', '../up': '_./up'}
     """
     given = list(dict.fromkeys(names))
     chosen = {name: name for name in given if _cleaned(name) == name}

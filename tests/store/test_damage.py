@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from collections import Counter
 from pathlib import Path
@@ -217,6 +218,49 @@ def test_an_index_that_leads_to_anothers_row_does_not_cost_that_one(
     store.find(KEYS)
     assert set(store.find(KEYS)) == {KEYS[0], KEYS[1]}
     assert {message for _, message in store.damaged} == {"an index of the ledger was damaged; it was made anew"}
+
+
+def test_a_key_damaged_in_its_row_but_not_in_the_index_costs_nothing(store: SqliteStore) -> None:
+    """Were it stored to a claim, which asks the index, and not to who reads, a run would wait for itself for ever."""
+    store.save([frame(0), frame(1, b"older")])
+    run = store.begin_run(experiment="train", code={}, about={})
+    store.save([frame(1, b"newer", run=run.id)])
+    store.close()
+    data = store.database.read_bytes()
+    with sqlite3.connect(store.database) as database:
+        (page,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'outcomes_by_prefix'").fetchone()
+    database.close()
+    places = [found.start() for found in re.finditer(re.escape(KEYS[1][7::-1]), data)]
+    column, _older = [place for place in places if not (page - 1) * 4096 <= place < page * 4096]
+    assert data[column + 8 : column + 25] == b"\x02" + KEYS[1]
+    store.database.write_bytes(data[:column] + bytes([data[column] ^ 1]) + data[column + 1 :])
+    assert store.load(store.find(KEYS[:3])[KEYS[1]], "value") == b"newer"
+    assert store.claim(run, KEYS[:3]) == [KEYS[2]]
+
+
+def test_a_row_whose_columns_are_shifted_does_not_give_way_to_an_older_one(store: SqliteStore) -> None:
+    """One bit in the length of its first column, and every column begins at the wrong byte."""
+    store.save([frame(0), frame(1, b"older")])
+    store.save([frame(1, b"newer", attempt=2)])
+    store.close()
+    data = store.database.read_bytes()
+    # The types of a record: id none, prefix a number of 8 bytes, damaged and evicted 0. Newer ones come first.
+    place = data.index(b"\x00\x06\x08\x08") + 1
+    store.database.write_bytes(data[:place] + b"\x04" + data[place + 1 :])
+    assert set(store.find(KEYS[:2])) == {KEYS[0]}
+    assert set(store.find(KEYS[:2])) == {KEYS[0]}
+    run = store.begin_run(experiment="train", code={}, about={})
+    assert store.claim(run, KEYS[:2]) == [KEYS[1]]
+
+
+def test_a_damaged_statement_that_sqlite_quotes_is_damage(store: SqliteStore) -> None:
+    store.save([frame(0)])
+    store.close()
+    data = store.database.read_bytes()
+    assert data.count(b"CREATE INDEX outcomes_by_prefix") == 1
+    store.database.write_bytes(data.replace(b"CREATE INDEX outcomes_by", b"CREATE INDEX outcomes_b\xf5"))
+    with pytest.raises(StoreError, match="its file is damaged; nothing was deleted"):
+        open_store(store.database)
 
 
 def test_damage_met_in_the_middle_of_a_question_is_a_clear_error_and_deletes_nothing(store: SqliteStore) -> None:
