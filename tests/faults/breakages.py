@@ -40,8 +40,8 @@ BREAKAGES: list[Breakage] = [
     Breakage(
         name="what is overdue is not asked for first",
         file="memento/executors/processes/executor.py",
-        old="                self._collect_all(worker)  # it may have begun another one, and told nothing of that yet\n",
-        new="                pass\n",
+        old="self._collect_all(worker)  # it may have begun another one, and told nothing of that yet",
+        new="pass",
         trial="test_ways_to_die.py::test_a_timeout_works_beside_each_of_them[forkserver]",
     ),
     Breakage(
@@ -68,8 +68,8 @@ BREAKAGES: list[Breakage] = [
     Breakage(
         name="the digest of a value in a file is skipped",
         file="memento/store/parts.py",
-        old='if hashlib.file_digest(file, "sha256").digest()[:DIGEST_BYTES] != part.digest or file.tell() != part.size:',
-        new="if file.seek(0, 2) != part.size:",
+        old='if hashlib.file_digest(file, "sha256").digest()[:DIGEST_BYTES] != part.digest or ',
+        new="if file.seek(0, 2) < 0 or ",
         trial="test_damage.py::test_damage_is_found_and_costs_the_damaged_entry_only[settled]",
     ),
     Breakage(
