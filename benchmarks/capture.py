@@ -3,7 +3,7 @@
     python -m benchmarks.capture                       memo in an environment of its own, made when it is missing
     python -m benchmarks.capture --peer INTERPRETER    memo in the environment of that interpreter
 
-Each system is a fresh process, and does the jobs in turn, so that a slow minute falls on all of them. Told are the
+The systems take turns, each time in a fresh process, so that a slow minute falls on all of them. Told are the
 microseconds of one call, the best of the rounds at 100,000 calls each, and how many plain calls it costs.
 """
 
@@ -27,7 +27,7 @@ MOST_SECONDS = 600
 PROGRAM = """
 import importlib, json, os, sys, time
 
-module, calls, rounds = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+module, calls = sys.argv[1], int(sys.argv[2])
 library = importlib.import_module(module)
 data = []
 
@@ -46,45 +46,52 @@ jobs = {
     "memlist and time_taken": library.memlist(data=data)(library.time_taken()(work)),
     "memfile": library.memfile(filepath="results.jsonl")(work),
 }
-best = {}
-for _ in range(rounds):
-    for name, func in jobs.items():
-        data.clear()
-        best[name] = min(best.get(name, float("inf")), timed(func))
+found = {}
+for name, func in jobs.items():
+    data.clear()
+    found[name] = timed(func)
 with open("results.jsonl") as file:
-    assert sum(1 for _ in file) == calls * rounds
+    assert sum(1 for _ in file) == calls
 skipping = library.memfile(filepath="skipped.jsonl", skip=True)(work)
 few = 200  # one that reads its whole file at each call would take hours for more
 begun = time.perf_counter()
 for _ in range(2):
     for number in range(few):
         skipping(number=number, factor=3)
-best["memfile that skips, 2 x 200 calls"] = (time.perf_counter() - begun) / (2 * few) * 1e6
-print(json.dumps(best))
+found["memfile that skips, 2 x 200 calls"] = (time.perf_counter() - begun) / (2 * few) * 1e6
+print(json.dumps(found))
 """
 
 
-def measured(interpreter: Path | str, module: str, *, calls: int = CALLS, rounds: int = ROUNDS) -> Mapping[str, Any]:
-    """Return the microseconds of one call of each kind, and how many plain calls that is."""
+def measured(interpreter: Path | str, module: str, calls: int) -> Mapping[str, float]:
+    """Return the microseconds of one call of each kind, measured in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [str(interpreter), "-c", PROGRAM, module, str(calls), str(rounds)]
+        command = [str(interpreter), "-c", PROGRAM, module, str(calls)]
         environment = {"PYTHONPATH": str(ROOT)} if module == "memento" else {}
         done = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, timeout=MOST_SECONDS, check=True
         )
-    found: dict[str, float] = json.loads(done.stdout)
-    plain = found["a plain call"]
-    return {
-        name: {"microseconds": round(cost, 3), "plain calls": round(cost / plain, 1)} for name, cost in found.items()
-    }
+    found: Mapping[str, float] = json.loads(done.stdout)
+    return found
 
 
 def compare(peer: Path | str, *, calls: int = CALLS, rounds: int = ROUNDS) -> Mapping[str, Any]:
     """Return the figures of memento, those of memo under the interpreter `peer`, and the ratio of the two."""
-    ours = measured(sys.executable, "memento", calls=calls, rounds=rounds)
-    theirs = measured(peer, "memo", calls=calls, rounds=rounds)
-    ratios = {name: round(theirs[name]["microseconds"] / ours[name]["microseconds"], 2) for name in ours}
-    return {"calls": calls, "rounds": rounds, "memento": ours, "memo": theirs, "memo / memento": ratios}
+    systems = {"memento": sys.executable, "memo": peer}
+    best: dict[str, dict[str, float]] = {module: {} for module in systems}
+    for _ in range(rounds):
+        for module, interpreter in systems.items():
+            for name, cost in measured(interpreter, module, calls).items():
+                best[module][name] = min(cost, best[module].get(name, cost))
+    figures: dict[str, Any] = {
+        module: {
+            name: {"microseconds": round(cost, 2), "plain calls": round(cost / costs["a plain call"], 1)}
+            for name, cost in costs.items()
+        }
+        for module, costs in best.items()
+    }
+    ratios = {name: round(cost / best["memento"][name], 2) for name, cost in best["memo"].items()}
+    return {"calls": calls, "rounds": rounds, **figures, "memo / memento": ratios}
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import tempfile
@@ -132,11 +133,12 @@ def _run(command: Sequence[Any], variables: Mapping[str, str], limit: float) -> 
         try:
             told, errors = child.communicate(timeout=limit)
         except subprocess.TimeoutExpired:
-            os.killpg(child.pid, 9)
             raise Failed(f"took more than {limit:g} s") from None
+        finally:
+            if child.returncode is None:
+                os.killpg(child.pid, signal.SIGKILL)
     if child.returncode:
-        lines = errors.strip().splitlines() or [f"exit status {child.returncode}"]
-        raise Failed(f"failed: {lines[-1][:200]}")
+        raise Failed(_told(errors, child.returncode))
     figures: Figures = json.loads(told.splitlines()[-1])
     return figures
 
@@ -166,11 +168,22 @@ def _measure_imports(measured: Measured, interpreters: Mapping[str, Path], stage
 
 
 def _start(interpreter: Path, statement: str) -> float:
+    """Return the seconds of a fresh Python that runs `statement`.
+
+    Not from the tree's root, where any `import memento` would find the tree.
+    """
     begun = time.perf_counter()
-    # Not from the tree's root, where any `import memento` would find the tree.
-    done = subprocess.run(
-        [interpreter, "-c", statement], cwd=FOLDER, capture_output=True, text=True, check=False, timeout=60
-    )
-    if done.returncode:
-        raise Failed(f"failed: {(done.stderr.strip().splitlines() or [''])[-1][:200]}")
+    try:
+        subprocess.run(
+            [interpreter, "-c", statement], cwd=FOLDER, capture_output=True, text=True, check=True, timeout=60
+        )
+    except subprocess.TimeoutExpired:
+        raise Failed("took more than 60 s") from None
+    except subprocess.CalledProcessError as error:
+        raise Failed(_told(error.stderr, error.returncode)) from None
     return time.perf_counter() - begun
+
+
+def _told(errors: str, status: int) -> str:
+    lines = errors.strip().splitlines() or [f"exit status {status}"]
+    return f"failed: {lines[-1][:200]}"

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+# What a disk says that is full or failing, whoever was writing to it and what.
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
+
 
 def private_folder(path: Path) -> Path:
     """Make `path` and its parents where missing, open to this user alone whatever the umask; return it.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # signal.getsignal makes an enum of every answer
 import contextlib
-import errno
 import os
 import pickle
 import signal
@@ -25,7 +24,7 @@ from memento import payload
 from memento.context import Context, forget_checkpoint
 from memento.describing import describe_exception, function_of, place_of, status_of
 from memento.errors import StoreUnwritable, WorkerStartError
-from memento.files import private_folder, write_atomically
+from memento.files import DISK_ERRORS, private_folder, write_atomically
 from memento.layout import CHECKPOINTS, blob_path
 from memento.measure import Meter
 from memento.output import Output
@@ -38,8 +37,6 @@ if TYPE_CHECKING:
 
 # Up to here a part lies in the ledger, beyond it in a file: SQLite is quicker than files up to about this size.
 LARGEST_INLINE = 64 * 1024
-# Errors of the disk are the run's business, not the experiment's.
-DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
 
 Report = Callable[[Task, float, float | None], None]
 
@@ -193,7 +190,7 @@ def keep(
         private_folder(path.parent)
         write_atomically(path, chunks)
     except OSError as error:
-        if error.errno in DISK_ERRORS:
+        if error.errno in DISK_ERRORS:  # the run's business, not the experiment's
             raise StoreUnwritable(
                 f"{error.strerror} while writing {path}; what was stored stays, make room and run again", path=str(path)
             ) from error

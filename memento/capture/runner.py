@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import concurrent.futures
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from memento.capture.workers import Done, Settings, called, in_processes
 from memento.counting import Counted, counting_bar, total_of
-from memento.describing import describe_exception, status_of
 from memento.errors import AggregateException, ExperimentFailed, OptionError
-from memento.executors.processes.executor import usable_cpus
-from memento.task import Failure
+
+if TYPE_CHECKING:
+    from memento.task import Failure
 
 BACKENDS = {
     "threading": "threading",
@@ -22,6 +21,9 @@ BACKENDS = {
     "multiprocessing": "processes",
     "sequential": "serial",
 }
+
+
+Settings = dict[str, Any]
 
 
 class Runner:
@@ -59,7 +61,7 @@ class Runner:
                 value=n_jobs,
             )
         self.backend = BACKENDS[backend]
-        self.n_jobs = n_jobs if n_jobs > 0 else max(1, usable_cpus() + 1 + n_jobs)
+        self.n_jobs = n_jobs if n_jobs > 0 else max(1, _usable_cpus() + 1 + n_jobs)
 
     def run(self, func: Callable[..., Any], settings: Iterable[Mapping[str, Any]], progbar: bool = True) -> list[Any]:
         """Call `func` with every one of `settings` as keywords, and return the results in their order.
@@ -80,7 +82,7 @@ class Runner:
             raise OptionError(f"func={func!r} cannot be called; pass a function", option="func", value=func)
         total = total_of(settings)
         given = settings.quietly() if isinstance(settings, Counted) else iter(settings)
-        run = {"serial": _one_by_one, "threading": _in_threads, "processes": in_processes}[self.backend]
+        run = {"serial": _one_by_one, "threading": _in_threads, "processes": _in_processes}[self.backend]
         results: dict[int, Any] = {}
         failures: dict[int, ExperimentFailed] = {}
         bar = counting_bar(total) if progbar else None
@@ -106,6 +108,24 @@ class Runner:
         return f"Runner(backend={self.backend!r}, n_jobs={self.n_jobs})"
 
 
+class Done(NamedTuple):
+    """What became of one of the settings."""
+
+    place: int
+    settings: Settings
+    result: Any
+    failure: Failure | None
+
+
+def called(func: Callable[..., Any], settings: Settings) -> Any:
+    """Return what `func` returns for `settings`, also when it is async."""
+    if inspect.iscoroutinefunction(func):
+        import asyncio  # takes longer to import than all of ours
+
+        return asyncio.run(func(**settings))
+    return func(**settings)
+
+
 def _checked(settings: Iterable[Any]) -> Iterator[Settings]:
     for index, each in enumerate(settings):
         if not isinstance(each, Mapping) or not all(isinstance(name, str) for name in each):
@@ -117,7 +137,15 @@ def _checked(settings: Iterable[Any]) -> Iterator[Settings]:
         yield dict(each)
 
 
+def _usable_cpus() -> int:
+    from memento.executors.processes.executor import usable_cpus
+
+    return usable_cpus()
+
+
 def _failed(settings: Settings, failure: Failure) -> ExperimentFailed:
+    from memento.describing import status_of
+
     described: Any = settings
     return ExperimentFailed(described, status_of(failure), failure, "")
 
@@ -126,6 +154,8 @@ def _try(func: Callable[..., Any], index: int, settings: Settings) -> Done:
     try:
         return Done(index, settings, called(func, settings), None)
     except Exception as error:
+        from memento.describing import describe_exception
+
         return Done(index, settings, None, describe_exception(error))
 
 
@@ -135,6 +165,8 @@ def _one_by_one(func: Callable[..., Any], settings: Iterable[Settings], _: int) 
 
 
 def _in_threads(func: Callable[..., Any], settings: Iterable[Settings], jobs: int) -> Iterator[Done]:
+    import concurrent.futures
+
     # No more than two for each thread are taken ahead: a generator may be endless, or make large things.
     running: set[concurrent.futures.Future[Done]] = set()
     pool = concurrent.futures.ThreadPoolExecutor(jobs, thread_name_prefix="memento-runner")
@@ -147,3 +179,9 @@ def _in_threads(func: Callable[..., Any], settings: Iterable[Settings], jobs: in
         yield from (future.result() for future in concurrent.futures.as_completed(running))
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _in_processes(func: Callable[..., Any], settings: Iterable[Settings], jobs: int) -> Iterator[Done]:
+    from memento.capture.workers import in_processes
+
+    yield from in_processes(func, settings, jobs)

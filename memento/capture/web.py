@@ -1,17 +1,18 @@
-"""Calls remembered by a server, to which each record is posted as JSON."""
+"""Calls remembered by a server, to which each record is posted as JSON.
+
+What posts them is imported when a function is decorated: it takes longer to import than everything else here.
+"""
 
 from __future__ import annotations
 
 import os
 import time
-import urllib.parse
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from memento.capture.call import Call, Found
 from memento.capture.calling import F, decorated
-from memento.capture.outbox import outbox_for, outboxes
 from memento.errors import OptionError
 
 FOLDER = ".memento-unsent"
@@ -49,6 +50,8 @@ def memweb(
         ... def area(width, height=2):
         ...     return {"area": width * height}
     """
+    import urllib.parse
+
     parts = urllib.parse.urlsplit(url) if isinstance(url, str) else None
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise OptionError("url: not an address of the form https://host/path", option="url", value=url)
@@ -73,6 +76,8 @@ def send_unsent(timeout: float = 30.0) -> int:
         >>> send_unsent()
         0
     """
+    from memento.capture.outbox import outboxes
+
     deadline = time.monotonic() + timeout
     for outbox in outboxes():
         outbox.deliver(deadline)
@@ -83,6 +88,8 @@ class _ByPost:
     at_home, writes, take = True, True, None
 
     def __init__(self, url: str, skip: bool, folder: Path, options: dict[str, Any]) -> None:
+        from memento.capture.outbox import outbox_for
+
         self.skip = skip
         self._made_of = (url, skip, folder, options)
         self._outbox = outbox_for(url, folder, **options)

@@ -1,43 +1,27 @@
-"""Settings in worker processes: the library's own, so that one that dies is noticed and costs one call."""
+"""Settings in worker processes: the library's own, so that one that dies is noticed and costs one call.
+
+Imported when a `Runner` first needs them.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from memento import payload
 from memento.capture.calling import Stack, bring_home, stack_of
 from memento.capture.homecoming import Sent, away, shipping
+from memento.capture.runner import Done, Settings, called
 from memento.describing import describe_exception
 from memento.executors.processes import ProcessExecutor
 from memento.layout import blob_path
 from memento.payload.home import main_name
 from memento.protocols import Delivered, Lost
 from memento.task import KEY_BYTES, RUN_BYTES, Call, Failure, Job, Outcome, Part, Task
-
-Settings = dict[str, Any]
-
-
-class Done(NamedTuple):
-    """What became of one of the settings."""
-
-    place: int
-    settings: Settings
-    result: Any
-    failure: Failure | None
-
-
-def called(func: Callable[..., Any], settings: Settings) -> Any:
-    """Return what `func` returns for `settings`, also when it is async."""
-    if inspect.iscoroutinefunction(func):
-        return asyncio.run(func(**settings))
-    return func(**settings)
 
 
 class _Errand:

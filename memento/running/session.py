@@ -33,6 +33,7 @@ from memento.running.retries import RetryPolicy
 from memento.running.tally import TICK, Tally
 from memento.spool import Frame, frame_of
 from memento.store import Run, SqliteStore
+from memento.store.trouble import disk_errors_explained
 from memento.task import KEY_IN_HEAD, STATUS_CODES, STATUS_IN_HEAD, Experiment, Failure, Job, Outcome, Status, Task
 from memento.worker import outcome_of
 
@@ -110,7 +111,7 @@ class Session:
             since=self._plan.newest,
         )
         self._tally.tell_registered(self._run.id)
-        with self.interrupts:
+        with disk_errors_explained(self._store.database), self.interrupts:
             try:
                 self._executor.start(self._make_job(self._run))
                 self._loop()

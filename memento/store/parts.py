@@ -35,25 +35,34 @@ def read_file(path: Path, part: Part) -> memoryview | bytes | None:
         OSError: it cannot be read.
     """
     try:
-        with open(path, "rb") as file:
-            if hashlib.file_digest(file, "sha256").digest()[:DIGEST_BYTES] != part.digest or file.tell() != part.size:
-                return None
-            if len(_mappings) >= MOST_MAPPINGS:
-                file.seek(0)
-                data = file.read()
-                return data if matches(part, data) else None
-            try:
-                mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-            except OSError as error:
-                if error.errno != errno.ENOMEM:
-                    raise
-                # Where memory is never promised twice, a private mapping counts as if all of it were written to.
-                mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            _mappings.add(mapping)
-            return memoryview(mapping)
+        try:
+            return _read(path, part)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return _read(path, part)  # it may have failed for a moment, and what counts as lost is computed anew
     except FileNotFoundError:
         return None
     except OSError as error:
         if error.errno == errno.EIO:  # the disk has lost it
             return None
         raise
+
+
+def _read(path: Path, part: Part) -> memoryview | bytes | None:
+    with open(path, "rb") as file:
+        if hashlib.file_digest(file, "sha256").digest()[:DIGEST_BYTES] != part.digest or file.tell() != part.size:
+            return None
+        if len(_mappings) >= MOST_MAPPINGS:
+            file.seek(0)
+            data = file.read()
+            return data if matches(part, data) else None
+        try:
+            mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        except OSError as error:
+            if error.errno != errno.ENOMEM:
+                raise
+            # Where memory is never promised twice, a private mapping counts as if all of it were written to.
+            mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        _mappings.add(mapping)
+        return memoryview(mapping)

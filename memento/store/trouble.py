@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from memento.errors import StoreError
+from memento.files import DISK_ERRORS
 
 BUSY_TIMEOUT_MS = 60_000
 
@@ -16,6 +19,7 @@ _DAMAGED = (
     "(what is still readable of it stays in the file)"
 )
 _FULL = "the disk is full; what was stored stays: make room, and run again"
+_FAILS = "the disk fails; what was stored stays: see that it is not full, and that it is whole"
 _WHY = {
     sqlite3.SQLITE_FULL: _FULL,
     sqlite3.SQLITE_CORRUPT: _DAMAGED,
@@ -24,8 +28,21 @@ _WHY = {
     sqlite3.SQLITE_LOCKED: "another connection has it locked; run again when that one is done",
     sqlite3.SQLITE_READONLY: "it is read-only here; give another cache_path, or make it writable",
     sqlite3.SQLITE_CANTOPEN: "a file cannot be opened; nothing was deleted: see that the folder is there and writable",
-    sqlite3.SQLITE_IOERR: "the disk fails; what was stored stays: see that it is not full, and that it is whole",
+    sqlite3.SQLITE_IOERR: _FAILS,
 }  # fmt: skip
+
+_OF_ERRNO = {errno.ENOSPC: _FULL, errno.EDQUOT: _FULL, errno.EIO: _FAILS}
+
+
+@contextmanager
+def disk_errors_explained(database: Path) -> Iterator[None]:
+    """Raise StoreError for what a full or failing disk says to anything done inside to the files of a store."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_ERRORS:
+            raise
+        raise explain(database, error) from error
 
 
 def is_damage(error: BaseException | None) -> bool:
@@ -42,7 +59,7 @@ def explain(database: Path, error: Exception) -> StoreError:
     elif isinstance(error, UnicodeDecodeError):  # SQLite quotes a statement in which a bit has flipped
         why = _DAMAGED
     elif isinstance(error, OSError):
-        why = _FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see that the folder is there and writable"
+        why = _OF_ERRNO.get(error.errno or 0, "see that the folder is there and writable")
     return StoreError(f"the store {database} cannot be used ({error}): {why}", path=str(database))
 
 

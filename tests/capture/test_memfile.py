@@ -10,11 +10,13 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from memento import memfile, read_memfile
 
+ROOT = Path(__file__).parents[2]
 WRITER = """
 import sys
 from memento import memfile
@@ -32,7 +34,8 @@ for number in range(count):
 def start(folder, code, *arguments):
     script = folder / "writer.py"
     script.write_text(code)
-    return subprocess.Popen([sys.executable, script.name, *map(str, arguments)], cwd=folder)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, script.name, *map(str, arguments)], cwd=folder, env=environment)
 
 
 def test_lines_are_whole_with_many_processes_and_threads_writing(tmp_path):

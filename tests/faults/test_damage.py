@@ -29,11 +29,13 @@ KINDS = {
 def test_damage_is_found_and_costs_the_damaged_entry_only(
     kind: str, tmp_path: Path, size: Callable[..., int], trials: Callable[..., Trials], seeds: Iterator[int]
 ) -> None:
-    count = size(short=40, long=700) if kind == SETTLED else size(short=20, long=150)
+    count = size(short=50, long=700) if kind == SETTLED else size(short=20, long=150)
     found = trials(promise=7, trial=KINDS[kind])
     whole = tmp_path / kind
     whole.mkdir()
     assert trial.run(tmp_path, SCRIPT, kind, whole).status == 0
+    shutil.copytree(whole, tmp_path / "read")
+    assert trial.run(tmp_path, SCRIPT, "facts", tmp_path / "read", whole).status == 0
     met: Counter[str] = Counter()
     numbers = [next(seeds) for _ in range(count)]
     for start in range(0, count, AT_ONCE):

@@ -46,7 +46,7 @@ def test_quick_experiments_are_interrupted(
     seeds: Iterator[int],
 ) -> None:  # fmt: skip
     counted = trials(promise=5, trial=f"{number.name} at a random instant of a run of quick experiments")
-    for _ in range(size(short=1, long=12)):
+    for _ in range(size(short=1, long=8)):
         for method in work.METHODS:
             seed = next(seeds)
             rng = random.Random(seed)

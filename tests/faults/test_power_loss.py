@@ -50,7 +50,7 @@ def test_power_is_cut_at_a_random_instant(
     journal = "the rollback journal of network file systems" if network else "the write-ahead log"
     counted = trials(promise=1, trial=f"power cut at a random instant, {journal}")
     reported_at_all = 0
-    for _ in range(size(short=1, long=10)):
+    for _ in range(size(short=1, long=6)):
         seed = next(seeds)
         rng = random.Random(seed)
         changes = record(tmp_path / str(seed), rng, network=network)

@@ -27,7 +27,7 @@ def test_runs_at_once(
     with_kill = "one of them killed" if kill else "nobody killed"
     counted = trials(promise=6, trial=f"{many} runs at once, {COUNT} experiments, {with_kill}")
     again = 0
-    for _ in range(size(short=1, long=10)):
+    for _ in range(size(short=1, long=6)):
         seed = next(seeds)
         folder = tmp_path / str(seed)
         folder.mkdir()

@@ -221,7 +221,7 @@ def test_an_index_that_leads_to_anothers_row_does_not_cost_that_one(
 
 
 def test_a_key_damaged_in_its_row_but_not_in_the_index_costs_nothing(store: SqliteStore) -> None:
-    """Were it stored to a claim, which asks the index, and not to who reads, a run would wait for itself for ever."""
+    """A claim asks the index: were it not stored to who reads, a run would wait for itself for ever."""
     store.save([frame(0), frame(1, b"older")])
     run = store.begin_run(experiment="train", code={}, about={})
     store.save([frame(1, b"newer", run=run.id)])
