@@ -8,6 +8,7 @@
       checkpoints/<aa>/<key>               the state an unfinished experiment goes on from
       artifacts/<aa>/<key>/<run>.<attempt>/     what an experiment wrote into `context.directory`
       spool/<run>/                         a running run: its lock, and the files of its workers
+      tracking/<run>.<number>              whom to tell of a run, and what was told; gone when all is
 """
 
 from __future__ import annotations
@@ -40,3 +41,8 @@ def artifact_path(root: Path, key: bytes, run: bytes, attempt: int) -> Path:
 def spool_path(root: Path, run: bytes) -> Path:
     """Return the folder of a run that goes on."""
     return root / "spool" / run.hex()
+
+
+def tracking_path(root: Path) -> Path:
+    """Return the folder of what trackers are still to be told."""
+    return root / "tracking"

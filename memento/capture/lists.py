@@ -113,8 +113,9 @@ class _InList:
             self._note(call, record)
 
     def _note(self, call: Call, record: dict[str, Any]) -> None:
-        arguments = {name: record[name] for name in call.arguments if name in record}
-        if len(arguments) == len(call.arguments) and not call.instance:
+        names = call.stack.names
+        arguments = {name: record[name] for name in names if name in record}
+        if len(arguments) == len(names) and not call.instance:
             with contextlib.suppress(UnkeyableValue):  # such a call says so itself when it is made
                 self._known.setdefault(key_of(arguments), (record, False))
 

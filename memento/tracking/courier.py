@@ -20,6 +20,7 @@ from typing import Any
 from memento.store import SqliteStore, open_store
 from memento.tracking.delivery import Delivery
 from memento.tracking.journal import journals_in, locked, run_of
+from memento.tracking.terms import without_secret
 from memento.wording import one_line
 
 IDLE = 0.05
@@ -135,7 +136,9 @@ class Round:
             self._asked_at = -ASKED_EVERY
             self._failures, self._pause = 0, SHORTEST_PAUSE
         except Exception as error:
-            self._problems.append(f"{self.delivery.where}: {type(error).__name__}: {one_line(error, 400)}")
+            self._problems.append(
+                f"{self.delivery.where}: {type(error).__name__}: {one_line(without_secret(str(error)), 400)}"
+            )
             self._failures += 1
             self._resume_at = time.monotonic() + self._pause
             self._pause = min(2 * self._pause, LONGEST_PAUSE)

@@ -24,7 +24,7 @@ class Errand:
     """
 
     def __init__(self, ledger: Path, *, run: str | None = None) -> None:
-        command = [sys.executable, "-m", "memento.tracking.courier", str(ledger)]
+        command = [sys.executable or "python3", "-m", "memento.tracking.courier", str(ledger)]
         self._said = b""
         self._process: subprocess.Popen[bytes] | None = None
         self._failed: str | None = None

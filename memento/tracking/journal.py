@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from memento.files import private_folder, sync_folder, write_all
-
-FOLDER = "tracking"
+from memento.layout import tracking_path
 
 
 def journals_in(root: Path) -> list[Path]:
     """Return the journals in the store at `root`, those of one run side by side."""
-    folder = root / FOLDER
+    folder = tracking_path(root)
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if _is_name(path.name))
@@ -77,7 +76,7 @@ class Journal:
     @classmethod
     def begin(cls, root: Path, run: str, number: int, first: Mapping[str, Any]) -> Journal:
         """Return a new journal in the store at `root` that begins with `first`; it is on the disk."""
-        path = private_folder(root / FOLDER) / f"{run}.{number}"
+        path = private_folder(tracking_path(root)) / f"{run}.{number}"
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         journal = cls(path)
         journal.append(first, sync=True)

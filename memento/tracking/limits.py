@@ -15,6 +15,7 @@ from typing import NamedTuple
 from memento.payload import Points
 
 LONGEST_NAME = 250
+LONGEST_EXPERIMENT = 500
 LONGEST_PARAM = 6000
 LONGEST_TAG = 8000
 METRICS_AT_ONCE = 1000

@@ -142,9 +142,10 @@ class TrackingListener:
         if problem is None or self._reported:
             return
         self._reported = True
+        store = self._root if self._ledger.parent == self._root else self._ledger
         warnings.warn(
             f"not everything could be told to the trackers: {one_line(problem, 500)}; what is missing is kept in the "
-            f"store, and is delivered by the next run or by: memento sync {self._root} "
+            f"store, and is delivered by the next run or by: memento sync {store} "
             "(further problems of this run's trackers are not reported)",
             RuntimeWarning,
             stacklevel=2,

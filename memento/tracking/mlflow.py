@@ -15,6 +15,7 @@ from typing import Any
 from memento.errors import MissingExtra, OptionError
 from memento.tracking import limits
 from memento.tracking.base import TrackedConfiguration, TrackedEnd, TrackedRun, TrackerRefusal
+from memento.tracking.commit import script
 from memento.tracking.terms import (
     CONFIGURATION_STATUS,
     RUN_STATUS,
@@ -26,7 +27,6 @@ from memento.tracking.terms import (
 )
 
 RUNNING = "RUNNING"
-PRINTS_NOTHING = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
 
 
 class MlflowTracker:
@@ -50,9 +50,9 @@ class MlflowTracker:
     """
 
     def __init__(self, experiment_name: str, mlflow_uri: str | os.PathLike[str], *, patience: float = 30.0) -> None:
-        if not isinstance(experiment_name, str) or not 0 < len(experiment_name) <= 500:
+        if not isinstance(experiment_name, str) or not 0 < len(experiment_name) <= limits.LONGEST_EXPERIMENT:
             raise OptionError(
-                f"experiment_name={experiment_name!r} is no name for an experiment; write 1 to 500 characters",
+                f"experiment_name={experiment_name!r} is no name for an experiment; write 1 to {limits.LONGEST_EXPERIMENT} characters",
                 option="experiment_name",
                 value=experiment_name,
             )
@@ -138,9 +138,7 @@ class MlflowTracker:
         """
         with self._lock:
             self.end_run()
-            script = getattr(sys.modules.get("__main__"), "__file__", "")
-            tags = {"mlflow.source.name": script} if script else {}
-            self._run_id = self._create(name, int(time.time() * 1000), tags)
+            self._run_id = self._create(name, int(time.time() * 1000), {"mlflow.source.name": script()})
             self._closing = weakref.finalize(self, _end_last, self.mlflow_client, self._run_id, os.getpid())
             return self._run_id
 
@@ -182,7 +180,7 @@ class MlflowTracker:
     def address(self) -> Mapping[str, Any]:
         """Return what makes an equal tracker in another process and another folder."""
         return {
-            "maker": f"{__name__}:{type(self).__name__}",
+            "maker": f"{type(self).__module__}:{type(self).__qualname__}",
             "arguments": {
                 "experiment_name": self.experiment_name,
                 "mlflow_uri": absolute(self.mlflow_uri),
@@ -278,27 +276,32 @@ class MlflowTracker:
 
 
 def _end(client: Any, run_id: str, status: str, ended: int | None) -> None:
-    with _printing_nothing():
+    """End a run, without MLflow's printing its address on standard output."""
+    with _environment(MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true"):
         client.set_terminated(run_id, status, ended)
-
-
-@contextlib.contextmanager
-def _printing_nothing() -> Iterator[None]:
-    """Keep MLflow from printing a run's address on standard output; only it reads this variable, and only then."""
-    before = os.environ.get(PRINTS_NOTHING)
-    os.environ[PRINTS_NOTHING] = "true"
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(PRINTS_NOTHING, None)
-        else:
-            os.environ[PRINTS_NOTHING] = before
 
 
 def _end_last(client: Any, run_id: str, process: int) -> None:
     """End the run that was current when its tracker, or the program, came to its end."""
-    if os.getpid() == process:  # and not a forked copy of it
-        failed = getattr(sys, "last_value", None) is not None
-        with contextlib.suppress(Exception):
-            _end(client, run_id, "FAILED" if failed else "FINISHED", None)
+    if os.getpid() != process:  # a forked copy of it
+        return
+    failed = getattr(sys, "last_value", None) is not None
+    # A program whose server is gone is not kept from ending for the minutes that MLflow tries again.
+    brief = _environment(MLFLOW_HTTP_REQUEST_MAX_RETRIES="1", MLFLOW_HTTP_REQUEST_TIMEOUT="10")
+    with contextlib.suppress(Exception), brief:
+        _end(client, run_id, "FAILED" if failed else "FINISHED", None)
+
+
+@contextlib.contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    """Have MLflow read `values` in the environment meanwhile; it has no other way to be told."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -44,10 +44,10 @@ def sync(cache_path: str | os.PathLike[str] | None = None) -> Synced:
     with open_store(cache_path) as store:
         if not journals_in(store.root):
             return Synced()
-        ledger = store.database
+        root, ledger = store.root, store.database
     errand = Errand(ledger)
     problem = errand.finish(math.inf)
     said = errand.summary()
     problems = tuple(said.get("problems", ())) or ((problem,) if problem else ())
-    left = said.get("left", len(journals_in(ledger.parent)) if problem else 0)
+    left = said.get("left", len(journals_in(root)) if problem else 0)
     return Synced(delivered=said.get("delivered", 0), left=left, waiting=said.get("waiting", 0), problems=problems)

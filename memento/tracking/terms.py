@@ -64,5 +64,5 @@ def absolute(uri: str) -> str:
 
 
 def without_secret(uri: str) -> str:
-    """Return `uri` without the user and password in it."""
-    return re.sub(r"//[^/@]*@", "//***@", uri)
+    """Return `uri`, or a text with addresses in it, without users and passwords."""
+    return re.sub(r"//[^/@\s]*@", "//***@", uri)

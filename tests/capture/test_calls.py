@@ -8,6 +8,8 @@ import functools
 import inspect
 import itertools
 import pickle
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import cloudpickle
 import pytest
@@ -427,6 +429,30 @@ class TestSkip:
         assert func(1) == {"y": 0}
         data[:] = [{"x": 1, "y": 11}]
         assert func(1) == {"y": 11}
+
+    @pytest.mark.parametrize("kind", ["memlist", "memfunc", "memfile"])
+    def test_further_arguments_belong_to_the_combination(self, kind, tmp_path):
+        func = remembering(kind, tmp_path, [], [])(lambda x, *rest, **more: {"got": (len(rest), sorted(more))})
+
+        for _ in range(2):
+            assert func(1) == {"got": (0, [])}
+            assert func(1, 2) == {"got": (1, [])}
+            assert func(1, a=1) == {"got": (0, ["a"])}
+            assert func(1, b=1, a=1) == func(1, a=1, b=1) == {"got": (0, ["a", "b"])}
+
+    @pytest.mark.parametrize("kind", ["memlist", "memfunc", "memfile"])
+    def test_threads_that_make_the_same_call_at_once_compute_it_once(self, kind, tmp_path):
+        calls = []
+
+        @remembering(kind, tmp_path, [], [])
+        def func(x):
+            time.sleep(0.05)
+            calls.append(x)
+            return {"y": x}
+
+        with ThreadPoolExecutor(4) as pool:
+            assert list(pool.map(func, [1, 1, 2, 1])) == [{"y": 1}, {"y": 1}, {"y": 2}, {"y": 1}]
+        assert sorted(calls) == [1, 2]
 
     def test_the_others_record_each_call_and_those_that_skip_each_combination(self, tmp_path):
         for order in itertools.permutations(range(3)):

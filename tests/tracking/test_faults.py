@@ -164,6 +164,53 @@ def test_two_syncs_at_once_deliver_each_thing_once(server, name, store_path):
     assert names(runs_in(server.url, name)[1]) == ALL
 
 
+OVERLAPPING = """
+import sys, time
+from memento import Memento, MlflowTracker
+
+def experiment(n):
+    time.sleep(0.1)
+    return n
+
+if __name__ == "__main__":
+    first = int(sys.argv[1])
+    tracker = MlflowTracker({name!r}, {uri!r}, patience=60)
+    matrix = {{"parameters": {{"n": list(range(first, first + 6))}}}}
+    Memento(experiment, num_workers=1, trackers=[tracker]).run(matrix, progress=False)
+"""
+
+
+def test_two_programs_over_one_store_and_one_new_experiment_tell_each_configuration_once(
+    server, name, store_path, tmp_path
+):
+    (tmp_path / "study.py").write_text(OVERLAPPING.format(name=name, uri=server.url))
+    both = [subprocess.Popen([sys.executable, "study.py", first], cwd=tmp_path) for first in "03"]
+    assert [process.wait(100) for process in both] == [0, 0]
+
+    parents, nested = runs_in(server.url, name)
+    assert [parent.info.status for parent in parents] == ["FINISHED", "FINISHED"]
+    assert names(nested) == [f"n={number}" for number in range(9)]
+    assert journals(store_path) == []
+
+
+def test_a_store_that_is_a_file_is_named_so_that_sync_finds_it(database, name, tmp_path):
+    tracker = MlflowTracker(name, database, patience=0.0)
+    with pytest.warns(RuntimeWarning) as warned:
+        run(double, {"parameters": {"n": [1]}}, tracker, cache_path=tmp_path / "results.db", executor="serial")
+
+    assert f"memento sync {tmp_path / 'results.db'} (" in str(warned[0].message)
+    assert (sync(tmp_path / "results.db").left, len(runs_in(database, name)[1])) == (0, 1)
+
+
+def test_a_password_in_an_address_is_in_no_report(name):
+    tracker = MlflowTracker(name, "http://ada:verysecret@127.0.0.1:9")
+    with pytest.warns(RuntimeWarning, match=KEPT) as warned:
+        run(double, {"parameters": {"n": [1]}}, tracker, executor="serial")
+
+    assert "http://***@127.0.0.1:9" in str(warned[0].message)
+    assert "verysecret" not in str(warned[0].message) + "".join(sync().problems)
+
+
 KILLED = """
 import sys, time
 from memento import Memento, MlflowTracker

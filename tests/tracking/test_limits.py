@@ -18,6 +18,7 @@ def test_the_limits_are_those_of_the_mlflow_that_is_installed():
     assert validation.MAX_PARAM_VAL_LENGTH == limits.LONGEST_PARAM
     assert validation.MAX_TAG_VAL_LENGTH == limits.LONGEST_TAG
     assert validation.MAX_ENTITY_KEY_LENGTH == limits.LONGEST_NAME
+    assert validation.MAX_EXPERIMENT_NAME_LENGTH == limits.LONGEST_EXPERIMENT
     assert validation.MAX_METRICS_PER_BATCH == limits.METRICS_AT_ONCE
     assert validation.MAX_PARAMS_TAGS_PER_BATCH == limits.PARAMS_AT_ONCE
     assert 12 * limits.CHARACTERS_AT_ONCE < validation.MAX_BATCH_LOG_REQUEST_SIZE
