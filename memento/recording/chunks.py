@@ -11,6 +11,9 @@ WIDEST_UNION = 64
 """Records of different names share columns up to here; beyond, each kind of record gets columns of its own."""
 
 
+MANY_CHUNKS, SMALL = 64, 64
+
+
 class Level(Protocol):
     """A keeper as its records see it; alive or read from a file."""
 
@@ -59,6 +62,17 @@ def merged(chunks: Sequence[Chunk]) -> list[Chunk]:
     for chunk in chunks:
         by_level.setdefault(id(chunk.level), []).append(chunk)
     return [whole for some in by_level.values() for run in _alike(some) for whole in _merged_of_one_level(run)]
+
+
+def join_last(chunks: list[Chunk]) -> None:
+    """Join the last ones of `chunks` in place, now and then, where they are small.
+
+    Who looks at the records after each of them would leave a chunk for each of them.
+    """
+    if len(chunks) % MANY_CHUNKS == 0:
+        last = chunks[-MANY_CHUNKS:]
+        if sum(chunk.length for chunk in last) < SMALL * MANY_CHUNKS:
+            chunks[-MANY_CHUNKS:] = merged(last)
 
 
 def _alike(chunks: list[Chunk]) -> Iterator[list[Chunk]]:

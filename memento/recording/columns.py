@@ -170,7 +170,14 @@ def pickle_of(value: Any) -> bytes:
     try:
         return bytes(cloudpickle.dumps(value))
     except Exception:
-        return pickle.dumps(repr(value), 5)
+        return pickle.dumps(_text_of(value), 5)
+
+
+def _text_of(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception as error:
+        return f"(a {type(value).__name__}, whose repr raises {type(error).__name__})"
 
 
 def unpickled(data: Any) -> Any:

@@ -50,6 +50,7 @@ class FileJournal:
         self._unwritten: list[bytes] = [MAGIC]
         self._refusal = ""
         self._trouble: OSError | None = None
+        self._failure: Exception | None = None
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         self._end = 0
@@ -63,7 +64,10 @@ class FileJournal:
 
     def _keep_flushing(self) -> None:
         while not self._stop.wait(INTERVAL):
-            self.flush()
+            try:
+                self.flush()
+            except Exception as error:  # told to who records next: nobody hears a thread
+                self._failure = error
 
     # ── what keepers tell ───────────────────────────────────────────────────────────────────────────────────────────
 
@@ -111,6 +115,10 @@ class FileJournal:
             raise RecordingError(self._refusal)
 
     def _raise_trouble(self) -> None:
+        if self._failure is not None:
+            raise RecordingError(
+                f"some records could not be written to {self.path}: {type(self._failure).__name__}: {self._failure}"
+            ) from self._failure
         if self._trouble is not None:
             raise StoreUnwritable(
                 f"{self._trouble.strerror} while writing {self.path}; what was written stays, make room and run again",

@@ -8,17 +8,15 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from memento.errors import OptionError
-from memento.recording.buffer import FILLER, LIMIT, Buffer
-from memento.recording.chunks import WIDEST_UNION, Chunk, merged
+from memento.recording.buffer import FILLER, Buffer
+from memento.recording.chunks import WIDEST_UNION, Chunk, join_last
 from memento.recording.columns import ABSENT, Column
-from memento.recording.shared import SharedData
+from memento.recording.shared import SharedData, check_name
 
 if TYPE_CHECKING:
     from memento.recording.protocols import Journal
     from memento.recording.records import Record, Records
 
-
-MANY_CHUNKS = 64
 
 _memory_lock = threading.RLock()
 
@@ -72,12 +70,13 @@ class RecordKeeper:
     )
 
     def __init__(self, data: Mapping[str, Any] | None = None, /, **named: Any) -> None:
+        self.parent: RecordKeeper | None = None
         self.data = SharedData(data or {}, **named)
         self.data.note = self._note
-        self.parent: RecordKeeper | None = None
         self.pending_record: dict[str, Any] = {}
         self._subs: list[RecordKeeper] = []
         self._journal: Journal | None = None
+        self._check_data()
         self._chunks: list[Chunk] = []  # without a journal: what has been recorded
         self._buffer = Buffer(self, (FILLER,))  # where the next record goes that has its names
         self._buffers: list[Buffer] = []
@@ -159,8 +158,13 @@ class RecordKeeper:
         return list(self._buffers)
 
     def _note(self) -> None:
+        self._check_data()
         if self._journal is not None:
             self._journal.note(self)
+
+    def _check_data(self) -> None:
+        for name in self.data:
+            check_name(name)
 
     # ── recording ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -207,7 +211,7 @@ class RecordKeeper:
         buffer = self._buffer
         if record.keys() - buffer.known or not self._buffers:
             for name in record:
-                _check_name(name)
+                check_name(name)
             with _memory_lock:
                 buffer = self._buffer_for(record)
         values = buffer.values
@@ -240,19 +244,12 @@ class RecordKeeper:
         chunk = self._take(buffer)
         if chunk is not None:
             self._chunks.append(chunk)
-            self._join_small_chunks()
+            join_last(self._chunks)
 
     def _take_in(self, length: int, columns: dict[str, Column]) -> None:
         """Have recorded `length` records with these columns."""
         self._chunks.append(Chunk(self, length, columns))
         self._folded += length
-
-    def _join_small_chunks(self) -> None:
-        # Who looks at the records after each of them would leave a chunk for each of them.
-        if len(self._chunks) % MANY_CHUNKS == 0:
-            last = self._chunks[-MANY_CHUNKS:]
-            if sum(chunk.length for chunk in last) < LIMIT:
-                self._chunks[-MANY_CHUNKS:] = merged(last)
 
     def _take(self, buffer: Buffer) -> Chunk | None:
         """Return what waits in `buffer`, which counts as recorded; the caller holds the journal's or memory's lock."""
@@ -304,13 +301,3 @@ class RecordKeeper:
         known = {name: value for keeper in reversed(list(self.lineage())) for name, value in keeper.data.items()}
         said = ", ".join(f"{name}={value!r}" for name, value in known.items())
         return f"RecordKeeper({said}: {len(self):,} records)"
-
-
-def _check_name(name: Any) -> None:
-    if type(name) is not str or not name:
-        raise OptionError(
-            f"the names in a record are texts of at least one character, not {name!r}; "
-            "write add_record({'loss': 0.1}), or push(loss=0.1)",
-            option="record",
-            value=name,
-        )

@@ -410,3 +410,18 @@ def test_a_full_disk_is_told_and_what_waited_is_written_when_there_is_room(tmp_p
     values = ExperimentCollection(tmp_path).records.values("x")
     assert (values[0], values[-1]) == (1, 3)
     assert set(values[1:-1]) == {2}
+
+
+def test_what_the_writing_thread_fails_at_is_told_to_who_records_next(tmp_path, monkeypatch):
+    def pack_frame(*_):
+        raise ArithmeticError("a defect")
+
+    collection = ExperimentCollection(tmp_path)
+    said = r"^some records could not be written to .*1\.1\.running: ArithmeticError: a defect$"
+    with pytest.raises(RecordingError, match=said):  # noqa: PT012, SIM117
+        with collection.new_experiment() as keeper:
+            with monkeypatch.context() as patch:
+                patch.setattr(journal, "pack_frame", pack_frame)
+                keeper.push(x=1)
+                time.sleep(0.3)
+            push_for_seconds(keeper, 5)

@@ -209,3 +209,11 @@ def test_a_keeper_shows_what_it_has():
 
     assert repr(keeper) == "RecordKeeper(study='birds', model='svm': 1 records)"
     assert repr(keeper.records) == "Records(1 with study, model, x)"
+
+
+def test_the_names_in_a_keepers_data_are_texts_too():
+    said = r"^the names in a record and in a keeper's data are texts of at least one character, not 1; write"
+    with pytest.raises(OptionError, match=said):
+        RecordKeeper({1: 2})
+    with pytest.raises(OptionError, match=said):
+        RecordKeeper().data[1] = 2
