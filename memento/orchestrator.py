@@ -20,6 +20,7 @@ from memento.events import Counts, RunFinished
 from memento.executors import NAMES, executor_named, watch_over
 from memento.hashing import digest, readable
 from memento.hashing.fingerprint import code_of_values, identify
+from memento.layout import spool_path
 from memento.matrix import generate_configurations
 from memento.matrix.configurations import Configurations
 from memento.notifications import NotificationProvider, ProviderListener
@@ -34,8 +35,8 @@ from memento.running.options import Options, one_of, worker_count
 from memento.running.retries import Retries
 from memento.running.session import Session
 from memento.stages import in_order, with_inputs
-from memento.store import Run, SqliteStore, open_store
-from memento.task import VALUE, Call, Experiment, Job, Status
+from memento.store import SqliteStore, open_store
+from memento.task import RUN_BYTES, VALUE, Call, Experiment, Job, Status, Task
 
 # A dry run prints and looks up so many configurations, and of more the first few.
 LISTED = 1_000_000
@@ -153,7 +154,7 @@ class Memento:
     def run(
         self,
         matrix: Matrix,
-        dry_run: bool = False,
+        dry_run: bool | str = False,
         force_run: bool = False,
         force_cache: bool = False,
         cache_path: str | os.PathLike[str] | None = None,
@@ -171,7 +172,7 @@ class Memento:
         Args:
             matrix: a dict with `parameters` and, if wanted, `settings`, `exclude`, `include`, `replicates`,
                 `introduced`, `sample` and `runtime`; or a list of such.
-            dry_run: print what would run, and return None.
+            dry_run: print what would run, and return None; "script" prints the batch scripts of a cluster as well.
             force_run: compute everything anew; older results are kept as history.
             force_cache: raise `CacheMiss` instead of computing anything.
             cache_path: the store, a folder or a file; by default ``$MEMENTO_CACHE_PATH`` or ``.memento``.
@@ -239,6 +240,10 @@ class Memento:
             )
             if dry_run:
                 _print_dry_run(configurations, plan)
+                if isinstance(executor, RemoteExecutor) and plan.todo:
+                    job = self._job(bytes(RUN_BYTES), store, configurations, call, plan.pace)
+                    print(executor.preview(job, _tasks_of(plan, configurations), script=dry_run == "script"))
+                print("Exiting due to dry run")
                 return None
             if options.force_cache and plan.todo:
                 raise CacheMiss(configurations[plan.todo[0]])
@@ -251,7 +256,7 @@ class Memento:
                 configurations=configurations,
                 plan=plan,
                 store=store,
-                make_job=lambda run: replace(self._job(run, store, configurations, call), pace=plan.pace),
+                make_job=lambda run: self._job(run.id, store, configurations, call, plan.pace),
                 executor=executor,
                 audience=Audience(
                     [
@@ -280,17 +285,20 @@ class Memento:
     def _configurations(self, matrix: Matrix, experiment: Experiment) -> Configurations:
         return generate_configurations(matrix, experiment=experiment.name)
 
-    def _job(self, run: Run, store: SqliteStore, configurations: Configurations, call: Call) -> Job:
+    def _job(
+        self, run: bytes, store: SqliteStore, configurations: Configurations, call: Call, pace: float | None
+    ) -> Job:
         return Job(
-            run=run.id,
+            run=run,
             experiment=self.func,
             configurations=configurations.space,
             call=call,
             store=str(store.root),
-            spool=str(run.spool),
+            spool=str(spool_path(store.root, run)),
             main=main_name(),
             working_directory=os.getcwd(),
             import_path=tuple(str(Path(entry).absolute()) for entry in sys.path),
+            pace=pace,
         )
 
     def _tracking(self, store: SqliteStore, configurations: Configurations, experiment: Experiment) -> list[Listener]:
@@ -335,7 +343,16 @@ def _print_dry_run(configurations: Configurations, plan: Plan) -> None:
     for note in plan.notes:
         print(note)
     print(plan.summary())
-    print("Exiting due to dry run")
+
+
+def _tasks_of(plan: Plan, configurations: Configurations) -> list[Task]:
+    """Return the first attempts at what `plan` would run."""
+    positions = [configurations.positions[row] for row in plan.todo]
+    runtimes = [configurations.runtime(position) for position in positions]
+    return [
+        Task(index=position, key=plan.keys[row], cpus=runtime.get("cpus", 1), gpus=runtime.get("gpus"))
+        for row, position, runtime in zip(plan.todo, positions, runtimes, strict=True)
+    ]
 
 
 def _check_runtime(configurations: Configurations, executor: Executor) -> None:

@@ -159,6 +159,10 @@ class RemoteExecutor(Executor, Protocol):
         """Whether every task that was taken over is in the queue."""
         ...
 
+    def preview(self, job: Job, tasks: Sequence[Task], *, script: bool = False) -> str:
+        """Return, as text, what would be submitted for `tasks` of `job`, and with `script` how; nothing is."""
+        ...
+
     def leave(self) -> str:
         """Let everything go on without this process, and return what the user should know of it."""
         ...

@@ -142,9 +142,24 @@ class SlurmExecutor:
             job = replace(job, import_path=path)
         (self._folder / JOB).write_bytes(pack_job(job))
         self._tracker = Tracker(self._folder, grace=self._grace)
-        self._submitter = Submitter(
-            self._folder, job.run, path=[str(Path(memento.__file__).parents[1])], pace=job.pace, **self._options
-        )
+        self._submitter = self._submitter_for(job)
+
+    def _submitter_for(self, job: Job) -> Submitter:
+        path = [str(Path(memento.__file__).parents[1])]
+        return Submitter(Path(job.spool), job.run, path=path, pace=job.pace, **self._options)
+
+    def preview(self, job: Job, tasks: Sequence[Task], *, script: bool = False) -> str:
+        """Return what would be submitted for `tasks` of `job`, with the batch scripts if wanted; nothing is.
+
+        Raises:
+            OptionError, SlurmError: it would be refused.
+        """
+        self._reset()
+        self._job = job
+        submitter = self._submitter_for(job)
+        self.submit(tasks)
+        submitter.make(self._grouped())
+        return submitter.preview(script=script)
 
     def submit(self, tasks: Sequence[Task]) -> None:
         """Take `tasks` over; they are submitted with the next `wait`.
@@ -194,13 +209,17 @@ class SlurmExecutor:
         assert self._tracker is not None
         assert self._submitter is not None
         if self._tasks:
-            grouped: dict[Resources, list[Task]] = {}
-            for resources, task in self._tasks:
-                grouped.setdefault(resources, []).append(task)
-            self._tasks = []
-            self._submitter.make(grouped)
+            self._submitter.make(self._grouped())
         for batch in self._submitter.push():
             self._tracker.follow(batch)
+
+    def _grouped(self) -> dict[Resources, list[Task]]:
+        """Return what is to be submitted by what it needs, and forget it."""
+        grouped: dict[Resources, list[Task]] = {}
+        for resources, task in self._tasks:
+            grouped.setdefault(resources, []).append(task)
+        self._tasks = []
+        return grouped
 
     def _look(self) -> list[Report]:
         assert self._tracker is not None

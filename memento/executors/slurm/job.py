@@ -76,7 +76,8 @@ class Leader:
 
     def __init__(self, folder: Path, batch: Batch, part: int, ending: Ending, node: str) -> None:
         self._folder, self._batch, self._ending, self._node = folder, batch, ending, node
-        self._array, self._job = os.environ["SLURM_ARRAY_JOB_ID"], os.environ["SLURM_JOB_ID"]
+        self._array = os.environ["SLURM_ARRAY_JOB_ID"]
+        # Never SLURM_JOB_ID: that of one task of an array is the id of the whole array.
         self._shown = f"{self._array}_{part}"
         self._packed = (folder / JOB).read_bytes()
         self._incarnation = Incarnation(folder, batch.number, part)
@@ -99,7 +100,7 @@ class Leader:
             return
         self._part.account_for_the_past()
         if self._part.open:
-            self._ending.know_the_end(self._job, self._batch.warning)
+            self._ending.know_the_end(self._shown, self._batch.warning)
             scratch = Scratch()
             executor = ProcessExecutor(int(os.environ.get("SLURM_CPUS_PER_TASK") or self._batch.together))
             try:
@@ -118,7 +119,7 @@ class Leader:
                 executor.stop()
                 return
             if self._ending.terminated is not None:
-                self._wind_down(executor, self._ending.terminated + AFTER_TERM, self._ended)
+                self._wind_down(executor, self._ending.terminated + AFTER_TERM, self._ended_by_others)
                 return  # whoever ended the job decides whether it comes back
             if self._ending.is_due():
                 self._wind_down(executor, self._ending.last_moment(), self._interrupted)
@@ -172,6 +173,11 @@ class Leader:
     def _ended(self, outcome: Outcome) -> None:
         self._part.finish(outcome)
 
+    def _ended_by_others(self, outcome: Outcome) -> None:
+        """What an experiment raises because its job is ended is no failure of its own: the job's end says what was."""
+        if outcome.status.ok:
+            self._part.finish(outcome)
+
     def _interrupted(self, outcome: Outcome) -> None:
         """An experiment that returns has its result, also when it was told to stop; one that raises is to go on."""
         if outcome.status.ok:
@@ -198,6 +204,6 @@ class Leader:
 
     def _requeue(self) -> None:
         try:
-            commands.run("scontrol", "requeue", self._job, patience=REQUEUE_PATIENCE)
+            commands.run("scontrol", "requeue", self._shown, patience=REQUEUE_PATIENCE)
         except (commands.CommandFailed, SlurmError) as error:
             self._part.cannot_go_on(str(error))

@@ -38,12 +38,12 @@ def per_job(count: int, *, pack: int | None, pace: float | None, together: int, 
         return min(pack, max(1, count))
     spread = math.ceil(count / SIDE_BY_SIDE)
     if pace is None:
-        return max(1, min(spread, SHARED))
+        return min(count, max(together, min(spread, SHARED)))
     fitting = WORTH if time is None else min(max(WORTH, SHARED * pace), PLANNED * time)
     size = int(fitting * together / max(pace, 1e-3))
     if pace > SHORT:
         size = min(size, spread)
-    return max(1, min(size, count))
+    return min(count, max(together, size))
 
 
 def parts_of(tasks: Sequence[Task], size: int) -> list[list[Task]]:

@@ -97,13 +97,19 @@ class Submitter:
         """Return how long before its end a job stops: never more than a quarter of its time."""
         return self._warning if resources.time is None else min(self._warning, resources.time / 4)
 
-    def plan(self, tasks: Mapping[Resources, Sequence[Task]]) -> list[tuple[int, int, Resources]]:
-        """Return what would be submitted: of each array how many jobs, how many configurations, what each needs."""
-        return [
-            (len(parts), sum(map(len, parts)), resources)
-            for resources, some in tasks.items()
-            for parts in self._arrays(resources, some)
-        ]
+    def preview(self, *, script: bool) -> str:
+        """Return what would be submitted, as text, with the batch scripts if wanted; nothing is."""
+        jobs = sum(len(waiting.batch.parts) for waiting in self._waiting)
+        lines = [f"{jobs:,} Slurm job{'s' if jobs != 1 else ''} would be submitted by {len(self._waiting):,} sbatch:"]
+        for waiting in self._waiting:
+            parts = waiting.batch.parts
+            lines.append(
+                f"  {len(parts):,} of up to {max(map(len, parts)):,} configurations, {self._together} at once, "
+                f"each with {waiting.resources.shown(self._together)}"
+            )
+        if script:
+            lines += [self._script(waiting, after=None) for waiting in self._waiting]
+        return "\n".join(lines)
 
     def push(self) -> list[Batch]:
         """Submit what is waiting and return the batches whose jobs are now in the queue.
@@ -126,19 +132,17 @@ class Submitter:
             self._waiting.popleft()
         return submitted
 
-    def script(self, batch: Batch, resources: Resources, throttle: int | None = None, after: str | None = None) -> str:
-        """Return the batch script of `batch`."""
+    def _script(self, waiting: _Waiting, after: str | None) -> str:
         return batch_script(
-            batch, resources, folder=self._folder, python=self._python, path=self._path, setup=self._setup,
-            throttle=throttle, after=after,
+            waiting.batch, waiting.resources, folder=self._folder, python=self._python, path=self._path,
+            setup=self._setup, throttle=waiting.throttle, after=after,
         )  # fmt: skip
 
     def _submit(self, waiting: _Waiting) -> str | None:
         waiting.batch.write(self._folder)
         after = None if waiting.after is None else (self._folder / f"{waiting.after}.job").read_text()
-        script = self.script(waiting.batch, waiting.resources, waiting.throttle, after)
         try:
-            return commands.submit(script)
+            return commands.submit(self._script(waiting, after))
         except commands.CommandFailed as error:
             if not any(reason in error.said.lower() for reason in PASSING) and not error.timed_out:
                 raise SlurmError(
