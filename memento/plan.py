@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -96,17 +95,14 @@ def make_plan(
     keys = list(configurations.keys())
     newest = store.newest()
     found = store.find(keys)
-    entries: list[Any] = [None] * len(keys)
-    plan = Plan(newest=newest, keys=keys, entries=entries, todo=[])
-    for row, key in enumerate(keys):
-        entry = found.get(key)
-        if entry is not None and entry.status is Status.SUCCEEDED and not force_run:
-            entries[row] = entry
-        else:
-            plan.todo.append(row)
-            plan.failed_before += entry is not None and entry.status is not Status.SUCCEEDED
-            if force_run:
-                plan.anew.add(key)
+    entries: list[Any] = list(map(found.get, keys))
+    todo = [row for row, entry in enumerate(entries) if entry is None or entry.status is not Status.SUCCEEDED]
+    plan = Plan(newest=newest, keys=keys, entries=entries, todo=todo)
+    for row in todo:
+        plan.failed_before += entries[row] is not None
+        entries[row] = None
+    if force_run:
+        plan.entries, plan.todo, plan.anew = [None] * len(keys), list(range(len(keys))), set(keys)
     if configurations.introduced and not force_run:
         _adopt_older(plan, configurations, store)
     if code_change != "ignore":
@@ -130,18 +126,15 @@ def _adopt_older(plan: Plan, configurations: Configurations, store: Finder) -> N
 
 def _compare_code(plan: Plan, store: Finder, experiment: Experiment, *, rerun: bool) -> None:
     """See which stored results were computed by other code than today's; with `rerun` they are computed anew."""
-    counted = Counter(entry.run for entry in plan.entries if entry is not None)
-    if not counted:
-        return
     differing: dict[bytes, tuple[str, ...]] = {}
-    for run, code in store.code_of(counted).items():
+    for run, code in store.code_of({entry.run for entry in plan.entries if entry is not None}).items():
         changed = experiment.changed_since(dict(code))
         if changed:
             differing[run] = changed
     if not differing:
         return
     plan.changed = tuple(sorted({name for names in differing.values() for name in names}))
-    plan.older = sum(counted[run] for run in differing)
+    plan.older = sum(entry is not None and entry.run in differing for entry in plan.entries)
     if rerun:
         for row, entry in enumerate(plan.entries):
             if entry is not None and entry.run in differing:

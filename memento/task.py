@@ -118,8 +118,8 @@ STATUS_IN_HEAD = ATTEMPT_IN_HEAD + ATTEMPT.size
 CODEC_IN_HEAD = STATUS_IN_HEAD + 1
 _LENGTHS = struct.Struct("<BII")
 _LENGTHS_IN_HEAD = HEAD.size - _LENGTHS.size
-# What the CRC-32 of anything followed by its own CRC-32 is.
-_WHOLE = 0x2144DF1C
+WHOLE = 0x2144DF1C
+"""The CRC-32 of anything that is followed by its own CRC-32."""
 _IN_FILE, _INLINE = 1, 0
 _LONGEST_HOST = 255
 
@@ -239,7 +239,7 @@ def _parts(codec: int, present: int, described: bytes, bodies: Sequence[bytes | 
 
 def is_whole(head: bytes) -> bool:
     """Return whether `head` is a packed head as it was written."""
-    return len(head) > HEAD.size and zlib.crc32(head) == _WHOLE
+    return len(head) > HEAD.size and zlib.crc32(head) == WHOLE
 
 
 def value_in(head: bytes) -> tuple[int, bytes]:

@@ -57,7 +57,8 @@ def encode_float(value: float) -> bytes:
 
 def encode_int(value: int) -> bytes:
     """Return the form of an int of any size: hexadecimal, because Python limits the length of decimal texts."""
-    return leaf(b"int", b"%x" % value)
+    digits = b"%x" % value
+    return b"int%d:%b" % (len(digits), digits) if len(digits) <= LARGE else leaf(b"int", digits)
 
 
 def encode_text(value: str) -> bytes:

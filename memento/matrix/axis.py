@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,6 +11,7 @@ from json.encoder import encode_basestring
 from types import BuiltinFunctionType, FunctionType, NoneType
 from typing import Any
 
+from memento.errors import UnkeyableValue
 from memento.hashing import digest, readable
 
 EAGER = 100_000
@@ -84,8 +86,15 @@ class Axis:
     def all_digests(self) -> list[tuple[bytes, ...]]:
         """Return the digests at every index."""
         if self._digests is None:
-            self._digests = [self._digest(index) for index in range(len(self))]
+            self._digests = self._all_digests()
         return self._digests
+
+    def _all_digests(self) -> list[tuple[bytes, ...]]:
+        if not self.linked:
+            # A hundred thousand paths would be written for errors that do not come.
+            with contextlib.suppress(UnkeyableValue):
+                return [(digest(value),) for value in self.values]
+        return [self._digest(index) for index in range(len(self))]
 
     def _digest(self, index: int) -> tuple[bytes, ...]:
         if self.linked:

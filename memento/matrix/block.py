@@ -89,6 +89,8 @@ class Block:
         if any(len(axis) > EAGER for axis in self.axes):
             return map(self.key, positions)
         rows = [axis.all_digests() for axis in self.axes]
+        if len(rows) == 1:
+            return map(self._maker.key, map(rows[0].__getitem__, positions))
         return map(self._maker.key, self._digest_rows(rows, positions))
 
     def _digest_rows(self, rows: list[_Rows], positions: Iterator[int]) -> Iterator[tuple[bytes, ...]]:

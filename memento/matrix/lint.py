@@ -141,13 +141,11 @@ def without_duplicates(axis: Axis, warn: Warn) -> Axis:
     """Return the axis with each value once; refuses values that cannot be keyed."""
     with keying(axis.path):
         digests = axis.all_digests()
-    first: dict[tuple[bytes, ...], int] = {}
-    duplicates = []
-    for index, row in enumerate(digests):
-        if row in first:
-            duplicates.append(index)
-        first.setdefault(row, index)
-    if duplicates:
+    if len(set(digests)) < len(digests):
+        first: dict[tuple[bytes, ...], int] = {}
+        for index, row in enumerate(digests):
+            first.setdefault(row, index)
+        duplicates = [index for index, row in enumerate(digests) if first[row] != index]
         told = ", ".join(shortly(axis.values[index]) for index in duplicates[:3]) + (
             ", …" if len(duplicates) > 3 else ""
         )
@@ -160,6 +158,9 @@ def without_duplicates(axis: Axis, warn: Warn) -> Axis:
 
 def _warn_of_lookalikes(axis: Axis, column: int, name: str, warn: Warn) -> None:
     # Only numbers and truth values: comparing anything else may be slow, or an array, or have effects.
+    kinds = {type(value[column]) for value in axis.values} if axis.linked else set(map(type, axis.values))
+    if sum(issubclass(kind, (int, float, complex)) for kind in kinds) < 2:
+        return
     seen: dict[Any, Any] = {}
     for index in range(len(axis)):
         value = axis.value(index, column)

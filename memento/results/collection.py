@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
 
@@ -63,7 +64,15 @@ class Results(Sequence[Result]):
             raise IndexError(f"there is no result {index}: these are {len(self)}") from None
 
     def __iter__(self) -> Iterator[Result]:
-        return map(self._result, self._rows)
+        if not isinstance(self._rows, range) or len(self._rows) != len(self._entries) or self._rows.step != 1:
+            return map(self._result, self._rows)
+        # All of them in order: configurations are made by the batch, several times faster than one by one.
+        store = self._store
+        cached = map(bool, self._cached) if self._cached else repeat(False)
+        return (
+            Result(config=config, entry=entry, store=store, was_cached=stored)
+            for config, entry, stored in zip(self._configs, self._entries, cached, strict=False)
+        )
 
     def _result(self, row: int) -> Result:
         cached = bool(self._cached) and bool(self._cached[row])

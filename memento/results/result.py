@@ -249,7 +249,7 @@ class Result(_Ended):
     __slots__ = ("_inner", "_metrics", "config", "was_cached")
 
     def __init__(self, *, config: Config, entry: Stored | None, store: Reader, was_cached: bool = False) -> None:
-        super().__init__(entry, store)
+        self._entry, self._store, self._outcome = entry, store, None  # without a call: there may be a million
         self.config = config
         self.was_cached = was_cached
         self._inner = _UNREAD
@@ -283,11 +283,12 @@ class Result(_Ended):
         return self._inner
 
     def _load_inner(self) -> Any:
-        if self._entry is not None and self.ok:
+        entry = self._entry
+        if entry is not None and entry.status is Status.SUCCEEDED:
             # Ten thousand plain values are read without unpacking ten thousand heads.
-            codec, summary = value_in(self._entry.head)
+            codec, summary = value_in(entry.head)
             if codec == payload.JSON:
-                return payload.decode(codec, b"", summary)
+                return payload.decode_plain(summary)
         if self.outcome is None or not self.ok:
             raise NotStored(
                 f"there is no value for {self.config}: {_told(self)}; see .traceback and .log, "

@@ -428,6 +428,7 @@ class Session:
 
     def conclude(self) -> None:
         """Tell everybody that the run is over, and let them finish."""
-        left = sum(entry is None or entry.status is Status.CANCELLED for entry in self._plan.entries)
+        entries = (self._plan.entries[row] for row in self._plan.todo)
+        left = sum(entry is None or entry.status is Status.CANCELLED for entry in entries)
         resume = f"{left:,} configurations are left: run the same again, nothing stored is run twice" if left else None
         self._tally.tell_end(interrupted=self.interrupts.name, stopped=self.stopped, resume=self.left or resume)

@@ -11,7 +11,6 @@ from memento.spool import Frame
 from memento.task import (
     ATTEMPT,
     ATTEMPT_IN_HEAD,
-    HEAD_VERSION,
     KEY_IN_HEAD,
     PART_NAMES,
     RUN_IN_HEAD,
@@ -88,9 +87,7 @@ def prefix_of(key: bytes) -> int:
 
 def is_intact(head: Any) -> bool:
     """Return whether `head` is as it was written; a flipped bit can make a number, or nothing, of it."""
-    return (
-        type(head) is bytes and is_whole(head) and head[0] == HEAD_VERSION and head[STATUS_IN_HEAD] in STATUS_FROM_CODE
-    )
+    return type(head) is bytes and is_whole(head)
 
 
 def rows_of(frames: Iterable[Frame], first: int) -> list[tuple[Any, ...]]:

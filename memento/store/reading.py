@@ -9,6 +9,7 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, cast
+from zlib import crc32
 
 from memento import layout
 from memento.errors import DamagedEntry, NotStored, StoreError
@@ -18,7 +19,7 @@ from memento.store.connection import Ledger
 from memento.store.entries import BY_KEY, COLUMNS, Entry, checksum, is_intact, prefix_of
 from memento.store.parts import matches, read_file
 from memento.store.trouble import is_damage
-from memento.task import KEY_IN_HEAD, PART_NAMES, RUN_IN_HEAD, STATUS_CODES, STATUS_IN_HEAD, Part, Status
+from memento.task import KEY_IN_HEAD, PART_NAMES, RUN_IN_HEAD, STATUS_CODES, STATUS_IN_HEAD, WHOLE, Part, Status
 
 LOADED_AT_ONCE = 500  # parts held in memory together: below 33 MB
 SCANNED_PER_KEY = 4  # up to how many rows for each key the whole table is read
@@ -58,17 +59,20 @@ class Reader:
         wanted = set(keys)
         found: dict[bytes, Entry] = {}
         lost: dict[int, Any] = {}
+        known_damaged = self._set_aside
         for number, prefix, set_aside, head in self._rows(keys):
-            if set_aside or not is_intact(head) or number in self._set_aside:
-                if not set_aside and number not in self._set_aside:
+            # As `is_intact` says; but this is done for every row of the ledger whenever anything is run.
+            if set_aside or type(head) is not bytes or crc32(head) != WHOLE or number in known_damaged:
+                if not set_aside and number not in known_damaged:
                     self._set_apart(number, b"", f"entry {number} of the ledger does not match its checksum")
                 lost[number] = prefix if _names(head, prefix) else None
                 continue
             key = head[KEY_IN_HEAD]
-            if key in wanted:
-                known = found.get(key)
-                if known is None or (head[STATUS_IN_HEAD] == SUCCEEDED, number) > (known.code == SUCCEEDED, known.id):
+            if key not in found:
+                if key in wanted:
                     found[key] = Entry(number, head)
+            elif (head[STATUS_IN_HEAD] == SUCCEEDED, number) > (found[key].code == SUCCEEDED, found[key].id):
+                found[key] = Entry(number, head)
         return self._without_older(found, lost) if lost else found
 
     def _without_older(self, found: dict[bytes, Entry], lost: dict[int, Any]) -> dict[bytes, Entry]:
