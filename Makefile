@@ -62,8 +62,8 @@ wheel-test: $(VENV)/.has-test
 	build/wheel/environment/bin/python -m pip --disable-pip-version-check --quiet install build/wheel/*.whl
 	cd build/wheel && environment/bin/python -I ../../.ci/smoke.py
 
-# In environments of their own, in build/bench; writes benchmarks/RESULTS.md.
-bench: $(VENV)/.has-bench
+# In environments of their own, in build/bench; writes benchmarks/RESULTS.md. The demo's group has matplotlib, for the plot.
+bench: $(VENV)/.has-demo
 	$(RUN) -m benchmarks $(ARGS)
 
 docs: $(VENV)/.has-docs
