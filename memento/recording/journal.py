@@ -58,6 +58,9 @@ class FileJournal:
         self._thread = threading.Thread(target=self._keep_flushing, name="memento records", daemon=True)
         root._join(self)
         self.flush()
+        if self._trouble is not None:
+            os.close(self._descriptor)  # with the lock: whoever looks would think that it is running
+            path.unlink()
         self._raise_trouble()
         _open_journals.add(self)
         self._thread.start()
