@@ -81,7 +81,7 @@ def ends(folder: Path, slurm: Slurm, word: str, **more: Any) -> list[Any]:
     """Return what a tracker reports of a job that had begun one of its two configurations and then came to this end."""
     begin(folder)
     slurm.queued = [state(word, **more)]
-    tracker = Tracker(folder)
+    tracker = Tracker(folder, RUN)
     return [report for _ in range(3) for report in tracker.look() if not isinstance(report, Begun)]
 
 
@@ -137,7 +137,7 @@ def test_a_node_failure_that_slurm_makes_good_again_is_none(
 ) -> None:
     monkeypatch.setattr(tracking, "SETTLE", 60.0)
     begin(folder)
-    tracker = Tracker(folder)
+    tracker = Tracker(folder, RUN)
     slurm.queued = [state("NODE_FAIL")]
     assert len(tracker.look()) == 1
     slurm.queued = [state("PENDING")]
@@ -149,7 +149,7 @@ def test_what_was_delivered_counts_whatever_slurm_says(folder: Path, slurm: Slur
     process = begin(folder)
     process.deliver([frame_of(outcome(0)), frame_of(outcome(1))])
     slurm.queued = [state("NODE_FAIL")]
-    reports = Tracker(folder).look()
+    reports = Tracker(folder, RUN).look()
     assert [type(report) for report in reports] == [Begun, Delivered] or [type(report) for report in reports] == [
         Delivered
     ]
@@ -160,7 +160,7 @@ def test_an_interrupted_attempt_is_kept_and_awaited_further(folder: Path, slurm:
     process = begin(folder)
     process.deliver([frame_of(outcome(0, Status.TIMED_OUT, "requeued"))])
     slurm.queued = [state("PENDING")]
-    tracker = Tracker(folder)
+    tracker = Tracker(folder, RUN)
     assert any(isinstance(report, Interrupted) for report in tracker.look())
     assert tracker.keys == {key_of(0), key_of(1)}
     slurm.queued = [state("CANCELLED")]
@@ -171,7 +171,7 @@ def test_an_interrupted_attempt_is_kept_and_awaited_further(folder: Path, slurm:
 def test_a_squeue_that_fails_means_nothing_and_no_time_passes(folder: Path, slurm: Slurm) -> None:
     begin(folder)
     slurm.queued = None
-    tracker = Tracker(folder, grace=0.0)
+    tracker = Tracker(folder, RUN, grace=0.0)
     assert [type(report) for report in tracker.look()] == [Begun]
     assert tracker.look() == []
     assert tracker.keys == {key_of(0), key_of(1)}
@@ -180,7 +180,7 @@ def test_a_squeue_that_fails_means_nothing_and_no_time_passes(folder: Path, slur
 def test_a_job_that_squeue_has_forgotten_is_asked_of_the_accounting(folder: Path, slurm: Slurm) -> None:
     begin(folder)
     slurm.recorded = [state("NODE_FAIL"), state("OUT_OF_MEMORY")]  # the first is of a run before a requeue
-    tracker = Tracker(folder)
+    tracker = Tracker(folder, RUN)
     (lost, _) = [report for _ in range(2) for report in tracker.look() if not isinstance(report, Begun)]
     assert lost.failure.cause == "memory"
 
@@ -188,7 +188,7 @@ def test_a_job_that_squeue_has_forgotten_is_asked_of_the_accounting(folder: Path
 def test_an_id_that_was_another_jobs_before_is_not_taken_for_ours(folder: Path, slurm: Slurm) -> None:
     begin(folder)
     slurm.recorded = [JobState(job="7", index=0, state="FAILED", submitted=1000.0)]
-    tracker = Tracker(folder, grace=3600.0)
+    tracker = Tracker(folder, RUN, grace=3600.0)
     assert [report for report in tracker.look() if not isinstance(report, Begun)] == []
 
 
@@ -197,7 +197,7 @@ def test_a_job_that_nobody_knows_is_lost_after_the_time_of_grace(
 ) -> None:
     begin(folder)
     slurm.recorded = None
-    tracker = Tracker(folder, grace=1000.0)
+    tracker = Tracker(folder, RUN, grace=1000.0)
     assert [type(report) for report in tracker.look()] == [Begun]
     tracker._grace = 0.0
     lost, returned = tracker.look()
@@ -208,7 +208,7 @@ def test_a_job_that_nobody_knows_is_lost_after_the_time_of_grace(
 
 def test_what_never_reached_the_queue_comes_back_and_can_not_begin_later(folder: Path, slurm: Slurm) -> None:
     (folder / "1.job").unlink()
-    tracker = Tracker(folder, grace=0.0)
+    tracker = Tracker(folder, RUN, grace=0.0)
     assert [type(report) for report in tracker.look()] == [Returned, Returned]
     assert Incarnation(folder, 1, 0).is_replaced()
 
@@ -216,7 +216,7 @@ def test_what_never_reached_the_queue_comes_back_and_can_not_begin_later(folder:
 def test_a_job_whose_id_was_never_told_is_found_by_its_tag(folder: Path, slurm: Slurm) -> None:
     (folder / "1.job").unlink()
     slurm.queued = [state("RUNNING")]
-    tracker = Tracker(folder, grace=0.0)
+    tracker = Tracker(folder, RUN, grace=0.0)
     assert tracker.look() == []
     assert tracker.jobs() == ["7_0"]
 
@@ -242,7 +242,7 @@ def test_a_successor_knows_what_was_delivered_begun_and_told(folder: Path) -> No
 
 def test_jobs_that_never_begin_end_the_run(folder: Path, slurm: Slurm) -> None:
     (folder / "1-0.out").write_text("slurmstepd: error: no such file")
-    tracker = Tracker(folder)
+    tracker = Tracker(folder, RUN)
     slurm.queued = [state("FAILED", exit="1:0", node="node1")]
     for _ in range(2):
         assert len(tracker.look()) == 2

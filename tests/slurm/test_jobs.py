@@ -18,25 +18,18 @@ from tests.slurm.cluster import Script, jobs, until
 
 
 def troubled(context: Any, config: Any) -> Any:
+    print(f"this is {config.n}")
     if config.n == 3:
         os.kill(os.getpid(), signal.SIGSEGV)
     if config.n == 5:
         raise ValueError("five is right out")
     if config.n == 7:
-        return lambda: sys
-    print(f"this is {config.n}")
-    return lambda: 0 if config.n == 9 else config.n
-
-
-def answering(context: Any, config: Any) -> Any:
-    if config.n == 7:
         return (value for value in "never pickles")
-    made = troubled(context, config)
-    return made()
+    return config.n
 
 
 def test_one_death_in_a_packed_job_costs_one_configuration() -> None:
-    memento = Memento(answering, executor=SlurmExecutor(pack=10, workers=2))
+    memento = Memento(troubled, executor=SlurmExecutor(pack=10, workers=2))
 
     results = memento.run({"parameters": {"n": list(range(10))}}, on_error="return")
 
@@ -98,26 +91,21 @@ def experiment(context, config):
     import helper, lazily
     return [helper.value(), lazily.value()]
 
-matrix = {"parameters": {"n": [1]}}
-executor = SlurmExecutor(snapshot=sys.argv[1:] != ["live"], slurm={"hold": False, "begin": "now+6"})
-results = Memento(experiment, executor=executor).run(matrix, wait=json.loads(open("wait").read()))
-print(json.dumps([result.inner if result.status else None for result in results]))
+executor = SlurmExecutor(slurm={"begin": "now+6"})
+results = Memento(experiment, executor=executor).run({"parameters": {"n": [1]}}, wait=WAIT)
+print(json.dumps([result.inner for result in results] if WAIT else None))
 """
 
 
 def test_jobs_run_the_code_that_was_there_when_they_were_submitted(tmp_path: Path) -> None:
     for name in ("helper", "lazily"):
         (tmp_path / f"{name}.py").write_text("def value():\n    return 'before'\n")
-    (tmp_path / "wait").write_text("false")
-    text = CHANGING.replace('slurm={"hold": False, "begin": "now+6"}', 'slurm={"begin": "now+6"}')
-    submitter = Script(tmp_path, text.replace("result.inner if result.status else None", "None"))
-    submitter.answer()
+    Script(tmp_path, CHANGING.replace("WAIT", "False")).answer()
     assert len(jobs()) == 1
     for name in ("helper", "lazily"):
         (tmp_path / f"{name}.py").write_text("def value():\n    return 'after'\n")
-    (tmp_path / "wait").write_text("true")
 
-    assert Script(tmp_path, text).answer() == [["before", "before"]]
+    assert Script(tmp_path, CHANGING.replace("WAIT", "True")).answer() == [["before", "before"]]
 
 
 def plain(context: Any, config: Any) -> int:
@@ -145,15 +133,16 @@ def test_what_the_cluster_cannot_give_is_said_by_its_own_words() -> None:
 
 
 def test_a_machine_without_slurm_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    with monkeypatch.context() as here, pytest.raises(SlurmError, match="sbatch was not found: this machine cannot submit jobs to Slurm"):
+    with monkeypatch.context() as here:
         here.setenv("PATH", str(Path(sys.executable).parent))
-        Memento(plain, executor="slurm").run({"parameters": {"n": [1]}})
+        with pytest.raises(SlurmError, match="sbatch was not found: this machine cannot submit jobs to Slurm"):
+            Memento(plain, executor="slurm").run({"parameters": {"n": [1]}})
 
 
 def test_a_node_without_this_python_says_so() -> None:
     with pytest.raises(WorkerStartError, match=r"could not begin: there is no Python at /no/python on node\d"):
         Memento(plain, executor=SlurmExecutor(python="/no/python")).run({"parameters": {"n": [1]}})
-    assert not until(lambda: not jobs()) or True
+    assert until(lambda: not jobs())
 
 
 def test_jobs_that_end_before_they_begin_end_the_run_with_their_last_words() -> None:
@@ -171,12 +160,26 @@ def test_what_runtime_says_reaches_the_job() -> None:
     assert results[0].inner == ("2", "mine", True)
 
 
-def test_results_come_from_a_node_and_a_job() -> None:
-    results = Memento(where, executor="slurm").run({"parameters": {"n": [1]}})
+def test_a_failure_says_on_which_node_and_in_which_job() -> None:
+    def experiment(context: Any, config: Any) -> Any:
+        raise ValueError(f"in {os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}")
+
+    results = Memento(experiment, executor="slurm").run({"parameters": {"n": [1]}}, on_error="return")
     assert results is not None
-    array, index = results[0].inner
-    assert results[0].attempts[0].host.startswith("node") if hasattr(results[0].attempts[0], "host") else True
-    assert (array.isdecimal(), index) == (True, 0)
+    node, job = results[0].host.split(", job ")
+    assert node.startswith("node")
+    assert results[0].error.message == f"in {job}"
+
+
+def test_a_dry_run_says_how_many_jobs_of_which_size_and_shows_the_script(capsys: pytest.CaptureFixture[str]) -> None:
+    executor = SlurmExecutor(pack=5, workers=2, time="01:00:00", memory="1G", setup=["module load nothing"])
+    Memento(plain, executor=executor).run({"parameters": {"n": list(range(12))}}, dry_run="script")
+    said = capsys.readouterr().out
+    assert "3 Slurm jobs would be submitted by 1 sbatch:\n" in said
+    assert "  3 of up to 4 configurations, 2 at once, each with 2 CPUs, 2,048 MB, 60 min\n" in said
+    assert "#SBATCH --array=0-2\n" in said
+    assert "\nmodule load nothing\n" in said
+    assert not jobs()
 
 
 def test_ten_thousand_configurations_make_a_hundred_jobs_and_few_files(tmp_path: Path) -> None:

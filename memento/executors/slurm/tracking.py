@@ -27,7 +27,7 @@ from memento.executors.slurm.incarnation import read_log
 from memento.executors.slurm.verdict import MAY_COME_BACK, VANISHED, failure_of, is_over, named, verdict_of
 from memento.protocols import Advanced, Begun, Delivered, Interrupted, Lost, Report, Returned
 from memento.spool import Frame, is_final, read_frames
-from memento.task import KEY_IN_HEAD, RUN_BYTES, Outcome, Status, Task
+from memento.task import KEY_IN_HEAD, Outcome, Status, Task
 
 # Slurm is asked at these intervals: the first, how they grow while nothing changes, the longest.
 FIRST, GROWTH, LONGEST = 3.0, 1.3, 60.0
@@ -41,11 +41,10 @@ ASKINGS = 3
 
 
 class Tracker:
-    """Follows the batches in `folder`; `grace` is how long a job may be missing before it counts as lost."""
+    """Follows the batches of `run` in `folder`; `grace` is how long a job may be missing before it counts as lost."""
 
-    def __init__(self, folder: Path, *, grace: float = 60.0) -> None:
-        self._folder, self._grace = folder, grace
-        self._run = folder.name[-2 * RUN_BYTES :]
+    def __init__(self, folder: Path, run: bytes, *, grace: float = 60.0) -> None:
+        self._folder, self._run, self._grace = folder, run.hex(), grace
         self._parts: dict[tuple[int, int], _Part] = {}
         self._known: set[int] = set()
         self._interval = FIRST
@@ -81,11 +80,13 @@ class Tracker:
             if part.open and (keys is None or keys & part.open.keys()) and (job := id_of(self._folder, number))
         ]
 
-    def give_up(self) -> list[Task]:
-        """Await nothing more, and return what was awaited."""
+    def give_up(self) -> tuple[list[Task], list[Report]]:
+        """Await nothing more: return what was awaited in vain, and what has come meanwhile."""
+        self._refresh()
+        late = self._read()
         left = [task for part in self._parts.values() for task in part.open.values()]
         self._parts.clear()
-        return left
+        return left, late
 
     def cancel(self, keys: set[bytes]) -> None:
         """Cancel the jobs that hold any of `keys`."""
