@@ -5,6 +5,8 @@
 #   make quick       run the tests that take no time       make docs        the documentation as a site, in site/
 #   make demo-test   run the tests of the demonstrations   make clean       remove what these commands made
 #   make bench       measure memento beside its peers (25 minutes; ARGS=--quick for a short form)
+#   make slurm       test against a real Slurm, started on this machine (Debian 12, as root; 7 minutes)
+#   make slurm-docker   the same against a Slurm in containers, where Docker is
 #   make faults      try to break every promise, long form; writes tests/faults/RESULTS.md
 #
 # PYTHON=...  which interpreter to make the environment from    VENV=...  where (default .venv)
@@ -19,10 +21,11 @@ PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 # Two at a time, because many tests wait for a process or a timeout; idle workers take tests from busy ones.
 PYTEST := $(RUN) -m pytest -n 2 --dist worksteal
 POETRY := build/poetry/bin/poetry
+COMPOSE := docker compose -f slurm-docker-cluster/compose.yaml
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test quick demo-test faults lint format wheel-test bench docs lock clean
+.PHONY: help demo test quick demo-test slurm slurm-docker faults lint format wheel-test bench docs lock clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -44,11 +47,24 @@ faults: $(VENV)/.has-test
 	MEMENTO_FAULTS=long $(if $(ARGS),,MEMENTO_FAULTS_TABLE=tests/faults/RESULTS.md) \
 		$(PYTEST) -o faulthandler_timeout=0 tests/faults $(ARGS)
 
+slurm: $(VENV)/.has-test
+	slurm-docker-cluster/native/test $(RUN) $(ARGS)
+
+slurm-docker:
+	$(COMPOSE) build
+	$(COMPOSE) up --detach --wait
+	$(COMPOSE) exec -T slurmctld python -m pytest -m slurm -p no:xdist -p no:cacheprovider --rootdir /opt/memento \
+		--config-file /opt/memento/pyproject.toml /opt/memento/tests/slurm $(ARGS); \
+	status=$$?; $(COMPOSE) down --volumes; exit $$status
+
 lint: $(VENV)/.has-test $(VENV)/.has-lint
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports --no-cache
+	cd slurm-docker-cluster && $(CURDIR)/$(VENV)/bin/shellcheck -x -P SCRIPTDIR role register_cluster.sh native/*
+	$(VENV)/bin/hadolint slurm-docker-cluster/Dockerfile
+	$(VENV)/bin/check-jsonschema --builtin-schema vendor.compose-spec slurm-docker-cluster/compose.yaml
 
 format: $(VENV)/.has-lint
 	$(RUN) -m ruff check --fix .
@@ -62,8 +78,8 @@ wheel-test: $(VENV)/.has-test
 	build/wheel/environment/bin/python -m pip --disable-pip-version-check --quiet install build/wheel/*.whl
 	cd build/wheel && environment/bin/python -I ../../.ci/smoke.py
 
-# In environments of their own, in build/bench; writes benchmarks/RESULTS.md.
-bench: $(VENV)/.has-bench
+# In environments of their own, in build/bench; writes benchmarks/RESULTS.md. The demo's group has matplotlib, for the plot.
+bench: $(VENV)/.has-demo
 	$(RUN) -m benchmarks $(ARGS)
 
 docs: $(VENV)/.has-docs

@@ -90,7 +90,7 @@ def draw(curves: Curves, path: Path) -> bool:
     try:
         import matplotlib
     except ImportError:
-        print("no plot: matplotlib is not installed; `make bench` installs it", flush=True)
+        print("no plot: matplotlib is not installed; run `make bench`, which installs it", flush=True)
         return False
     matplotlib.use("Agg")
     from matplotlib import pyplot

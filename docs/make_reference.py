@@ -22,7 +22,7 @@ This page is written by `docs/make_reference.py`.
 """
 GROUPS = ("Classes and functions", "Errors")
 # Handed to the user, never made by one.
-GIVEN = ("Context", "Configurations", "Result", "Results")
+GIVEN = ("Context", "Configurations", "Record", "Records", "Result", "Results")
 
 
 def sentence_of(thing: object) -> str:

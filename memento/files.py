@@ -7,11 +7,16 @@ import os
 import secrets
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
+
+_lasting: set[Path] = set()
+"""Folders whose names this process has synced: the same few hundred are asked for again and again."""
+MOST_LASTING = 10_000
 
 # What a disk says that is full or failing, whoever was writing to it and what.
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
@@ -20,23 +25,36 @@ DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS})
 def private_folder(path: Path) -> Path:
     """Make `path` and its parents where missing, open to this user alone whatever the umask; return it.
 
-    Afterwards the names of the new folders are on the disk: what is synced in a folder is lost with the folder's name.
+    Afterwards their names are on the disk: what is synced in a folder is lost with the folder's name. That of a folder
+    that is there already is synced as well, once: whoever made it may have been killed before that.
     """
     missing = []
     folder = path
     while not folder.is_dir():
         missing.append(folder)
         folder = folder.parent
+    _make_last(folder)
     for folder in reversed(missing):
         try:
             folder.mkdir(mode=0o700)
+            folder.chmod(0o700)
+            _lasting.discard(folder)  # one of that name may have been removed
         except FileExistsError:  # another process was first, or there is a file
             if not folder.is_dir():
                 raise
-            continue
-        folder.chmod(0o700)
-        sync_folder(folder.parent)
+        _make_last(folder)
     return path
+
+
+def _make_last(folder: Path) -> None:
+    """Have the name of `folder` on the disk, as it is known to be if that was asked before."""
+    if folder in _lasting:
+        return
+    with suppress(PermissionError):  # what lies above the store may be closed to us, and was made by somebody else
+        sync_folder(folder.parent)
+    if len(_lasting) >= MOST_LASTING:
+        _lasting.clear()
+    _lasting.add(folder)
 
 
 def write_atomically(path: Path, chunks: Iterable[Buffer]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -111,14 +110,6 @@ def recording(context: Context, config: Any) -> dict[str, float]:
     (context.directory / "model.txt").write_text(f"model {config.x}")
     context.log.info("trained")
     return {"score": config.x / 10, "seed": context.seed}
-
-
-def leaving_processes(context: Context, config: Any) -> None:
-    """Starts a process that leaves its session, and one that does not, and waits with them."""
-    for alone in (True, False):
-        subprocess.Popen(["sleep", "600"], start_new_session=alone)
-    note(config)
-    time.sleep(600)
 
 
 def one_fails_while_another_works(context: Context, config: Any) -> str:

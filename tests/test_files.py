@@ -73,11 +73,26 @@ def test_new_folders_are_private_whatever_the_umask_and_their_names_synced(
         assert private_folder(tmp_path / "a" / "b" / "c") == tmp_path / "a" / "b" / "c"
     finally:
         os.umask(before)
-    assert synced == [tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
+    assert synced == [tmp_path.parent, tmp_path, tmp_path / "a", tmp_path / "a" / "b"]
     assert [stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "a", tmp_path / "a" / "b" / "c")] == [0o700] * 2
     (tmp_path / "a").chmod(0o755)
     private_folder(tmp_path / "a")
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o755
+
+
+def test_the_name_of_a_folder_is_synced_once_also_when_another_process_made_it_and_when_it_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other may have been killed between the two; what it leaves is then synced by whoever stores in it."""
+    synced: list[Path] = []
+    monkeypatch.setattr(files, "sync_folder", synced.append)
+    (tmp_path / "a").mkdir()
+    private_folder(tmp_path / "a")
+    private_folder(tmp_path / "a")
+    assert synced == [tmp_path]
+    (tmp_path / "a").rmdir()
+    private_folder(tmp_path / "a")
+    assert synced == [tmp_path, tmp_path.parent, tmp_path]
 
 
 def test_a_file_in_the_place_of_a_folder_is_an_error(tmp_path: Path) -> None:

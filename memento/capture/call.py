@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from memento.capture.lines import Written, key_of, record_of, text_of
+from memento.capture.lines import Written, fields_of, key_of, record_of, result_of, text_of
 from memento.errors import UnkeyableValue
 
 if TYPE_CHECKING:
@@ -109,6 +109,11 @@ class Call:
         except UnkeyableValue:
             return None  # recorded all the same; only `skip` would need it, and then it was asked for before the call
 
+    @property
+    def returned_dict(self) -> bool:
+        """Whether the entries of what it returned are fields of the record."""
+        return fields_of(self.result) is self.result
+
     def complete(self, result: Any, measures: dict[str, Any]) -> None:
         """Make the record.
 
@@ -118,3 +123,10 @@ class Call:
         self.result = result
         self.measures = measures
         self.record = record_of(self.arguments, result, measures)
+
+
+def found_in(record: dict[str, Any], call: Call, *, returned_dict: bool) -> Found:
+    """Return what `record`, of an earlier call with the arguments of `call`, says; its result is a dict of its own."""
+    given, measured = call.arguments, call.stack.measured
+    fields = {name: value for name, value in record.items() if name not in given and name not in measured}
+    return Found(record=record, result=fields if returned_dict else result_of(fields))

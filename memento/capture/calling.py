@@ -89,9 +89,9 @@ class Stack:
         return call, self._look_up(call) if self.skips else None
 
     def _look_up(self, call: Call) -> Found | None:
-        for place, recorder in enumerate(self.recorders):
+        for recorder in self.recorders:
             if recorder.skip and (found := recorder.find(call)) is not None:
-                self._pass_on(call, found, place)
+                self._pass_on(call, found, recorder)
                 return found
         return None
 
@@ -110,14 +110,12 @@ class Stack:
                 if waiting > 1:
                     self._computing[key] = lock, waiting - 1
 
-    def _pass_on(self, call: Call, found: Found, owner: int) -> None:
+    def _pass_on(self, call: Call, found: Found, owner: Recorder) -> None:
         """Let the others record what one recorder had: each call, or each combination once where they skip too."""
         if len(self.recorders) == 1:
             return
         call.complete(found.result, {name: found.record[name] for name in self.measured if name in found.record})
-        for place, recorder in enumerate(self.recorders):
-            if place != owner and not (recorder.skip and recorder.find(call) is not None):
-                recorder.keep(call)
+        self.keep(call, [recorder for recorder in recorders_here(call) if recorder is not owner])
 
     def finish(self, call: Call, result: Any, seconds: float) -> Any:
         """Have `call` recorded, which returned `result` after `seconds`, and return what the caller gets.

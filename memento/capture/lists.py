@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from memento.capture.call import Call, Found
+from memento.capture.call import Call, Found, found_in
 from memento.capture.calling import F, decorated
-from memento.capture.lines import key_of, result_of
+from memento.capture.lines import key_of
 from memento.errors import OptionError, UnkeyableValue
 
 
@@ -87,7 +87,7 @@ class _InList:
         with self._lock:
             self._look(call)
             self._data.append(record)
-            self._known.setdefault(call.key, (record, isinstance(call.result, dict)))
+            self._known.setdefault(call.key, (record, call.returned_dict))
             self._seen, self._last = len(self._data), record
 
     def find(self, call: Call) -> Found | None:
@@ -97,9 +97,7 @@ class _InList:
             known = self._known.get(key)
         if known is None:
             return None
-        (record, returned_dict), measured = known, call.stack.measured
-        fields = {name: record[name] for name in record if name not in call.arguments and name not in measured}
-        return Found(record=record, result=fields if returned_dict else result_of(fields))
+        return found_in(known[0], call, returned_dict=known[1])
 
     def _look(self, call: Call) -> None:
         """Take note of records that others have appended; of all of them when the list was changed otherwise."""
@@ -127,7 +125,7 @@ class _ByFunction:
         self.skip = skip
         self.take = None if skip else callback
         self._callback = callback
-        self._known: dict[bytes, Found] = {}
+        self._known: dict[bytes, tuple[dict[str, Any], bool]] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _ByFunction, (self._callback, self.skip)
@@ -135,7 +133,8 @@ class _ByFunction:
     def keep(self, call: Call) -> None:
         self._callback(dict(call.record))
         if self.skip:
-            self._known[call.key] = Found(record=call.record, result=call.result)
+            self._known[call.key] = call.record, call.returned_dict
 
     def find(self, call: Call) -> Found | None:
-        return self._known.get(call.key)
+        known = self._known.get(call.key)
+        return None if known is None else found_in(known[0], call, returned_dict=known[1])

@@ -58,7 +58,12 @@ class FileJournal:
         self._thread = threading.Thread(target=self._keep_flushing, name="memento records", daemon=True)
         root._join(self)
         self.flush()
-        self._raise_trouble()
+        try:
+            self._raise_trouble()
+        except StoreUnwritable:
+            os.close(self._descriptor)  # and the lock with it, or the experiment would seem to be running
+            path.unlink()
+            raise
         _open_journals.add(self)
         self._thread.start()
 

@@ -9,13 +9,14 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from memento.errors import MissingExtra, OptionError
 from memento.tracking import limits
 from memento.tracking.base import TrackedConfiguration, TrackedEnd, TrackedRun, TrackerRefusal
 from memento.tracking.commit import script
+from memento.tracking.environment import environment
 from memento.tracking.terms import (
     CONFIGURATION_STATUS,
     RUN_STATUS,
@@ -52,7 +53,8 @@ class MlflowTracker:
     def __init__(self, experiment_name: str, mlflow_uri: str | os.PathLike[str], *, patience: float = 30.0) -> None:
         if not isinstance(experiment_name, str) or not 0 < len(experiment_name) <= limits.LONGEST_EXPERIMENT:
             raise OptionError(
-                f"experiment_name={experiment_name!r} is no name for an experiment; write 1 to {limits.LONGEST_EXPERIMENT} characters",
+                f"experiment_name={experiment_name!r} is no name for an experiment; write 1 to "
+                f"{limits.LONGEST_EXPERIMENT} characters",
                 option="experiment_name",
                 value=experiment_name,
             )
@@ -277,7 +279,7 @@ class MlflowTracker:
 
 def _end(client: Any, run_id: str, status: str, ended: int | None) -> None:
     """End a run, without MLflow's printing its address on standard output."""
-    with _environment(MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true"):
+    with environment(MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT="true"):
         client.set_terminated(run_id, status, ended)
 
 
@@ -287,21 +289,6 @@ def _end_last(client: Any, run_id: str, process: int) -> None:
         return
     failed = getattr(sys, "last_value", None) is not None
     # A program whose server is gone is not kept from ending for the minutes that MLflow tries again.
-    brief = _environment(MLFLOW_HTTP_REQUEST_MAX_RETRIES="1", MLFLOW_HTTP_REQUEST_TIMEOUT="10")
+    brief = environment(MLFLOW_HTTP_REQUEST_MAX_RETRIES="1", MLFLOW_HTTP_REQUEST_TIMEOUT="10")
     with contextlib.suppress(Exception), brief:
         _end(client, run_id, "FAILED" if failed else "FINISHED", None)
-
-
-@contextlib.contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    """Have MLflow read `values` in the environment meanwhile; it has no other way to be told."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from memento.tracking.base import TrackedConfiguration, TrackedRun
 RUN_STATUS = {"finished": "FINISHED", "failed": "FAILED", "killed": "KILLED"}
 CONFIGURATION_STATUS = {Status.SUCCEEDED: "FINISHED", Status.FAILED: "FAILED"}  # all others were killed
 REFUSED = (400, 413, 422)  # HTTP's for what will not be taken the next time either
+FILES_REFUSED = (errno.EACCES, errno.EPERM, errno.ENOENT, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EROFS)
 
 
 def tags_of_run(run: TrackedRun, key: str) -> dict[str, str]:
@@ -48,9 +50,9 @@ def tags_of_configuration(parent: str, run: TrackedRun, configuration: TrackedCo
 def is_refusal(error: Exception) -> bool:
     """Whether MLflow will never take what it did not take, so that trying again is of no use."""
     status = getattr(error, "get_http_status_code", None)
-    return isinstance(error, PermissionError | IsADirectoryError | FileNotFoundError) or (
-        callable(status) and status() in REFUSED
-    )
+    if isinstance(error, OSError) and error.errno in FILES_REFUSED:  # of artifacts; a network's errors have others
+        return True
+    return isinstance(error, PermissionError) or (callable(status) and status() in REFUSED)
 
 
 def absolute(uri: str) -> str:

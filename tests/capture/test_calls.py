@@ -396,6 +396,9 @@ class TestSkip:
 
         assert results == [value] * 4
         assert calls == [1, 2]
+        if value == {"y": 1, "z": None}:
+            func(1)["y"] = "changed by the caller"
+            assert func(1) == {"y": 1, "z": None}
         written = read_memfile(tmp_path / "skip.jsonl") if kind == "memfile" else []
         assert len(data + seen + written) == 2
 

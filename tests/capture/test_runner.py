@@ -191,6 +191,18 @@ def abs_of(x):
 
 
 class TestProcesses:
+    def test_what_a_worker_finds_in_a_file_comes_home_to_the_list(self, tmp_path):
+        data, path = [], tmp_path / "results.jsonl"
+        path.write_text('{"x":1,"y":10}\n')
+
+        @memlist(data)
+        @memfile(path, skip=True)
+        def helper(x):
+            return {"y": x}
+
+        assert Runner("processes", 1).run(lambda x: helper(x)["y"], grid(x=[1, 2]), progbar=False) == [10, 2]
+        assert data == [{"x": 1, "y": 10}, {"x": 2, "y": 2}]
+
     def test_one_that_is_killed_costs_its_own_settings_and_hangs_nothing(self, capsys):
         data = []
 

@@ -26,6 +26,7 @@ TABLE_VARIABLE = "MEMENTO_FAULTS_TABLE"
 SEED_VARIABLE = "MEMENTO_FAULTS_SEED"
 PROPERTY = "memento-faults"
 LONG_TIMEOUT = 2400
+SHORT_TIMEOUT = 300
 HERE = Path(__file__).parent
 PROMISES = {
     1: "kill -9 at any instant, and power loss, lose nothing finished",
@@ -127,8 +128,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.slow)
-            if FORM == "long":
-                item.add_marker(pytest.mark.timeout(LONG_TIMEOUT))
+            item.add_marker(pytest.mark.timeout(LONG_TIMEOUT if FORM == "long" else SHORT_TIMEOUT))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -412,6 +412,21 @@ def test_a_full_disk_is_told_and_what_waited_is_written_when_there_is_room(tmp_p
     assert set(values[1:-1]) == {2}
 
 
+def test_an_experiment_that_cannot_begin_on_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
+    def write_all(descriptor, chunks):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    collection = ExperimentCollection(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(journal, "write_all", write_all)
+        with pytest.raises(StoreError, match=r"^No space left on device while writing"):
+            record_one(collection, x=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+
+    record_one(collection, x=2)
+    assert [(state(record), record["x"]) for record in collection.records] == [((1, 0, False), 2)]
+
+
 def test_what_the_writing_thread_fails_at_is_told_to_who_records_next(tmp_path, monkeypatch):
     def pack_frame(*_):
         raise ArithmeticError("a defect")

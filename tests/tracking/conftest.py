@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import shutil
 from collections.abc import Iterator
@@ -40,7 +41,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("empty") / "mlflow.db"
-    MlflowTracker("nothing", f"sqlite:///{path}").mlflow_client.search_experiments()
+    with contextlib.chdir(path.parent):
+        MlflowTracker("nothing", f"sqlite:///{path}").mlflow_client.search_experiments()
     return path
 
 

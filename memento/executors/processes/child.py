@@ -162,8 +162,10 @@ class _Loop:
         place = frames_of(frame).encode() if task is not None else b""
         if task is not None and place and task is self._running:
             data = SPILL.pack(task.key, task.attempt) + place
-            os.pwrite(self._seen, data, 0)
-            os.ftruncate(self._seen, len(data))
+            # Where the disk is full: this thread has to live, or nobody would notice the orchestrator's end.
+            with contextlib.suppress(OSError):
+                os.pwrite(self._seen, data, 0)
+                os.ftruncate(self._seen, len(data))
 
     def _read(self) -> None:
         inbox = Inbox()

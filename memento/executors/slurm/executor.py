@@ -126,6 +126,7 @@ class SlurmExecutor:
         self._known: dict[int, Resources] = {}  # by the identity of what the matrix says
         self._looked, self._pause = 0.0, LOOK
         self._stopping = False
+        self._late: list[Report] = []  # what came while the jobs were ended
 
     def start(self, job: Job) -> None:
         """Write the experiment where jobs find it; afterwards this run is not over when this process is.
@@ -141,7 +142,7 @@ class SlurmExecutor:
             path = take_snapshot(job.import_path, self._folder / SNAPSHOT)
             job = replace(job, import_path=path)
         (self._folder / JOB).write_bytes(pack_job(job))
-        self._tracker = Tracker(self._folder, grace=self._grace)
+        self._tracker = Tracker(self._folder, job.run, grace=self._grace)
         self._submitter = self._submitter_for(job)
 
     def _submitter_for(self, job: Job) -> Submitter:
@@ -195,6 +196,9 @@ class SlurmExecutor:
         """
         if self._tracker is None:
             return []  # it never started
+        if self._late:
+            late, self._late = self._late, []
+            return late
         self._push()
         if time.monotonic() - self._looked < self._pause:
             time.sleep(min(timeout, max(0.0, self._looked + self._pause - time.monotonic())))
@@ -279,7 +283,8 @@ class SlurmExecutor:
         if self._tracker is not None and self._tracker.open:
             commands.cancel(self._mine())
             self._await_silence()
-            left += self._tracker.give_up()
+            vain, self._late = self._tracker.give_up()
+            left += vain
         return left
 
     def _mine(self) -> list[str]:

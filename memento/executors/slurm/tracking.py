@@ -27,7 +27,7 @@ from memento.executors.slurm.incarnation import read_log
 from memento.executors.slurm.verdict import MAY_COME_BACK, VANISHED, failure_of, is_over, named, verdict_of
 from memento.protocols import Advanced, Begun, Delivered, Interrupted, Lost, Report, Returned
 from memento.spool import Frame, is_final, read_frames
-from memento.task import KEY_IN_HEAD, RUN_BYTES, Status, Task
+from memento.task import KEY_IN_HEAD, Outcome, Status, Task
 
 # Slurm is asked at these intervals: the first, how they grow while nothing changes, the longest.
 FIRST, GROWTH, LONGEST = 3.0, 1.3, 60.0
@@ -41,11 +41,10 @@ ASKINGS = 3
 
 
 class Tracker:
-    """Follows the batches in `folder`; `grace` is how long a job may be missing before it counts as lost."""
+    """Follows the batches of `run` in `folder`; `grace` is how long a job may be missing before it counts as lost."""
 
-    def __init__(self, folder: Path, *, grace: float = 60.0) -> None:
-        self._folder, self._grace = folder, grace
-        self._run = folder.name[-2 * RUN_BYTES :]
+    def __init__(self, folder: Path, run: bytes, *, grace: float = 60.0) -> None:
+        self._folder, self._run, self._grace = folder, run.hex(), grace
         self._parts: dict[tuple[int, int], _Part] = {}
         self._known: set[int] = set()
         self._interval = FIRST
@@ -81,11 +80,13 @@ class Tracker:
             if part.open and (keys is None or keys & part.open.keys()) and (job := id_of(self._folder, number))
         ]
 
-    def give_up(self) -> list[Task]:
-        """Await nothing more, and return what was awaited."""
+    def give_up(self) -> tuple[list[Task], list[Report]]:
+        """Await nothing more: return what was awaited in vain, and what has come meanwhile."""
+        self._refresh()
+        late = self._read()
         left = [task for part in self._parts.values() for task in part.open.values()]
         self._parts.clear()
-        return left
+        return left, late
 
     def cancel(self, keys: set[bytes]) -> None:
         """Cancel the jobs that hold any of `keys`."""
@@ -110,7 +111,8 @@ class Tracker:
         reports: list[Report] = []
         frames: list[Frame] = []
         attempts: list[Frame] = []
-        for entry in os.scandir(self._folder):
+        # What a process has begun is read before what it delivered, and one process after the other.
+        for entry in sorted(os.scandir(self._folder), key=lambda entry: parse_name(entry.name) or ()):
             place = parse_name(entry.name)
             part = self._parts.get(place[:2]) if place else None
             if part is None or place is None:
@@ -300,6 +302,8 @@ class _Part:
         """Which attempt is running, by key."""
         self.following: dict[bytes, int] = {}
         """Which attempt comes next, where one was begun."""
+        self.told: dict[bytes, int] = {}
+        """Which attempt was delivered last, and was not the end."""
         self.started: dict[bytes, float] = {}
         self.node = ""
         self.memory: int | None = None
@@ -314,10 +318,11 @@ class _Part:
             for word in ("begun", "advanced"):
                 task = self.open.get(bytes.fromhex(str(line.get(word, ""))))
                 if task is not None and word == "begun":
-                    self.begun[task.key] = int(str(line["attempt"]))
-                    self.following[task.key] = self.begun[task.key] + 1
-                    self.started[task.key] = float(str(line["at"]))
-                    reports.append(Begun(task=task))
+                    attempt = int(str(line["attempt"]))
+                    if self.told.get(task.key, 0) < attempt:
+                        self.begun[task.key], self.following[task.key] = attempt, attempt + 1
+                        self.started[task.key] = float(str(line["at"]))
+                        reports.append(Begun(task=task))
                 elif task is not None:
                     total = line["total"]
                     reports.append(
@@ -331,7 +336,10 @@ class _Part:
         """Cross the configuration of `frame` off, if nothing more comes of it; return whether that is so."""
         key = frame[0][KEY_IN_HEAD]
         if not is_final(frame[0]):
-            self.begun.pop(key, None)  # the attempt is told; what comes next is another
+            attempt = Outcome.unpack_head(frame[0]).attempt
+            if self.begun.get(key, attempt) == attempt:
+                self.begun.pop(key, None)  # the attempt is told; what comes next is another
+            self.told[key], self.following[key] = attempt, attempt + 1
             return False
         del self.open[key]
         return True

@@ -10,4 +10,4 @@ from memento.executors.slurm.tracking import Tracker
 
 def watch(folder: Path) -> Tracker | None:
     """Return a tracker of the jobs left in the run's `folder`, None on a machine without Slurm."""
-    return Tracker(folder) if shutil.which("squeue") else None
+    return Tracker(folder, bytes.fromhex(folder.name)) if shutil.which("squeue") else None

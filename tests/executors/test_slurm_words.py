@@ -1,0 +1,325 @@
+"""What Slurm's words mean to us, where no cluster is needed to know: the answers are as a real one gave them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memento.errors import OptionError, WorkerStartError
+from memento.executors.slurm import commands, tracking
+from memento.executors.slurm.batch import Batch
+from memento.executors.slurm.commands import JobState
+from memento.executors.slurm.incarnation import Incarnation
+from memento.executors.slurm.packing import arrays_of, parts_of, per_job, throttles
+from memento.executors.slurm.resources import Resources, bytes_of, resources_of
+from memento.executors.slurm.tracking import Tracker
+from memento.executors.slurm.verdict import is_over, verdict_of
+from memento.protocols import Begun, Delivered, Interrupted, Lost, Returned
+from memento.spool import frame_of
+from memento.task import Failure, Outcome, Status, Task
+from tests.executors.harness import key_of
+
+RUN = bytes(range(8))
+
+
+class Slurm:
+    """Answers as the cluster would: `states` of the tasks of job 7, by squeue or by sacct."""
+
+    def __init__(self) -> None:
+        self.queued: list[JobState] | None = []
+        self.recorded: list[JobState] | None = []
+
+    def queue(self) -> list[JobState] | None:
+        return self.queued
+
+    def accounted(self, jobs: Any) -> list[JobState] | None:
+        return self.recorded
+
+
+@pytest.fixture
+def slurm(monkeypatch: pytest.MonkeyPatch) -> Slurm:
+    answering = Slurm()
+    monkeypatch.setattr(commands, "queue", answering.queue)
+    monkeypatch.setattr(commands, "accounted", answering.accounted)
+    for name in ("FIRST", "SETTLE"):
+        monkeypatch.setattr(tracking, name, 0.0)
+    return answering
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    place = tmp_path / RUN.hex()
+    place.mkdir()
+    batch = Batch(run=RUN, number=1, parts=[[Task(index=0, key=key_of(0)), Task(index=1, key=key_of(1))]])
+    batch.write(place)
+    (place / "1.job").write_text("7")
+    return place
+
+
+def state(word: str, **more: Any) -> JobState:
+    return JobState(job="7", index=0, state=word, tag=f"memento:{RUN.hex()}:1", submitted=4e9, **more)
+
+
+def begin(folder: Path, index: int = 0, attempt: int = 1) -> Incarnation:
+    process = Incarnation(folder, 1, 0)
+    process.note({"node": "node1", "job": "7_0", "memory": None})
+    process.note({"begun": key_of(index).hex(), "attempt": attempt, "checkpoint": ""})
+    return process
+
+
+def outcome(index: int, status: Status = Status.SUCCEEDED, cause: str = "", attempt: int = 1) -> Outcome:
+    failure = Failure(type="X", message="x", cause=cause) if cause else None
+    return Outcome(
+        key=key_of(index), run=RUN, attempt=attempt, status=status, started=1.0, runtime=1.0, failure=failure
+    )
+
+
+def ends(folder: Path, slurm: Slurm, word: str, **more: Any) -> list[Any]:
+    """Return what a tracker reports of a job that had begun one of its two configurations and then came to this end."""
+    begin(folder)
+    slurm.queued = [state(word, **more)]
+    tracker = Tracker(folder, RUN)
+    return [report for _ in range(3) for report in tracker.look() if not isinstance(report, Begun)]
+
+
+@pytest.mark.parametrize(
+    ("word", "status", "cause"),
+    [
+        ("NODE_FAIL", Status.KILLED, "node"),
+        ("BOOT_FAIL", Status.KILLED, "node"),
+        ("OUT_OF_MEMORY", Status.KILLED, "memory"),
+        ("TIMEOUT", Status.TIMED_OUT, "timeout"),
+        ("DEADLINE", Status.TIMED_OUT, "timeout"),
+        ("FAILED", Status.KILLED, "killed"),
+        ("COMPLETED", Status.KILLED, "killed"),
+    ],
+)
+def test_the_end_of_a_job_blames_what_was_running_and_returns_the_rest(
+    folder: Path, slurm: Slurm, word: str, status: Status, cause: str
+) -> None:
+    lost, returned = ends(folder, slurm, word, node="node1", exit="0:9")
+    assert isinstance(lost, Lost)
+    assert (lost.task.key, lost.status, lost.failure.cause) == (key_of(0), status, cause)
+    assert lost.failure.message.startswith("its Slurm job 7_0 on node1 ")
+    assert lost.failure.message.endswith(f"({word}, exit 0:9)")
+    assert isinstance(returned, Returned)
+    assert returned.task.key == key_of(1)
+
+
+def test_a_cancelled_job_cancels_all_its_configurations(folder: Path, slurm: Slurm) -> None:
+    reports = ends(folder, slurm, "CANCELLED")
+    assert [(report.task.key, report.status) for report in reports] == [
+        (key_of(0), Status.CANCELLED),
+        (key_of(1), Status.CANCELLED),
+    ]
+
+
+def test_a_preempted_job_that_does_not_come_back_costs_nobody_an_attempt_but_takes_its_number(
+    folder: Path, slurm: Slurm
+) -> None:
+    reports = ends(folder, slurm, "PREEMPTED")
+    assert [(type(report), report.task.attempt) for report in reports] == [(Returned, 2), (Returned, 1)]
+
+
+@pytest.mark.parametrize(
+    "word", ["PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "SIGNALING",
+             "STAGE_OUT", "SPECIAL_EXIT", "RESIZING", "NEVER_HEARD_OF"],
+)  # fmt: skip
+def test_a_job_that_may_go_on_is_waited_for(folder: Path, slurm: Slurm, word: str) -> None:
+    assert ends(folder, slurm, word) == []
+
+
+def test_a_node_failure_that_slurm_makes_good_again_is_none(
+    folder: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "SETTLE", 60.0)
+    begin(folder)
+    tracker = Tracker(folder, RUN)
+    slurm.queued = [state("NODE_FAIL")]
+    assert len(tracker.look()) == 1
+    slurm.queued = [state("PENDING")]
+    monkeypatch.setattr(tracking, "SETTLE", 0.0)
+    assert tracker.look() == []
+
+
+def test_what_was_delivered_counts_whatever_slurm_says(folder: Path, slurm: Slurm) -> None:
+    process = begin(folder)
+    process.deliver([frame_of(outcome(0)), frame_of(outcome(1))])
+    slurm.queued = [state("NODE_FAIL")]
+    reports = Tracker(folder, RUN).look()
+    assert [type(report) for report in reports] == [Begun, Delivered] or [type(report) for report in reports] == [
+        Delivered
+    ]
+    assert sum(len(report.frames) for report in reports if isinstance(report, Delivered)) == 2
+
+
+def test_an_interrupted_attempt_is_kept_and_awaited_further(folder: Path, slurm: Slurm) -> None:
+    process = begin(folder)
+    process.deliver([frame_of(outcome(0, Status.TIMED_OUT, "requeued"))])
+    slurm.queued = [state("PENDING")]
+    tracker = Tracker(folder, RUN)
+    assert any(isinstance(report, Interrupted) for report in tracker.look())
+    assert tracker.keys == {key_of(0), key_of(1)}
+    slurm.queued = [state("CANCELLED")]
+    lost = [report for report in tracker.look() if isinstance(report, Lost)]
+    assert [report.task.attempt for report in lost] == [2, 1]
+
+
+def test_a_squeue_that_fails_means_nothing_and_no_time_passes(folder: Path, slurm: Slurm) -> None:
+    begin(folder)
+    slurm.queued = None
+    tracker = Tracker(folder, RUN, grace=0.0)
+    assert [type(report) for report in tracker.look()] == [Begun]
+    assert tracker.look() == []
+    assert tracker.keys == {key_of(0), key_of(1)}
+
+
+def test_a_job_that_squeue_has_forgotten_is_asked_of_the_accounting(folder: Path, slurm: Slurm) -> None:
+    begin(folder)
+    slurm.recorded = [state("NODE_FAIL"), state("OUT_OF_MEMORY")]  # the first is of a run before a requeue
+    tracker = Tracker(folder, RUN)
+    (lost, _) = [report for _ in range(2) for report in tracker.look() if not isinstance(report, Begun)]
+    assert lost.failure.cause == "memory"
+
+
+def test_an_id_that_was_another_jobs_before_is_not_taken_for_ours(folder: Path, slurm: Slurm) -> None:
+    begin(folder)
+    slurm.recorded = [JobState(job="7", index=0, state="FAILED", submitted=1000.0)]
+    tracker = Tracker(folder, RUN, grace=3600.0)
+    assert [report for report in tracker.look() if not isinstance(report, Begun)] == []
+
+
+def test_a_job_that_nobody_knows_is_lost_after_the_time_of_grace(
+    folder: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(folder)
+    slurm.recorded = None
+    tracker = Tracker(folder, RUN, grace=1000.0)
+    assert [type(report) for report in tracker.look()] == [Begun]
+    tracker._grace = 0.0
+    lost, returned = tracker.look()
+    assert lost.failure.type == "JobVanished"
+    assert lost.failure.cause == "node"
+    assert returned.task.key == key_of(1)
+
+
+def test_what_never_reached_the_queue_comes_back_and_can_not_begin_later(folder: Path, slurm: Slurm) -> None:
+    (folder / "1.job").unlink()
+    tracker = Tracker(folder, RUN, grace=0.0)
+    assert [type(report) for report in tracker.look()] == [Returned, Returned]
+    assert Incarnation(folder, 1, 0).is_replaced()
+
+
+def test_a_job_whose_id_was_never_told_is_found_by_its_tag(folder: Path, slurm: Slurm) -> None:
+    (folder / "1.job").unlink()
+    slurm.queued = [state("RUNNING")]
+    tracker = Tracker(folder, RUN, grace=0.0)
+    assert tracker.look() == []
+    assert tracker.jobs() == ["7_0"]
+
+
+def test_a_process_that_was_replaced_may_not_deliver(folder: Path) -> None:
+    first = Incarnation(folder, 1, 0)
+    assert not first.is_replaced()
+    second = Incarnation(folder, 1, 0)
+    assert (first.is_replaced(), second.is_replaced(), second.number) == (True, False, 2)
+
+
+def test_a_successor_knows_what_was_delivered_begun_and_told(folder: Path) -> None:
+    process = begin(folder, 0)
+    process.note({"begun": key_of(1).hex(), "attempt": 1, "checkpoint": "a"})
+    process.deliver([frame_of(outcome(0)), frame_of(outcome(1, Status.TIMED_OUT, "requeued"))])
+    history = Incarnation(folder, 1, 0).earlier()
+    assert history.delivered == {key_of(0)}
+    assert history.attempts(key_of(1)) == 1
+    assert not history.is_untold(key_of(1))
+    begin(folder, 1, 2)
+    assert Incarnation(folder, 1, 0).earlier().is_untold(key_of(1))
+
+
+def test_jobs_that_never_begin_end_the_run(folder: Path, slurm: Slurm) -> None:
+    (folder / "1-0.out").write_text("slurmstepd: error: no such file")
+    tracker = Tracker(folder, RUN)
+    slurm.queued = [state("FAILED", exit="1:0", node="node1")]
+    for _ in range(2):
+        assert len(tracker.look()) == 2
+        tracker.follow(Batch.read(folder, 1))
+    with pytest.raises(WorkerStartError, match=r"the last was 7_0 \(FAILED, exit 1:0, on node1\).*no such file"):
+        tracker.look()
+
+
+def test_a_job_killed_for_memory_without_control_groups_is_known_by_its_last_words() -> None:
+    said = "slurmstepd-node1: error: StepId=12.batch exceeded memory limit (300000000 > 209715200), being killed"
+    assert verdict_of(state("FAILED", exit="0:9"), said).cause == "memory"
+    assert verdict_of(state("FAILED", exit="0:9"), "").cause == "killed"
+
+
+def test_an_answer_of_sacct_that_was_cut_off_loses_only_what_was_cut() -> None:
+    whole = "12_0|COMPLETED|0:0|node1|1795254692|1795254699\n12_[1-4]|PENDING|0:0|None assigned|1795254692|Unknown\n"
+    cut = "12_1|CANCELLED by 1000|0:15|node1|1795254692|1795254699\n12_2|COMPLE"
+    lines = (whole + cut).splitlines(keepends=True)
+    found = [commands._accounted(line) for line in lines]
+    assert [job and (job.index, job.state) for job in found] == [(0, "COMPLETED"), None, (1, "CANCELLED"), None]
+
+
+def test_a_line_of_squeue_is_read_with_its_signal_and_its_tag() -> None:
+    said = commands._queued("54|3|NODE_FAIL|9|node2|1795257266|None|memento:0001020304050607:2   ")
+    assert said == JobState(
+        job="54", index=3, state="NODE_FAIL", node="node2", exit="0:9", reason="None",
+        tag="memento:0001020304050607:2", submitted=1795257266.0,
+    )  # fmt: skip
+    assert commands._queued("slurm_load_jobs error: Unable to contact") is None
+
+
+def test_completing_is_not_over() -> None:
+    assert not is_over(state("COMPLETING"))
+    assert is_over(state("COMPLETED"))
+
+
+def test_short_configurations_share_jobs_by_the_hundred() -> None:
+    assert per_job(10_000, pack=None, pace=0.01, together=1, time=None) >= 100
+    assert per_job(2_000, pack=None, pace=3.0, together=1, time=3600.0) == 100
+    assert per_job(10_000, pack=None, pace=None, together=1, time=None) == 100
+
+
+def test_long_configurations_have_jobs_of_their_own_and_fit_into_their_time() -> None:
+    assert per_job(500, pack=None, pace=3000.0, together=1, time=3600.0) == 1
+    assert per_job(500, pack=None, pace=60.0, together=1, time=600.0) == 5
+    assert per_job(500, pack=7, pace=60.0, together=1, time=600.0) == 7
+
+
+def test_parts_hold_every_task_once_and_arrays_are_as_large_as_the_cluster_lets_them() -> None:
+    tasks = [Task(index=index, key=key_of(index)) for index in range(23)]
+    parts = parts_of(tasks, 5)
+    assert sorted(task.index for part in parts for task in part) == list(range(23))
+    assert max(map(len, parts)) == 5
+    assert [len(array) for array in arrays_of(parts, 2)] == [2, 2, 1]
+
+
+def test_a_limit_of_jobs_is_shared_by_arrays_and_the_further_ones_wait() -> None:
+    assert throttles(1, 50) == (50, 1)
+    assert throttles(4, 50) == (12, 4)
+    assert throttles(5, 2) == (1, 2)
+    assert throttles(5, None) == (None, 5)
+
+
+def test_sizes_are_bytes_or_texts_and_grow_when_there_was_too_little() -> None:
+    assert (bytes_of("1.5G"), bytes_of("512 MiB"), bytes_of("500")) == (1610612736, 536870912, 524288000)
+    flags = resources_of({"memory": "2G", "time": "01:00:00"}, Resources()).grown(memory=2.0, time=1.5).flags(3)
+    assert flags == ["--cpus-per-task=3", "--mem=12288M", "--time=90"]
+
+
+def test_what_has_a_place_of_its_own_is_refused_among_the_further_options() -> None:
+    with pytest.raises(OptionError, match="slurm option 'mem' has a place of its own: write 'memory' in runtime"):
+        resources_of({"slurm": {"mem": "2G"}}, Resources())
+    with pytest.raises(OptionError, match="slurm option 'array' is set by memento itself"):
+        resources_of({"slurm": {"array": "1-3"}}, Resources())
+
+
+def test_the_batch_on_the_disk_is_what_was_written(folder: Path) -> None:
+    said = json.loads((folder / "1.batch").read_bytes())
+    assert said["parts"][0][0] == [0, key_of(0).hex(), 1, None, 1, None]
+    assert Batch.read(folder, 1).parts[0][1] == Task(index=1, key=key_of(1))

@@ -1,0 +1,94 @@
+"""Accidents of the cluster itself: a node's daemon that dies alone, a controller that is gone, two runs at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from memento import Memento, SlurmExecutor, Status
+from tests.slurm.cluster import Script, crash, executed, jobs, restore, running, until
+
+
+def long(context: Any, config: Any) -> Any:
+    with open(f"{config.folder}/{config.n}-{context.attempt}.begun", "a") as file:
+        file.write(f"{config.n}\n")
+    until_then = time.monotonic() + config.seconds
+    while time.monotonic() < until_then:
+        time.sleep(0.1)
+    with open(f"{config.folder}/ended", "a") as file:
+        file.write(f"{context.attempt}\n")
+    return context.attempt
+
+
+def matrix(folder: Path, seconds: float) -> dict[str, Any]:
+    return {"parameters": {"n": [1], "folder": [str(folder)], "seconds": [seconds]}}
+
+
+def test_of_two_copies_only_the_one_that_holds_the_claim_delivers(tmp_path: Path) -> None:
+    memento = Memento(long, executor=SlurmExecutor())
+    memento.run(matrix(tmp_path, 50), wait=False)
+    until(lambda: executed(tmp_path).total() == 1)
+    (job,) = running()
+    crash("--daemon", job.node)  # what it runs lives on, unseen, and Slurm will run it again
+    try:
+        until(lambda: executed(tmp_path).total() == 2, 120)
+        results = memento.run(matrix(tmp_path, 50))
+    finally:
+        restore()
+
+    assert results is not None
+    assert results[0].inner == 2
+    assert [attempt.status for attempt in results[0].attempts] == [Status.KILLED, Status.SUCCEEDED]
+    assert (tmp_path / "ended").read_text() == "2\n"
+
+
+def test_a_controller_that_is_gone_keeps_no_result_from_arriving(tmp_path: Path) -> None:
+    memento = Memento(long, executor=SlurmExecutor())
+    memento.run(matrix(tmp_path, 6), wait=False)
+    until(lambda: executed(tmp_path).total() == 1)
+    controller = Path(os.environ["CLUSTER"]) / "run" / "slurmctld.pid"
+    os.kill(int(controller.read_text()), signal.SIGKILL)
+    try:
+        results = memento.run(matrix(tmp_path, 6))
+    finally:
+        restore()
+
+    assert results is not None
+    assert results[0].inner == 1
+
+
+AT_ONCE = """
+import json, time
+from memento import Memento, SlurmExecutor
+
+def experiment(context, config):
+    open(f"{config.n}.begun", "a").write(f"{config.n}\\n")
+    time.sleep(1)
+    return config.n
+
+matrix = {"parameters": {"n": list(range(20))}}
+results = Memento(experiment, executor=SlurmExecutor(pack=4)).run(matrix)
+print(json.dumps([result.inner for result in results]))
+"""
+
+
+def test_two_runs_at_once_share_the_work(tmp_path: Path) -> None:
+    first, second = Script(tmp_path, AT_ONCE), Script(tmp_path, AT_ONCE)
+
+    assert first.answer() == list(range(20))
+    assert second.answer() == list(range(20))
+    assert executed(tmp_path) == {str(n): 1 for n in range(20)}
+    assert until(lambda: not jobs())
+
+
+def test_another_executor_takes_in_what_jobs_deliver(tmp_path: Path) -> None:
+    Memento(long, executor=SlurmExecutor()).run(matrix(tmp_path, 4), wait=False)
+
+    results = Memento(long, num_workers=1).run(matrix(tmp_path, 4))
+
+    assert results is not None
+    assert results[0].inner == 1
+    assert executed(tmp_path) == {"1": 1}

@@ -1,0 +1,193 @@
+"""What happens inside jobs, and what is submitted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memento import Memento, OptionError, SlurmError, SlurmExecutor, WorkerStartError
+from memento.executors.slurm import commands
+from tests.slurm.cluster import Script, jobs, until
+
+
+def troubled(context: Any, config: Any) -> Any:
+    print(f"this is {config.n}")
+    if config.n == 3:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if config.n == 5:
+        raise ValueError("five is right out")
+    if config.n == 7:
+        return (value for value in "never pickles")
+    return config.n
+
+
+def test_one_death_in_a_packed_job_costs_one_configuration() -> None:
+    memento = Memento(troubled, executor=SlurmExecutor(pack=10, workers=2))
+
+    results = memento.run({"parameters": {"n": list(range(10))}}, on_error="return")
+
+    assert results is not None
+    assert [result.status.value for result in results] == [
+        "succeeded", "succeeded", "succeeded", "killed", "succeeded", "failed", "succeeded", "failed", "succeeded",
+        "succeeded",
+    ]  # fmt: skip
+    assert "SIGSEGV" in results[3].error.message
+    assert (results[5].error.type, results[5].error.message) == ("ValueError", "five is right out")
+    assert results[7].error.cause == "unpicklable"
+    assert results[8].log == "this is 8\n"
+
+
+def where(context: Any, config: Any) -> Any:
+    return os.environ["SLURM_ARRAY_JOB_ID"], int(os.environ["SLURM_ARRAY_TASK_ID"])
+
+
+def test_arrays_are_split_where_the_cluster_splits_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "largest_array", lambda: 3)
+
+    results = Memento(where, executor=SlurmExecutor(pack=2)).run({"parameters": {"n": list(range(14))}})
+
+    assert results is not None
+    per_array = Counter(array for array, _ in {tuple(result.inner) for result in results})
+    assert sorted(per_array.values()) == [1, 3, 3]
+
+
+def at_once(context: Any, config: Any) -> tuple[float, float]:
+    began = time.time()
+    time.sleep(1.5)
+    return began, time.time()
+
+
+def test_no_more_than_max_jobs_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(commands, "largest_array", lambda: 2)
+
+    results = Memento(at_once, executor=SlurmExecutor(pack=1, max_jobs=2)).run({"parameters": {"n": list(range(8))}})
+
+    assert results is not None
+    spans = [result.inner for result in results]
+    assert max(sum(begin <= moment < end for begin, end in spans) for moment, _ in spans) <= 2
+
+
+def test_a_job_with_several_workers_runs_several_at_once() -> None:
+    results = Memento(at_once, executor=SlurmExecutor(pack=4, workers=4)).run({"parameters": {"n": [1, 2, 3, 4]}})
+
+    assert results is not None
+    spans = [result.inner for result in results]
+    assert max(sum(begin <= moment < end for begin, end in spans) for moment, _ in spans) >= 2
+
+
+CHANGING = """
+import json, sys
+from memento import Memento, SlurmExecutor
+import helper
+
+def experiment(context, config):
+    import helper, lazily
+    return [helper.value(), lazily.value()]
+
+executor = SlurmExecutor(slurm={"begin": "now+6"})
+results = Memento(experiment, executor=executor).run({"parameters": {"n": [1]}}, wait=WAIT)
+print(json.dumps([result.inner for result in results] if WAIT else None))
+"""
+
+
+def test_jobs_run_the_code_that_was_there_when_they_were_submitted(tmp_path: Path) -> None:
+    for name in ("helper", "lazily"):
+        (tmp_path / f"{name}.py").write_text("def value():\n    return 'before'\n")
+    Script(tmp_path, CHANGING.replace("WAIT", "False")).answer()
+    assert len(jobs()) == 1
+    for name in ("helper", "lazily"):
+        (tmp_path / f"{name}.py").write_text("def value():\n    return 'after'\n")
+
+    assert Script(tmp_path, CHANGING.replace("WAIT", "True")).answer() == [["before", "before"]]
+
+
+def plain(context: Any, config: Any) -> int:
+    return int(config.n)
+
+
+def test_an_unknown_partition_is_named_before_anything_is_submitted() -> None:
+    with pytest.raises(SlurmError, match=r"the cluster has no partition 'mian'; did you mean 'main'\? \(it has main\)"):
+        Memento(plain, executor=SlurmExecutor(partition="mian")).run({"parameters": {"n": [1]}})
+
+
+def test_an_unknown_option_of_sbatch_is_named_with_the_nearest() -> None:
+    asked = {"parameters": {"n": [1]}, "runtime": {"slurm": {"exclusiv": True}}}
+    with pytest.raises(OptionError, match="sbatch knows no option 'exclusiv'; did you mean 'exclusive'"):
+        Memento(plain, executor="slurm").run(asked)
+
+
+def test_what_the_cluster_cannot_give_is_said_by_its_own_words() -> None:
+    asked = {"parameters": {"n": [1]}, "runtime": {"memory": "900G"}}
+    with pytest.raises(SlurmError, match=r"sbatch refused a job with 1 CPU, 921,600 MB.*Memory specification"):
+        Memento(plain, executor="slurm").run(asked)
+    results = Memento(plain, executor="slurm").run({"parameters": {"n": [1]}})
+    assert results is not None
+    assert results[0].inner == 1
+
+
+def test_a_machine_without_slurm_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as here:
+        here.setenv("PATH", str(Path(sys.executable).parent))
+        with pytest.raises(SlurmError, match="sbatch was not found: this machine cannot submit jobs to Slurm"):
+            Memento(plain, executor="slurm").run({"parameters": {"n": [1]}})
+
+
+def test_a_node_without_this_python_says_so() -> None:
+    with pytest.raises(WorkerStartError, match=r"could not begin: there is no Python at /no/python on node\d"):
+        Memento(plain, executor=SlurmExecutor(python="/no/python")).run({"parameters": {"n": [1]}})
+    assert until(lambda: not jobs())
+
+
+def test_jobs_that_end_before_they_begin_end_the_run_with_their_last_words() -> None:
+    with pytest.raises(WorkerStartError, match=r"3 Slurm jobs in a row ended .* Its last words: no such module"):
+        Memento(plain, executor=SlurmExecutor(setup=["echo no such module", "exit 3"])).run({"parameters": {"n": [1]}})
+
+
+def test_what_runtime_says_reaches_the_job() -> None:
+    def experiment(context: Any, config: Any) -> Any:
+        return os.environ["SLURM_CPUS_PER_TASK"], os.environ["SLURM_JOB_NAME"], context.time_left() < 200
+
+    asked = {"parameters": {"n": [1]}, "runtime": {"cpus": 2, "jobname": "mine", "time": 3}}
+    results = Memento(experiment, executor="slurm").run(asked)
+    assert results is not None
+    assert results[0].inner == ("2", "mine", True)
+
+
+def test_a_failure_says_on_which_node_and_in_which_job() -> None:
+    def experiment(context: Any, config: Any) -> Any:
+        raise ValueError(f"in {os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}")
+
+    results = Memento(experiment, executor="slurm").run({"parameters": {"n": [1]}}, on_error="return")
+    assert results is not None
+    node, job = results[0].host.split(", job ")
+    assert node.startswith("node")
+    assert results[0].error.message == f"in {job}"
+
+
+def test_a_dry_run_says_how_many_jobs_of_which_size_and_shows_the_script(capsys: pytest.CaptureFixture[str]) -> None:
+    executor = SlurmExecutor(pack=5, workers=2, time="01:00:00", memory="1G", setup=["module load nothing"])
+    Memento(plain, executor=executor).run({"parameters": {"n": list(range(12))}}, dry_run="script")
+    said = capsys.readouterr().out
+    assert "3 Slurm jobs would be submitted by 1 sbatch:\n" in said
+    assert "  3 of up to 4 configurations, 2 at once, each with 2 CPUs, 2,048 MB, 60 min\n" in said
+    assert "#SBATCH --array=0-2\n" in said
+    assert "\nmodule load nothing\n" in said
+    assert not jobs()
+
+
+def test_ten_thousand_configurations_make_a_hundred_jobs_and_few_files(tmp_path: Path) -> None:
+    before = commands.calls.copy()
+    memento = Memento(plain, executor=SlurmExecutor(slurm={"begin": "now+100"}))
+    memento.run({"parameters": {"n": range(10_000)}}, wait=False)
+    asked = commands.calls - before
+    assert asked["sbatch"] <= 2
+    assert len(jobs()) == 100
+    (folder,) = (Path(os.environ["MEMENTO_CACHE_PATH"]) / "spool").iterdir()
+    assert len([path for path in folder.rglob("*") if path.is_file() and "code" not in path.parts]) < 10
