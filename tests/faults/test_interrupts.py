@@ -22,8 +22,11 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 STATUS = {signal.SIGINT: (-2, 130), signal.SIGTERM: (-15, 143), signal.SIGKILL: (-9,)}
 
 
-def ends_in_time(running: Running, number: signal.Signals, *, group: bool) -> str | None:
-    """Send the signal; return what is wrong with how the script ends, and with what it leaves, or None."""
+def ends_in_time(running: Running, number: signal.Signals, took: list[float], *, group: bool) -> str | None:
+    """Send the signal; return what is wrong with how the script ends, and with what it leaves, or None.
+
+    The seconds that it took to end are added to `took`.
+    """
     if running.process.poll() is None:
         begun = time.monotonic()
         if group:  # as a terminal does
@@ -31,9 +34,9 @@ def ends_in_time(running: Running, number: signal.Signals, *, group: bool) -> st
         else:
             running.signal(number)
         ended = running.finish(GONE_AFTER)
-        took = time.monotonic() - begun
+        took.append(time.monotonic() - begun)
         if ended.status is None:
-            return f"still there {took:.1f} s after {number.name}"
+            return f"still there {took[-1]:.1f} s after {number.name}"
         if ended.status not in (0, *STATUS[number]):
             return f"ended by {number.name} with status {ended.status}: {ended.err}"
     left = running.left_over()
@@ -46,6 +49,7 @@ def test_quick_experiments_are_interrupted(
     seeds: Iterator[int],
 ) -> None:  # fmt: skip
     counted = trials(promise=5, trial=f"{number.name} at a random instant of a run of quick experiments")
+    took = [0.0]
     for _ in range(size(short=1, long=8)):
         for method in work.METHODS:
             seed = next(seeds)
@@ -55,12 +59,13 @@ def test_quick_experiments_are_interrupted(
             argument = work.options(folder / "store", method, count=COUNT)
             running = start(folder, work.SCRIPT, argument)
             _wait_for_some_instant(folder, running, rng)
-            reason = ends_in_time(running, number, group=rng.random() < 0.5) or _resumes(folder, argument)
+            reason = ends_in_time(running, number, took, group=rng.random() < 0.5) or _resumes(folder, argument)
             if reason is None:
                 counted.held()
             else:
                 counted.broke(f"seed {seed}, {method}: {reason}")
-    counted.note(f"executors {', '.join(work.METHODS)}; to the script alone, or as from a terminal to its group")
+    counted.note(f"to the script alone, or as from a terminal to its group; the slowest was gone in {max(took):.1f} s")
+    counted.note(f"executors {', '.join(work.METHODS)}")
 
 
 def _wait_for_some_instant(folder: Path, running: Running, rng: random.Random) -> None:
@@ -89,6 +94,7 @@ def test_experiments_that_never_end_are_interrupted(
     number: signal.Signals, tmp_path: Path, trials: Callable[..., Trials], size: Callable[..., int]
 ) -> None:
     counted = trials(promise=5, trial=f"{number.name} while experiments hang, with processes of their own")
+    took = [0.0]
     methods = work.PROCESSES if number is signal.SIGKILL else ("forkserver", "threads")
     for method in methods * size(short=1, long=3):
         folder = tmp_path / str(counted.many)
@@ -100,7 +106,7 @@ def test_experiments_that_never_end_are_interrupted(
         running = start(folder, work.SCRIPT, argument)
         assert running.wait_until(lambda: len(in_flight(folder)) == 2)  # noqa: B023
         time.sleep(0.3)
-        reason = ends_in_time(running, number, group=False)
+        reason = ends_in_time(running, number, took, group=False)
         (folder / "go").touch()
         ended = start(folder, work.SCRIPT, argument).finish(BOUND)
         if reason is None and not ended.out.startswith("6 of 6 right, 0 from the store"):
@@ -109,4 +115,4 @@ def test_experiments_that_never_end_are_interrupted(
             counted.held()
         else:
             counted.broke(f"{method}: {reason}")
-    counted.note(f"start methods {', '.join(methods)}")
+    counted.note(f"executors {', '.join(methods)}; the slowest was gone in {max(took):.1f} s")
