@@ -10,6 +10,8 @@ What is timed, and what is not, is said in `HOW`, which stands on the page as we
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -35,9 +37,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="the short jobs, two rounds, printed and not written")
     parser.add_argument("--rounds", type=int, help="how often each job is measured (5, or 2 with --quick)")
-    parser.add_argument("--minutes", type=float, default=18, help="end the rounds after so long (18)")
+    parser.add_argument("--minutes", type=float, default=14, help="begin nothing of a further round after so long (14)")
     parser.add_argument("--output", type=Path, help=f"where to write ({RESULTS.name}; with --quick nowhere)")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # so that what is being measured ends too
     rounds = arguments.rounds or (2 if arguments.quick else 5)
     where = machine()
     interpreters, missing = prepare(ENVIRONMENTS)

@@ -180,7 +180,7 @@ def _asked(row: Row) -> Iterable[str]:
     """Return the systems that were to do the job of this row."""
     if row.job == IMPORT:
         return IMPORTS[row.stage]
-    return next(job.systems for job in JOBS if job.name == row.job)
+    return next((*job.systems, *job.slow) for job in JOBS if job.name == row.job)
 
 
 def told(value: float) -> str:
