@@ -7,6 +7,7 @@ Run it with `python demo/tracking.py`. It needs the extra `mlflow`. Look at the 
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import warnings
 from pathlib import Path
@@ -32,6 +33,7 @@ def main(output: Path) -> None:
     """Run it with a database of MLflow's, and again with one that cannot be reached at first."""
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
+    os.chdir(output)  # MLflow puts the artifacts of a database that has no server below the working directory
     tracker = MlflowTracker("descent", f"sqlite:///{output}/mlflow.db", patience=60)
     memento = Memento(descend, num_workers=2, trackers=[tracker])
 
