@@ -22,8 +22,14 @@ from memento.worker import outcome_of
 class Attendance:
     """Attends to remote runs over `store`; `watch` gives who follows what a folder was left with, None: nobody can."""
 
-    def __init__(self, store: SqliteStore, watch: Callable[[Path], Watch | None]) -> None:
-        self._store, self._watch = store, watch
+    def __init__(
+        self,
+        store: SqliteStore,
+        watch: Callable[[Path], Watch | None],
+        tell: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        self._store, self._watch, self._tell = store, watch, tell
+        self._told: set[bytes] = set()
         self._attended: dict[bytes, tuple[Run, Watch]] = {}
 
     def look(self, keys: set[bytes]) -> None:
@@ -49,6 +55,14 @@ class Attendance:
         watch = self._watch(run.spool)
         if watch is None:
             self._store.leave(run)
+            if number not in self._told:
+                self._told.add(number)
+                count = len(self._store.claims_of(number))
+                self._tell(
+                    f"waiting for {count:,} configurations that were submitted to a cluster which cannot be asked from "
+                    "this machine; what it delivers is taken in. If its jobs are gone, run this there, or give them up "
+                    f"by removing {run.spool}"
+                )
             return
         self._attended[number] = run, watch
 

@@ -90,7 +90,7 @@ class Session:
         self._polled_at = 0.0
         self._poll_pause = POLL
         self._remote = executor if isinstance(executor, RemoteExecutor) else None
-        self._attendance = Attendance(store, watch)
+        self._attendance = Attendance(store, watch, self._tally.tell_notice)
         self.left: str | None = None
         """What a reader should know of work that goes on without this process, None where none does."""
         self.stopped: str | None = None

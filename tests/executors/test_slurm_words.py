@@ -308,8 +308,11 @@ def test_a_limit_of_jobs_is_shared_by_arrays_and_the_further_ones_wait() -> None
 
 def test_sizes_are_bytes_or_texts_and_grow_when_there_was_too_little() -> None:
     assert (bytes_of("1.5G"), bytes_of("512 MiB"), bytes_of("500")) == (1610612736, 536870912, 524288000)
-    flags = resources_of({"memory": "2G", "time": "01:00:00"}, Resources()).grown(memory=2.0, time=1.5).flags(3)
+    flags = resources_of({"memory": "2G", "time": "01:00:00"}, Resources()).grown({}, memory=2.0, time=1.5).flags(3)
     assert flags == ["--cpus-per-task=3", "--mem=12288M", "--time=90"]
+    granted = {"memory": 200 * 1024 * 1024, "time": 600.0}
+    flags = Resources(cpus=2).grown(granted, memory=2.0, time=2.0).flags(1)
+    assert flags == ["--cpus-per-task=2", "--mem-per-cpu=400M", "--time=20"]
 
 
 def test_what_has_a_place_of_its_own_is_refused_among_the_further_options() -> None:

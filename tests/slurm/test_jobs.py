@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from memento import Memento, OptionError, SlurmError, SlurmExecutor, WorkerStartError
+from memento import AggregateException, Memento, OptionError, SlurmError, SlurmExecutor, WorkerStartError
 from memento.executors.slurm import commands
 from tests.slurm.cluster import Script, jobs, until
 
@@ -191,3 +191,43 @@ def test_ten_thousand_configurations_make_a_hundred_jobs_and_few_files(tmp_path:
     assert len(jobs()) == 100
     (folder,) = (Path(os.environ["MEMENTO_CACHE_PATH"]) / "spool").iterdir()
     assert len([path for path in folder.rglob("*") if path.is_file() and "code" not in path.parts]) < 10
+
+
+def hangs(context: Any, config: Any) -> int:
+    time.sleep(60 if config.n == 1 and context.attempt == 1 else 0)
+    return int(context.attempt)
+
+
+def test_an_experiment_that_hangs_is_ended_and_its_next_attempt_has_more_time() -> None:
+    memento = Memento(hangs, executor=SlurmExecutor(pack=3))
+    results = memento.run({"parameters": {"n": [0, 1, 2]}}, timeout=3, retries={"timeout": 1})
+    assert results is not None
+    assert [result.inner for result in results] == [1, 2, 1]
+    assert results[1].attempts[0].error.message == "ran longer than timeout=3 s and was ended"
+
+
+def greedy(context: Any, config: Any) -> Any:
+    return len(bytearray(300 * 1024 * 1024)), os.environ["SLURM_MEM_PER_CPU"]
+
+
+def test_memory_grows_also_where_none_was_asked_for() -> None:
+    results = Memento(greedy, executor="slurm").run({"parameters": {"n": [0]}}, retries={"memory": 2})
+    assert results is not None
+    assert results[0].inner == (300 * 1024 * 1024, "400")
+
+
+def fails_early(context: Any, config: Any) -> None:
+    if config.n == 0:
+        raise ValueError("the first")
+    time.sleep(2)
+
+
+def test_stopping_at_the_first_failure_takes_back_what_has_not_begun() -> None:
+    memento = Memento(fails_early, executor=SlurmExecutor(pack=1, max_jobs=1))
+    with pytest.raises(AggregateException) as raised:
+        memento.run({"parameters": {"n": list(range(30))}}, on_error="stop")
+    assert raised.value.results is not None
+    counted = Counter(result.status.value if result.status else "none" for result in raised.value.results)
+    assert counted["failed"] == 1
+    assert counted["succeeded"] < 15
+    assert until(lambda: not jobs())

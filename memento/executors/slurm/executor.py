@@ -179,7 +179,8 @@ class SlurmExecutor:
             known = self._known[id(runtime)] = resources_of(runtime, defaults)
             check_partition(known.partition)
         memory, time = self._grown.get(task.key, (1.0, 1.0))
-        return replace(known, cpus=task.cpus, gpus=task.gpus).grown(memory=memory, time=time)
+        granted = self._tracker.granted if self._tracker is not None else {}
+        return replace(known, cpus=task.cpus, gpus=task.gpus).grown(granted, memory=memory, time=time)
 
     def _stretched(self, task: Task) -> Task:
         _, growth = self._grown.get(task.key, (1.0, 1.0))

@@ -101,6 +101,8 @@ class Leader:
         self._part.account_for_the_past()
         if self._part.open:
             self._ending.know_the_end(self._shown, self._batch.warning)
+            if self._ending.at is not None:
+                self._incarnation.note({"time": self._ending.at - time.time()})
             scratch = Scratch()
             executor = ProcessExecutor(int(os.environ.get("SLURM_CPUS_PER_TASK") or self._batch.together))
             try:

@@ -43,8 +43,12 @@ class Resources:
     output: str | None = None
     more: tuple[tuple[str, str], ...] = ()
 
-    def grown(self, *, memory: float = 1.0, time: float = 1.0) -> Resources:
-        """Return these with so many times the memory and the time, where they are given."""
+    def grown(self, granted: Mapping[str, float], *, memory: float = 1.0, time: float = 1.0) -> Resources:
+        """Return these with so many times the memory and the time; what was not asked for is what jobs were `granted`."""
+        if memory != 1.0 and self.memory is None and self.mem_per_cpu is None and "memory" in granted:
+            return replace(self, mem_per_cpu=int(granted["memory"])).grown(granted, memory=memory, time=time)
+        if time != 1.0 and self.time is None and "time" in granted:
+            return replace(self, time=granted["time"]).grown(granted, memory=memory, time=time)
         return replace(
             self,
             memory=None if self.memory is None else math.ceil(self.memory * memory),

@@ -50,6 +50,8 @@ class Tracker:
         self._interval = FIRST
         self._asked = 0.0
         self._misfortunes = 0
+        self.granted: dict[str, float] = {}
+        """What jobs had that did not ask: bytes of memory for each CPU, seconds of time."""
         self.returning = False
         """Whether what is cancelled before it has begun comes back, rather than being told as cancelled."""
         for number in batches_in(folder):
@@ -125,7 +127,7 @@ class Tracker:
                 continue
             if place[3] == "log":
                 lines, part.offsets[entry.name] = read_log(Path(entry.path), start)
-                reports += part.hear(lines)
+                reports += part.hear(lines, self.granted)
                 continue
             found, part.offsets[entry.name] = read_frames(Path(entry.path), start)
             for frame in found:
@@ -251,7 +253,7 @@ class Tracker:
             lost = task._replace(attempt=part.following.get(key, task.attempt) if attempt is None else attempt)
             started = part.started.get(key, time.time())
             runtime = max(0.0, time.time() - started)
-            failure = failure_of(verdict, state)
+            failure = failure_of(verdict, state, output)
             reports.append(Lost(task=lost, status=verdict.status, failure=failure, started=started, runtime=runtime))
         part.open.clear()
         return reports
@@ -306,15 +308,15 @@ class _Part:
         """Which attempt was delivered last, and was not the end."""
         self.started: dict[bytes, float] = {}
         self.node = ""
-        self.memory: int | None = None
         self.ended_at: float | None = None
         self.missing_since: float | None = None
 
-    def hear(self, lines: Iterable[dict[str, object]]) -> list[Report]:
-        """Take note of what a process of this part has logged."""
+    def hear(self, lines: Iterable[dict[str, object]], granted: dict[str, float]) -> list[Report]:
+        """Take note of what a process of this part has logged, and of what its job was granted."""
         reports: list[Report] = []
         for line in lines:
             self.node = str(line.get("node", self.node))
+            granted.update({name: float(str(line[name])) for name in ("memory", "time") if line.get(name) is not None})
             for word in ("begun", "advanced"):
                 task = self.open.get(bytes.fromhex(str(line.get(word, ""))))
                 if task is not None and word == "begun":

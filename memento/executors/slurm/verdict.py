@@ -70,14 +70,15 @@ def verdict_of(state: JobState, output: str) -> Verdict:
     return _VERDICTS.get(state.state, _ENDED)
 
 
-def failure_of(verdict: Verdict, state: JobState, last_words: str = "") -> Failure:
-    """Return the failure of a configuration whose job came to this end; it names job, node and exit."""
+def failure_of(verdict: Verdict, state: JobState, output: str = "") -> Failure:
+    """Return the failure of a configuration whose job came to this end; it names job, node, exit and Slurm's words."""
+    words = [line.strip() for line in output.splitlines() if line.startswith(("slurmstepd", "srun", "slurmd"))]
     end = f"{state.state}{f', exit {state.exit}' if state.exit else ''}"
     where = f" on {state.node}" if state.node else ""
     code, _, signal = state.exit.partition(":")
     return Failure(
         type=verdict.type,
-        message=f"its Slurm job {named(state)}{where} {verdict.words} ({end}){last_words}",
+        message=f"its Slurm job {named(state)}{where} {verdict.words} ({end}){'. ' + words[-1] if words else ''}",
         cause=verdict.cause,
         lineage=(verdict.type, "TimeoutError") if verdict.cause == "timeout" else (verdict.type,),
         signal=int(signal) if signal.isdecimal() and int(signal) else None,
