@@ -51,7 +51,7 @@ if TYPE_CHECKING:
         UnknownParameter,
         WorkerStartError,
     )
-    from memento.executors.processes import ProcessExecutor
+    from memento.executors.processes.executor import ProcessExecutor
     from memento.executors.serial import SerialExecutor
     from memento.executors.slurm import SlurmExecutor
     from memento.executors.threads import ThreadExecutor
@@ -180,7 +180,7 @@ _HOMES = {
     "NotStored": "memento.errors",
     "NotificationProvider": "memento.notifications",
     "OptionError": "memento.errors",
-    "ProcessExecutor": "memento.executors.processes",
+    "ProcessExecutor": "memento.executors.processes.executor",
     "Record": "memento.recording",
     "RecordKeeper": "memento.recording",
     "RecordingError": "memento.errors",

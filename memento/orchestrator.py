@@ -17,7 +17,7 @@ from typing import Any
 
 from memento.errors import AggregateException, CacheMiss, ExperimentFailed, OptionError, TooManyFailures
 from memento.events import Counts, RunFinished
-from memento.executors import NAMES, executor_named, watch_over
+from memento.executors.named import NAMES, executor_named, watch_over
 from memento.hashing import digest, readable
 from memento.hashing.fingerprint import code_of_values, identify
 from memento.layout import spool_path

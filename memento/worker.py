@@ -29,7 +29,6 @@ from memento.layout import CHECKPOINTS, blob_path
 from memento.measure import Meter
 from memento.output import Output
 from memento.payload.home import MAIN, be_worker_of
-from memento.protocols import Lost
 from memento.task import EMPTY_PART, Call, Failure, Job, Outcome, Part, Status, Task
 
 if TYPE_CHECKING:
@@ -196,29 +195,6 @@ def keep(
             ) from error
         raise
     return Part(codec, size, digest, None)
-
-
-def outcome_of(lost: Lost, root: Path, run: bytes) -> Outcome:
-    """Return the outcome of an experiment whose worker could not give one, with what it left behind."""
-    task = lost.task
-
-    def kept(name: str, data: bytes) -> Part:
-        place = partial(blob_path, root, task.key, run, task.attempt, name)
-        return keep(place, 1, [data]) if data else EMPTY_PART
-
-    return Outcome(
-        key=task.key,
-        run=run,
-        attempt=task.attempt,
-        status=lost.status,
-        started=lost.started,
-        runtime=lost.runtime,
-        position=task.index,
-        host=socket.gethostname(),
-        failure=lost.failure,
-        metrics=kept("metrics", lost.metrics),
-        log=kept("log", lost.log),
-    )
 
 
 def call(experiment: Callable[..., Any], how: Call, context: Context, config: Any) -> Any:

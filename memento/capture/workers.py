@@ -17,7 +17,7 @@ from memento.capture.calling import Stack, bring_home, stack_of
 from memento.capture.homecoming import Sent, away, shipping
 from memento.capture.runner import Done, Settings, called
 from memento.describing import describe_exception
-from memento.executors.processes import ProcessExecutor
+from memento.executors.processes.executor import ProcessExecutor
 from memento.layout import blob_path
 from memento.payload.home import main_name
 from memento.protocols import Delivered, Lost

@@ -16,7 +16,7 @@ from memento.errors import SlurmError, WorkerStartError
 from memento.protocols import Delivered, Interrupted, Lost, Report, Returned, Watch
 from memento.spool import Frame, frame_of
 from memento.store import Run, SqliteStore
-from memento.worker import outcome_of
+from memento.undelivered import outcome_of
 
 
 class Attendance:

@@ -35,7 +35,7 @@ from memento.spool import Frame, frame_of
 from memento.store import Run, SqliteStore
 from memento.store.trouble import disk_errors_explained
 from memento.task import KEY_IN_HEAD, STATUS_CODES, STATUS_IN_HEAD, Experiment, Failure, Job, Outcome, Status, Task
-from memento.worker import outcome_of
+from memento.undelivered import outcome_of
 
 SUCCEEDED = STATUS_CODES[Status.SUCCEEDED]
 # Running experiments are given this many seconds to see `context.should_stop` after Ctrl-C: with what it takes to end

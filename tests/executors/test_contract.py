@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from memento.executors.processes import ProcessExecutor
+from memento.executors.processes.executor import ProcessExecutor
 from memento.executors.serial import SerialExecutor
 from memento.executors.threads import ThreadExecutor
 from memento.protocols import Executor

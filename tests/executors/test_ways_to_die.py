@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from memento.errors import OptionError, WorkerStartError
-from memento.executors.processes import ProcessExecutor
-from memento.executors.processes.executor import usable_cpus
+from memento.executors.processes.executor import ProcessExecutor, usable_cpus
 from memento.task import Status, Task
 from tests.executors import experiments
 from tests.executors.harness import Gathered, gather, key_of, make_job, run

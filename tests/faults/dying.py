@@ -49,7 +49,7 @@ WAYS = {
 SCRIPT = """
 import ctypes, json, multiprocessing, resource, threading
 from memento import AggregateException, Memento
-from memento.executors.processes import ProcessExecutor
+from memento.executors.processes.executor import ProcessExecutor
 
 way, position, method, timeout, overdue = sys.argv[1:]
 position, timeout, overdue = int(position), float(timeout), int(overdue)

@@ -1,5 +1,4 @@
-"""Experiments in worker processes of this machine."""
+"""Experiments in worker processes of this machine.
 
-from memento.executors.processes.executor import ProcessExecutor
-
-__all__ = ["ProcessExecutor"]
+Nothing is imported here: the supervisor and the workers load what they need of this package, and no more.
+"""

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from memento.errors import SlurmError, StoreUnwritable, WorkerStartError
-from memento.executors.processes import ProcessExecutor
+from memento.executors.processes.executor import ProcessExecutor
 from memento.executors.slurm import commands
 from memento.executors.slurm.batch import JOB, STOP, Batch, id_of
 from memento.executors.slurm.ending import Ending

@@ -12,7 +12,7 @@ from memento.executors.slurm.incarnation import Incarnation, checkpoint_mark
 from memento.protocols import Advanced, Lost
 from memento.spool import REQUEUED, Frame, frame_of
 from memento.task import Failure, Outcome, Status, Task
-from memento.worker import outcome_of
+from memento.undelivered import outcome_of
 
 # Outcomes of short experiments are delivered together, at most so many seconds late.
 DELIVERY = 0.25
