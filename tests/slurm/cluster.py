@@ -23,6 +23,11 @@ def slurm(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False).stdout
 
 
+def nodes() -> list[str]:
+    """Return the names of the nodes."""
+    return sorted(set(slurm("sinfo", "--noheader", "--Node", "--format=%N").split()))
+
+
 def jobs() -> list[JobState]:
     """Return the jobs of ours that are queued or running."""
     return [job for job in queue() or [] if job.tag.startswith("memento:") and not is_over(job)]

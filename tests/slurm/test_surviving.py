@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from memento import AggregateException, Memento, SlurmExecutor, Status
-from tests.slurm.cluster import Script, crash, executed, jobs, restore, running, slurm, until
+from tests.slurm.cluster import Script, crash, executed, jobs, nodes, restore, running, slurm, until
 
 MATRIX = {"parameters": {"n": list(range(500))}}
 
@@ -69,12 +69,13 @@ def matrix(folder: Path, count: int, seconds: float) -> dict[str, Any]:
 
 def test_jobs_of_a_node_that_stops_run_elsewhere(tmp_path: Path) -> None:
     asked = matrix(tmp_path, 9, 12)
+    node = nodes()[1]
     memento = Memento(waits, executor=SlurmExecutor(pack=1))
     assert memento.run(asked, wait=False) is not None
-    lost = until(lambda: len(running()) == 9 and [job for job in running() if job.node == "node2"])
+    lost = until(lambda: len(running()) == 9 and [job for job in running() if job.node == node])
     until(lambda: executed(tmp_path).total() == 9)
 
-    crash("node2")
+    crash(node)
     try:
         results = memento.run(asked)
     finally:
@@ -87,7 +88,7 @@ def test_jobs_of_a_node_that_stops_run_elsewhere(tmp_path: Path) -> None:
     again = [result for result in results if begun[str(result.inner)] == 2]
     for result in again:
         assert [attempt.status for attempt in result.attempts] == [Status.KILLED, Status.SUCCEEDED]
-        assert "on node2, which failed or was taken away; it goes on in the next" in result.attempts[0].error.message
+        assert f"on {node}, which failed or was taken away; it goes on in the next" in result.attempts[0].error.message
 
 
 def test_a_cancelled_job_cancels_its_configurations_and_they_run_the_next_time(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ class Resources:
     more: tuple[tuple[str, str], ...] = ()
 
     def grown(self, granted: Mapping[str, float], *, memory: float = 1.0, time: float = 1.0) -> Resources:
-        """Return these with so many times the memory and the time; what was not asked for is what jobs were `granted`."""
+        """Return these with so many times memory and time; what was not asked for is what jobs were `granted`."""
         if memory != 1.0 and self.memory is None and self.mem_per_cpu is None and "memory" in granted:
             return replace(self, mem_per_cpu=int(granted["memory"])).grown(granted, memory=memory, time=time)
         if time != 1.0 and self.time is None and "time" in granted:
