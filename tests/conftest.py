@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import signal
 import time
 import uuid
@@ -42,7 +43,8 @@ def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str)
 
 @pytest.fixture(scope="session", autouse=True)
 def _marked_environment() -> Iterator[None]:
-    """Whatever this session starts can be recognised."""
+    """Whatever this session starts can be recognised, and leaves no core where it crashes, as many tests have it do."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     os.environ[MARK_VARIABLE] = MARK
     os.environ["MPLBACKEND"] = "Agg"
     yield
