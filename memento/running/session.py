@@ -379,8 +379,9 @@ class Session:
         now = time.monotonic()
         if not self._others or now - self._polled_at < self._poll_pause:
             return
-        self._store.take_over()
         self._attendance.look({self._plan.keys[row] for row in self._others})
+        now = time.monotonic()
+        self._store.take_over()
         rows = {self._plan.keys[row]: row for row in self._others}
         claimed = self._store.claimed_by_others(self._run, list(rows))
         found = self._store.find([key for key in rows if key not in claimed])

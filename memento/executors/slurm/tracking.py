@@ -153,9 +153,9 @@ class Tracker:
     # Slurm
 
     def _ask(self) -> list[Report]:
-        self._asked = time.monotonic()
         self._interval = min(LONGEST, self._interval * GROWTH)
         answer = commands.queue()
+        self._asked = time.monotonic()  # a controller that is gone takes nine seconds to say so
         if answer is None:
             return []
         seen: dict[tuple[int, int], JobState] = {}
