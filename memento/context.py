@@ -69,11 +69,10 @@ class Context:
         self._reported = 0.0
         self._done: float = 0.0
         self._total: float | None = None
-        self._series: dict[str, tuple[array[float], array[float]]] = {}
+        self._series: dict[str, array[float]] = {}  # x, y, x, y, …
         self._spill = spill
-        self._spilled_at = time.monotonic()
+        self._spill_at = math.inf if spill is None else time.time() + SPILL_INTERVAL
         self._spilling = threading.Lock()
-        self._lock = threading.Lock()
         self._config: Config | None = None  # set by the worker, who can make it only after this
         self._recorder: RecordKeeper | None = None
         self._stop_spilling: Callable[[], None] | None = None
@@ -101,28 +100,21 @@ class Context:
             >>> context.record({"loss": 0.3, "accuracy": (4, 0.9)})
         """
         now = time.time()
-        with self._lock:
-            for name, value in values.items():
-                x, y = value if type(value) is tuple and len(value) == 2 else (now, value)
-                columns = self._series.get(name)
-                if columns is None:
-                    columns = self._new_series(name)
-                try:
-                    columns[1].append(y)
-                except TypeError:
-                    raise _not_a_number(name, y) from None
-                try:
-                    columns[0].append(x)
-                except TypeError:
-                    columns[1].pop()
-                    raise _not_a_number(name, x) from None
-        if self._spill is not None and time.monotonic() - self._spilled_at > SPILL_INTERVAL:
+        series = self._series
+        for name, value in values.items():
+            # Both numbers by one call, which no other thread can come between: they are plain floats.
+            point = (now, value) if type(value) is float else _point(name, value, now)
+            try:
+                series[name].extend(point)
+            except KeyError:
+                self._new_series(name).extend(point)
+        if now >= self._spill_at:
             self._spill_all()
 
-    def _new_series(self, name: str) -> tuple[array[float], array[float]]:
+    def _new_series(self, name: str) -> array[float]:
         if not isinstance(name, str):
             raise TypeError(f"a metric's name is a string, not {name!r}; write context.record({{'name': value}})")
-        return self._series.setdefault(name, (array("d"), array("d")))
+        return self._series.setdefault(name, array("d"))
 
     @property
     def recorder(self) -> RecordKeeper:
@@ -164,22 +156,21 @@ class Context:
         return stop
 
     def _keep_spilling(self, ended: threading.Event) -> None:
-        pause = SPILL_INTERVAL
-        while not ended.wait(pause):
-            begun = time.monotonic()
+        while not ended.wait(max(SPILL_INTERVAL, self._spill_at - time.time())):
             self._spill_all()
-            pause = max(SPILL_INTERVAL, SPILL_PAUSE * (time.monotonic() - begun))
 
     def _spill_all(self) -> None:
         with self._spilling:
-            self._spilled_at = time.monotonic()
+            begun = time.time()
             if self._spill is not None:
                 self._spill(b"".join(self.collect_metrics()))
+            ended = time.time()
+            self._spill_at = ended + max(SPILL_INTERVAL, SPILL_PAUSE * (ended - begun))
 
     def collect_metrics(self) -> list[Any]:
         """Return all metrics and records so far in their stored form, as buffers; empty when there is nothing."""
-        with self._lock:
-            metrics = payload.pack_metrics(self._series) if self._series else []
+        series = {name: (points[::2], points[1::2]) for name, points in list(self._series.items())}
+        metrics = payload.pack_metrics(series) if series else []
         if self._recorder is not None:
             from memento.recording.packing import pack_tree
 
@@ -252,12 +243,12 @@ class Context:
 
             unpack_tree(records).set_parent(self.recorder)
         if metrics:
-            earlier = payload.unpack_metrics(metrics)
-            later, self._series = self._series, {name: (xs, ys) for name, (xs, ys) in earlier.items()}
-            for name, (xs, ys) in later.items():
-                columns = self._new_series(name)
-                columns[0].extend(xs)
-                columns[1].extend(ys)
+            later, self._series = self._series, {}
+            for name, (xs, ys) in payload.unpack_metrics(metrics).items():
+                points = self._series[name] = array("d", bytes(16 * len(xs)))
+                points[::2], points[1::2] = xs, ys
+            for name, points in later.items():
+                self._new_series(name).extend(points)
 
     def progress(self, delta: float, total: float | None = None) -> None:
         """Add `delta` to the steps done, out of `total` (once known); shown in the progress bar."""
@@ -294,6 +285,19 @@ class Context:
 def forget_checkpoint(root: Path, key: bytes) -> None:
     """Remove the checkpoint of `key`, as is done when its experiment has succeeded."""
     checkpoint_path(root, key).unlink(missing_ok=True)
+
+
+def _point(name: str, value: Any, now: float) -> tuple[float, float]:
+    x, y = value if type(value) is tuple and len(value) == 2 else (now, value)
+    return _number(name, x), _number(name, y)
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        number: float = array("d", (value,))[0]  # as `float` does, but a string is none
+    except TypeError:
+        raise _not_a_number(name, value) from None
+    return number
 
 
 def _not_a_number(name: str, value: Any) -> TypeError:

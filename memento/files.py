@@ -57,11 +57,12 @@ def _make_last(folder: Path) -> None:
     _lasting.add(folder)
 
 
-def write_atomically(path: Path, chunks: Iterable[Buffer]) -> None:
+def write_atomically(path: Path, chunks: Iterable[Buffer], *, lasting: bool = True) -> None:
     """Write `chunks` to `path`; afterwards the file is complete and on the disk, or it is as it was before.
 
     The bytes go to a file beside it, are synced, and are renamed over it; then the folder is synced, because a rename
-    that only the page cache knows is undone by a power cut.
+    that only the page cache knows is undone by a power cut. Whoever does that later, for many files at once, writes
+    without `lasting`.
 
     Raises:
         OSError: the disk is full or failing; nothing is left beside `path`.
@@ -79,7 +80,8 @@ def write_atomically(path: Path, chunks: Iterable[Buffer]) -> None:
     except BaseException:
         aside.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
+    if lasting:
+        sync_folder(path.parent)
 
 
 def write_all(descriptor: int, chunks: Iterable[Buffer]) -> None:

@@ -22,8 +22,12 @@ REMOTE = "remote"
 
 def blob_path(root: Path, key: bytes, run: bytes, attempt: int, part: str) -> Path:
     """Return where one part of an outcome lies when it is too large for the ledger."""
-    name = f"{key.hex()}.{run.hex()}.{attempt}.{part}"
-    return root / "blobs" / name[:2] / name
+    return blob_folder(root, key) / f"{key.hex()}.{run.hex()}.{attempt}.{part}"
+
+
+def blob_folder(root: Path, key: bytes) -> Path:
+    """Return the folder in which the large parts of every outcome of `key` lie."""
+    return root / "blobs" / key[:1].hex()
 
 
 def checkpoint_path(root: Path, key: bytes) -> Path:

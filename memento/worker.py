@@ -186,8 +186,10 @@ def keep(
         return Part(codec, size, digest, b"".join(chunks))
     path = place()
     try:
-        private_folder(path.parent)
-        write_atomically(path, chunks)
+        # The store makes the names last, for many files at once, before it tells of any outcome.
+        if not path.parent.is_dir():
+            private_folder(path.parent)
+        write_atomically(path, chunks, lasting=False)
     except OSError as error:
         if error.errno in DISK_ERRORS:  # the run's business, not the experiment's
             raise StoreUnwritable(

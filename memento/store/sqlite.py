@@ -19,12 +19,13 @@ from typing import Any, Self
 
 from memento import layout
 from memento.errors import MatrixError
+from memento.files import private_folder, sync_folder
 from memento.spool import Frame, is_final, read_frames
 from memento.store import claims, garbage, runs
 from memento.store.entries import BY_KEY, INSERT, Entry, checksum, is_intact, prefix_of, rows_of
 from memento.store.reading import SUCCEEDED, Reader, run_checksum
 from memento.store.trouble import explain
-from memento.task import IDENTITY_IN_HEAD, KEY_IN_HEAD, STATUS_IN_HEAD
+from memento.task import IDENTITY_IN_HEAD, KEY_IN_HEAD, PART_NAMES, STATUS_IN_HEAD, Outcome
 
 
 class SqliteStore(Reader):
@@ -49,6 +50,7 @@ class SqliteStore(Reader):
         """
         given_up = set(keys)
         left = {key: None for key in run.claimed if key not in given_up}
+        self._make_files_last(frames)
         with self._ledger.writing() as database:
             newest = _newest(database)
             rows = rows_of(frames, newest + 1)
@@ -59,8 +61,19 @@ class SqliteStore(Reader):
             run.seen += len(rows)
         return [Entry(row[0], row[2]) for row in rows]
 
+    def _make_files_last(self, frames: Sequence[Frame]) -> None:
+        """Have the names of the files that belong to `frames` on the disk; what is in them is there already."""
+        keys = {head[KEY_IN_HEAD] for head, bodies in frames if None in bodies}
+        for folder in {layout.blob_folder(self.root, key) for key in keys}:
+            try:
+                private_folder(folder)
+                sync_folder(folder)
+            except OSError as error:
+                raise explain(self.database, error) from error
+
     def _insert_new(self, database: sqlite3.Connection, frames: Sequence[Frame]) -> int:
         """Insert those of `frames` that are not stored; return how many they are."""
+        self._make_files_last(frames)
         stored = self._identities({prefix_of(head[KEY_IN_HEAD]) for head, _ in frames})
         new: dict[bytes, Frame] = {}
         for frame in frames:
@@ -222,12 +235,23 @@ class SqliteStore(Reader):
                     taken += self._take_in(run, runs.spooled(run, aside))
         return taken
 
-    def _take_in(self, run: bytes, frames: Sequence[Frame]) -> int:
+    def _take_in(self, run: bytes, spooled: Sequence[Frame]) -> int:
+        frames = [frame for frame in spooled if None not in frame[1] or self._has_files(frame)]
         with self._ledger.writing() as database:
             new = self._insert_new(database, frames) if frames else 0
             claims.drop_claims(database, run)
             database.execute("UPDATE runs SET ended = ? WHERE id = ? AND ended IS NULL", [time.time(), run])
         return new
+
+    def _has_files(self, frame: Frame) -> bool:
+        """Whether the large parts of an outcome are there: a power cut may have left it in a spool without them."""
+        outcome = Outcome.unpack_head(*frame)
+        for name, part in zip(PART_NAMES, outcome.parts, strict=True):
+            if part.data is None:
+                path = layout.blob_path(self.root, outcome.key, outcome.run, outcome.attempt, name)
+                if not path.exists() or path.stat().st_size != part.size:
+                    return False
+        return True
 
     # Runs whose work goes on without their process
 

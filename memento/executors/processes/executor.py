@@ -34,8 +34,10 @@ from memento.worker import pack_job
 Shape = tuple[int, float | None]
 
 START_METHODS = ("forkserver", "spawn", "fork")
-# Short experiments are sent in batches worth this many seconds, two batches ahead; long ones one at a time.
+# Short experiments are sent in batches worth this many seconds, two batches ahead; longer ones one at a time, the next
+# while one runs where that takes less than `AHEAD`, so that the worker need not wait for it.
 BATCH_TIME = 0.02
+AHEAD = 1.0
 LARGEST_BATCH = 2000
 # A worker that has said nothing for so long gives back what it has not begun, when others are idle.
 QUIET = 0.05
@@ -172,7 +174,7 @@ class ProcessExecutor:
         return best if best is not None and not self._room_for(shape) else None
 
     def _is_quick(self, worker: Handle) -> bool:
-        return worker.pace is not None and worker.pace < BATCH_TIME
+        return worker.pace is not None and worker.pace < AHEAD
 
     def _batch(self, worker: Handle) -> int:
         if worker.pace is None:
