@@ -181,14 +181,14 @@ class Tracker:
             (self._folder / f"{number}.job").write_text(job)
 
     def _ask_accounting(self, missing: Sequence[_Part], seen: dict[tuple[int, int], JobState]) -> None:
-        ids = {id_of(self._folder, part.batch.number): part.batch for part in missing}
+        ids = {id_of(self._folder, part.batch.number) for part in missing}
         wanted = sorted(job for job in ids if job is not None)
         if not wanted:
             return
         found: dict[tuple[str, int], JobState] = {}
         for state in commands.accounted(wanted) or ():
-            # An id may have been another job's before: that one was submitted earlier.
-            if state.submitted >= ids[state.job].created - 2.0:
+            # An id may have been another job's, before a controller forgot its last seconds.
+            if state.folder == str(self._folder):
                 found[state.job, state.index or 0] = state
         for part in missing:
             known = found.get((id_of(self._folder, part.batch.number) or "", part.index))
@@ -241,7 +241,7 @@ class Tracker:
         """Say what became of the configurations that `part` will not deliver any more."""
         output = self._output_of(part)
         verdict = verdict_of(state, output)
-        if not part.begun and not part.following and verdict.status is not Status.CANCELLED:
+        if not (part.begun or part.following or self.returning) and verdict.status is not Status.CANCELLED:
             self._count_misfortune(state, output)
         reports: list[Report] = []
         for key, task in part.open.items():
