@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -247,9 +248,11 @@ def test_jobs_that_never_begin_end_the_run(folder: Path, slurm: Slurm) -> None:
     (folder / "1-0.out").write_text("slurmstepd: error: no such file")
     tracker = Tracker(folder, RUN)
     slurm.queued = [state("FAILED", exit="1:0", node="node1")]
-    for _ in range(2):
+    for number in (2, 3):
         assert len(tracker.look()) == 2
-        tracker.follow(Batch.read(folder, 1))
+        (folder / f"{number}-0.out").write_text("slurmstepd: error: no such file")
+        tracker.follow(replace(Batch.read(folder, 1), number=number))
+        slurm.queued = [replace(slurm.queued[0], tag=f"memento:{RUN.hex()}:{number}")]
     with pytest.raises(WorkerStartError, match=r"the last was 7_0 \(FAILED, exit 1:0, on node1\).*no such file"):
         tracker.look()
 
@@ -340,3 +343,18 @@ def test_the_batch_on_the_disk_is_what_was_written(folder: Path) -> None:
     said = json.loads((folder / "1.batch").read_bytes())
     assert said["parts"][0][0] == [0, key_of(0).hex(), 1, None, 1, None]
     assert Batch.read(folder, 1).parts[0][1] == Task(index=1, key=key_of(1))
+
+
+def test_what_was_given_up_stays_given_up_for_whoever_comes_next(folder: Path, slurm: Slurm) -> None:
+    assert len(ends(folder, slurm, "NODE_FAIL")) == 2
+    assert Tracker(folder, RUN).keys == set()
+
+
+def test_what_an_earlier_batch_said_of_a_key_counts_no_more_when_a_later_one_has_it(folder: Path, slurm: Slurm) -> None:
+    process = begin(folder)
+    process.deliver([frame_of(outcome(0, Status.FAILED, "error"))])
+    Batch(run=RUN, number=2, parts=[[Task(index=0, key=key_of(0), attempt=2)]]).write(folder)
+    slurm.queued = [state("RUNNING")]
+    tracker = Tracker(folder, RUN)
+    assert not any(isinstance(report, Delivered) for report in tracker.look())
+    assert tracker.keys == {key_of(0), key_of(1)}

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from memento.executors.slurm.batch import name_of
+from memento.executors.slurm.batch import name_of, void_of
 from memento.files import write_all
 from memento.layout import checkpoint_path
 from memento.spool import FILE_MAGIC, Frame, is_final, pack_frame, read_all_frames
@@ -57,10 +57,10 @@ class Incarnation:
             os.fsync(self._spool)
 
     def is_replaced(self) -> bool:
-        """Whether it has lost the right to deliver: there is a next one, the batch was given up, or the run is over."""
+        """Whether it has lost the right to deliver: there is a next one, the part was given up, or the run is over."""
         return (
             self._path(self.number + 1, "log").exists()
-            or (self._folder / f"{self._batch}.void").exists()
+            or void_of(self._folder, self._batch, self._part).exists()
             or not self._path(self.number, "log").exists()
         )
 

@@ -59,7 +59,10 @@ def batch_script(
         *([f"--dependency=afterany:{after}"] if after else []),
     ]
     broken = shlex.quote(str(folder / f"{batch.number}-")) + "$SLURM_ARRAY_TASK_ID.broken"
-    code = f"import sys; sys.path[:0] = [place for place in {list(path)!r} if place not in sys.path]; from memento.executors.slurm.job import main; main(*sys.argv[1:])"
+    code = (
+        f"import sys; sys.path[:0] = [place for place in {list(path)!r} if place not in sys.path]; "
+        "from memento.executors.slurm.job import main; main(*sys.argv[1:])"
+    )
     return "\n".join(
         [
             "#!/bin/bash",
