@@ -12,7 +12,7 @@ import pytest
 
 from memento import Memento, SlurmExecutor, Status
 from memento.executors.slurm.commands import queue
-from tests.slurm.cluster import Script, crash, executed, jobs, restore, running, slurm, until
+from tests.slurm.cluster import Script, crash, executed, jobs, require_native, restore, running, slurm, until
 
 
 def long(context: Any, config: Any) -> Any:
@@ -31,6 +31,7 @@ def matrix(folder: Path, seconds: float) -> dict[str, Any]:
 
 
 def test_of_two_copies_only_the_one_that_holds_the_claim_delivers(tmp_path: Path) -> None:
+    require_native()
     memento = Memento(long, executor=SlurmExecutor())
     memento.run(matrix(tmp_path, 50), wait=False)
     until(lambda: executed(tmp_path).total() == 1)
@@ -49,6 +50,7 @@ def test_of_two_copies_only_the_one_that_holds_the_claim_delivers(tmp_path: Path
 
 
 def test_a_controller_that_is_gone_keeps_no_result_from_arriving(tmp_path: Path) -> None:
+    require_native()
     memento = Memento(long, executor=SlurmExecutor())
     memento.run(matrix(tmp_path, 6), wait=False)
     until(lambda: executed(tmp_path).total() == 1)
