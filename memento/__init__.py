@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     from memento.matrix import generate_configurations
     from memento.matrix.configurations import Configurations
     from memento.matrix.grids import grid, random_grid
-    from memento.memoize import Cache
+    from memento.memoizing import Cache, memoize, memoized_property
     from memento.notifications import (
         AppriseNotificationProvider,
         ConsoleNotificationProvider,
@@ -139,6 +139,8 @@ __all__ = [
     "memfile",
     "memfunc",
     "memlist",
+    "memoize",
+    "memoized_property",
     "memweb",
     "open_store",
     "random_grid",
@@ -153,7 +155,7 @@ __all__ = [
 _HOMES = {
     "AggregateException": "memento.errors",
     "AppriseNotificationProvider": "memento.notifications",
-    "Cache": "memento.memoize",
+    "Cache": "memento.memoizing",
     "CacheMiss": "memento.errors",
     "Config": "memento.config",
     "Configurations": "memento.matrix.configurations",
@@ -208,6 +210,8 @@ _HOMES = {
     "memfile": "memento.capture",
     "memfunc": "memento.capture",
     "memlist": "memento.capture",
+    "memoize": "memento.memoizing",
+    "memoized_property": "memento.memoizing",
     "memweb": "memento.capture",
     "open_store": "memento.store",
     "random_grid": "memento.matrix.grids",

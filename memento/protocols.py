@@ -163,6 +163,10 @@ class RemoteExecutor(Executor, Protocol):
         """Return, as text, what would be submitted for `tasks` of `job`, and with `script` how; nothing is."""
         ...
 
+    def learn(self, key: bytes, cause: str) -> None:
+        """Take note of why an attempt at `key` failed in another run: the next may need more of something."""
+        ...
+
     def leave(self) -> str:
         """Let everything go on without this process, and return what the user should know of it."""
         ...

@@ -53,9 +53,14 @@ REQUEUED = "requeued"
 _SUCCEEDED = STATUS_CODES[Status.SUCCEEDED]
 
 
+def has_succeeded(head: bytes) -> bool:
+    """Return whether the outcome packed as `head` is a success."""
+    return head[STATUS_IN_HEAD] == _SUCCEEDED
+
+
 def is_final(head: bytes) -> bool:
     """Return whether nothing more comes, by itself, after the outcome packed as `head`."""
-    if head[STATUS_IN_HEAD] == _SUCCEEDED:
+    if has_succeeded(head):
         return True
     failure = Outcome.unpack_head(head).failure
     return failure is None or failure.cause != REQUEUED

@@ -9,6 +9,15 @@ from typing import Any
 NOTEBOOK = "notebook"
 MAIN_MODULES = frozenset({"__main__", "__mp_main__"})  # multiprocessing imports a script again under the second name
 
+# In a worker, what the `__main__` of the orchestrator is called: its own is something else.
+_orchestrator = ""
+
+
+def be_worker_of(main: str) -> None:
+    """From now on what comes from `__main__` is known as that of the program `main`, for which this process works."""
+    global _orchestrator
+    _orchestrator = main
+
 
 def module_name(module: str) -> str:
     """Return `module`, or what stands for `__main__`: the script's stem, the module behind `-m`, or `notebook`.
@@ -18,6 +27,8 @@ def module_name(module: str) -> str:
     """
     if module not in MAIN_MODULES:
         return module
+    if _orchestrator:
+        return _orchestrator
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
     if spec is not None and spec.name and spec.name not in MAIN_MODULES:

@@ -81,13 +81,15 @@ def _encode_state(encoder: Encoder, value: Any, state: Any) -> bytes:
         attributes = state or {}
     else:
         return encoder.encode(state)
-    remembered = {name for name in attributes if _is_remembered(type(value), name)}
+    remembered = {name for name, item in attributes.items() if _is_remembered(type(value), name, item)}
     kept = ((name, item) for name, item in attributes.items() if name not in remembered)
     return encoder.mapping(b"state", kept, attributes=True)
 
 
-def _is_remembered(kind: type, name: Any) -> bool:
-    """Return whether an attribute is what a `cached_property` left behind: it is there only once it has been read."""
+def _is_remembered(kind: type, name: Any, item: Any) -> bool:
+    """Return whether an attribute is what a cached or memoized property left behind, once it has been read."""
+    if getattr(type(item), "__memento_transient__", False):
+        return True
     declared = getattr(kind, name, None) if isinstance(name, str) else None
     return (type(declared).__module__, type(declared).__qualname__) == ("functools", "cached_property")
 

@@ -12,12 +12,9 @@ import io
 import sys
 from typing import Any
 
-from memento.hashing.naming import module_name
+from memento.hashing import naming
 
 MAIN = "__main__"
-
-# In a worker, what the `__main__` of the orchestrator is called: its own is something else.
-_orchestrator: str | None = None
 
 
 def be_worker_of(main: str, scope: dict[str, Any]) -> None:
@@ -25,15 +22,14 @@ def be_worker_of(main: str, scope: dict[str, Any]) -> None:
 
     With these the standard library's pickles, and so its process pools, find the script's functions and classes.
     """
-    global _orchestrator
-    _orchestrator = main
+    naming.be_worker_of(main)
     here = vars(sys.modules[MAIN])
     here.update({name: value for name, value in scope.items() if not name.startswith("__")})
 
 
 def main_name() -> str:
     """Return what `__main__` is called, here or in the process this one works for."""
-    return _orchestrator or module_name(MAIN)
+    return naming.module_name(MAIN)
 
 
 def class_of_script(origin: str, name: str, definition: bytes) -> type:

@@ -394,12 +394,23 @@ class Session:
                 self._plan.entries[row] = entry
                 if entry.status is Status.SUCCEEDED:
                     self._tally.stored += 1
+                elif self._is_to_be_tried_again(entry.outcome):
+                    self._todo.append(row)
                 else:
                     self._tally.failed += 1
             else:
                 self._todo.append(row)  # its run died, or gave it back: now it is ours
         self._polled_at = time.monotonic()
         self._poll_pause = max(POLL, 10 * (self._polled_at - now))
+
+    def _is_to_be_tried_again(self, outcome: Outcome) -> bool:
+        """Whether this run tries once more what failed in another, of which nobody else will."""
+        failure = outcome.failure
+        if failure is None or self._retries.wait_before_retry(outcome.key, failure) is None:
+            return False
+        if self._remote is not None:
+            self._remote.learn(outcome.key, failure.cause)
+        return True
 
     def _is_new(self, entry: Any) -> bool:
         """Whether another run computed `entry` while this one went on; an older failure is to be tried again."""

@@ -31,6 +31,20 @@ def open_store(path: str | os.PathLike[str] | None = None) -> SqliteStore:
         StoreTooNew: a newer memento wrote it; it is left untouched.
         StoreError: it cannot be made, read or written.
     """
+    return SqliteStore(*_made(path))
+
+
+def folder_of(path: str | os.PathLike[str] | None = None) -> Path:
+    """Return the folder of files of the store at `path`, made where there is none; its ledger is not opened.
+
+    Raises:
+        StoreError: as `open_store` does.
+    """
+    return _made(path)[0]
+
+
+def _made(path: str | os.PathLike[str] | None) -> tuple[Path, Path]:
+    """Return the folder and the ledger of the store at `path`, once the folder is there."""
     given = os.fspath(path) if path is not None else ""
     place = Path(os.path.abspath(os.path.expanduser(given or os.environ.get(VARIABLE) or DEFAULT)))
     try:
@@ -47,7 +61,7 @@ def open_store(path: str | os.PathLike[str] | None = None) -> SqliteStore:
         raise StoreError(
             f"the store {place} cannot be made: {error.strerror or error}; give another cache_path", path=str(place)
         ) from error
-    return SqliteStore(root, database)
+    return root, database
 
 
 def _meant(place: Path) -> tuple[Path, Path]:

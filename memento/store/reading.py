@@ -157,9 +157,20 @@ class Reader:
         for start in range(0, len(entries), LOADED_AT_ONCE):
             some = [(entry, getattr(entry.outcome, part)) for entry in entries[start : start + LOADED_AT_ONCE]]
             ids = [entry.id for entry, wanted in some if wanted.size and wanted.data is not None]
-            inline: dict[int, Any] = dict(self._select(f"SELECT id, {part} FROM outcomes WHERE id IN", ids))
+            inline = self._inline(part, ids)
             for entry, wanted in some:
                 yield self._verified(entry, part, wanted, inline.get(entry.id)) if wanted.size else b""
+
+    def _inline(self, part: str, ids: Sequence[int]) -> dict[int, Any]:
+        """Return the bytes of `part` by the outcomes' ids; one whose row SQLite cannot take apart is left out."""
+        try:
+            return dict(self._select(f"SELECT id, {part} FROM outcomes WHERE id IN", ids))
+        except StoreError as error:
+            if not is_damage(error.__cause__):
+                raise
+        if len(ids) == 1:
+            return {}
+        return {number: data for one in ids for number, data in self._inline(part, [one]).items()}
 
     def _verified(self, entry: Entry, name: str, part: Part, inline: Any) -> bytes | memoryview:
         if part.data is not None:
@@ -182,6 +193,7 @@ class Reader:
                 )
         message = f"the {name} of {entry.key.hex()} does not match its digest"
         self._set_apart(entry.id, entry.key, message)
+        self._give_up_unmarked(entry)
         raise DamagedEntry(
             f"{message}; the entry is set aside, and running the matrix again computes it anew", path=str(self.database)
         )
@@ -191,6 +203,13 @@ class Reader:
         self._set_aside.add(number)
         with suppress(StoreError), self._ledger.writing() as database:
             database.execute("UPDATE outcomes SET damaged = 1 WHERE id = ?", [number])
+
+    def _give_up_unmarked(self, entry: Entry) -> None:
+        """Add a marked row above one that could not be marked: its columns are mixed up, and to touch it is unsafe."""
+        with suppress(StoreError), self._ledger.writing() as database:
+            if not database.execute("SELECT 1 FROM outcomes WHERE id = ? AND damaged", [entry.id]).fetchone():
+                row = prefix_of(entry.key), entry.head
+                database.execute("INSERT INTO outcomes (prefix, damaged, head) VALUES (?, 1, ?)", row)
 
     def _mend_indexes(self) -> None:
         with suppress(StoreError), self._ledger.writing() as database:

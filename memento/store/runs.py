@@ -67,6 +67,7 @@ class Run:
         """Return `run`, whose process is gone and whose work goes on elsewhere; None when somebody else has it."""
         adopted = cls.__new__(cls)
         adopted.id, adopted.spool = run, spools / run.hex()
+        adopted.claimed, adopted.stored_by_others, adopted.seen = {}, set(), 0
         try:
             adopted._lock = os.open(adopted.spool / ALIVE, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:

@@ -20,7 +20,7 @@ from typing import Any, Self
 from memento import layout
 from memento.errors import MatrixError
 from memento.files import private_folder, sync_folder
-from memento.spool import Frame, is_final, read_frames
+from memento.spool import Frame, has_succeeded, is_final, read_frames
 from memento.store import claims, garbage, runs
 from memento.store.entries import BY_KEY, INSERT, Entry, checksum, is_intact, prefix_of, rows_of
 from memento.store.reading import SUCCEEDED, Reader, run_checksum
@@ -262,7 +262,10 @@ class SqliteStore(Reader):
 
     def adopt(self, run: bytes) -> runs.Run | None:
         """Return a remote run that this process may attend to now; None when it is over, or another attends to it."""
-        return runs.Run.adopt(self._spools, run) if self.writable else None
+        adopted = runs.Run.adopt(self._spools, run) if self.writable else None
+        if adopted is not None:
+            adopted.claimed = dict.fromkeys(self.claims_of(run))
+        return adopted
 
     def leave(self, run: runs.Run) -> None:
         """Let a remote run go on without this process: its claims stand, and whoever comes next may adopt it."""
@@ -273,16 +276,18 @@ class SqliteStore(Reader):
         with self._ledger.reading() as database:
             return claims.claimed_by(database, run)
 
-    def save_claimed(self, run: runs.Run, frames: Sequence[Frame]) -> int:
+    def save_claimed(self, run: runs.Run, frames: Sequence[Frame], *, failures_end: bool = True) -> int:
         """Store those of `frames` whose keys `run` has claimed, end the claims of the final ones; return how many.
 
         Where the claim is gone somebody else computes the configuration, and what an old attempt delivers is refused.
+        Who does not know whether a failure was tried again since leaves its claim, by `failures_end=False`.
         """
         with self._ledger.writing() as database:
             claimed = claims.claimed_by(database, run.id)
+            ends = is_final if failures_end else has_succeeded
             kept = [frame for frame in frames if frame[0][KEY_IN_HEAD] in claimed]
             self._insert_new(database, kept)
-            left = claimed.difference(head[KEY_IN_HEAD] for head, _ in kept if is_final(head))
+            left = claimed.difference(head[KEY_IN_HEAD] for head, _ in kept if ends(head))
             claims.replace_claims(database, run.id, left)
         run.claimed = dict.fromkeys(left)
         return len(kept)
@@ -306,7 +311,7 @@ class SqliteStore(Reader):
             with suppress(FileNotFoundError):
                 found, self._taken_in[path] = read_frames(path, self._taken_in.get(path, 0))
                 frames += found
-        return self.save_claimed(run, frames) if frames else 0
+        return self.save_claimed(run, frames, failures_end=False) if frames else 0
 
     # Garbage
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def state(word: str, **more: Any) -> JobState:
-    return JobState(job="7", index=0, state=word, tag=f"memento:{RUN.hex()}:1", submitted=4e9, **more)
+    return JobState(job="7", index=0, state=word, tag=f"memento:{RUN.hex()}:1", **more)
 
 
 def begin(folder: Path, index: int = 0, attempt: int = 1) -> Incarnation:
@@ -179,7 +180,10 @@ def test_a_squeue_that_fails_means_nothing_and_no_time_passes(folder: Path, slur
 
 def test_a_job_that_squeue_has_forgotten_is_asked_of_the_accounting(folder: Path, slurm: Slurm) -> None:
     begin(folder)
-    slurm.recorded = [state("NODE_FAIL"), state("OUT_OF_MEMORY")]  # the first is of a run before a requeue
+    slurm.recorded = [
+        state("NODE_FAIL", folder=str(folder)),
+        state("OUT_OF_MEMORY", folder=str(folder)),
+    ]  # the first is of a run before a requeue
     tracker = Tracker(folder, RUN)
     (lost, _) = [report for _ in range(2) for report in tracker.look() if not isinstance(report, Begun)]
     assert lost.failure.cause == "memory"
@@ -187,7 +191,7 @@ def test_a_job_that_squeue_has_forgotten_is_asked_of_the_accounting(folder: Path
 
 def test_an_id_that_was_another_jobs_before_is_not_taken_for_ours(folder: Path, slurm: Slurm) -> None:
     begin(folder)
-    slurm.recorded = [JobState(job="7", index=0, state="FAILED", submitted=1000.0)]
+    slurm.recorded = [JobState(job="7", index=0, state="FAILED", folder="/elsewhere")]
     tracker = Tracker(folder, RUN, grace=3600.0)
     assert [report for report in tracker.look() if not isinstance(report, Begun)] == []
 
@@ -244,9 +248,11 @@ def test_jobs_that_never_begin_end_the_run(folder: Path, slurm: Slurm) -> None:
     (folder / "1-0.out").write_text("slurmstepd: error: no such file")
     tracker = Tracker(folder, RUN)
     slurm.queued = [state("FAILED", exit="1:0", node="node1")]
-    for _ in range(2):
+    for number in (2, 3):
         assert len(tracker.look()) == 2
-        tracker.follow(Batch.read(folder, 1))
+        (folder / f"{number}-0.out").write_text("slurmstepd: error: no such file")
+        tracker.follow(replace(Batch.read(folder, 1), number=number))
+        slurm.queued = [replace(slurm.queued[0], tag=f"memento:{RUN.hex()}:{number}")]
     with pytest.raises(WorkerStartError, match=r"the last was 7_0 \(FAILED, exit 1:0, on node1\).*no such file"):
         tracker.look()
 
@@ -258,20 +264,31 @@ def test_a_job_killed_for_memory_without_control_groups_is_known_by_its_last_wor
 
 
 def test_an_answer_of_sacct_that_was_cut_off_loses_only_what_was_cut() -> None:
-    whole = "12_0|COMPLETED|0:0|node1|1795254692|1795254699\n12_[1-4]|PENDING|0:0|None assigned|1795254692|Unknown\n"
-    cut = "12_1|CANCELLED by 1000|0:15|node1|1795254692|1795254699\n12_2|COMPLE"
+    whole = "12_0|COMPLETED|0:0|node1|/data/run\n12_[1-4]|PENDING|0:0|None assigned|/data/run\n"
+    cut = "12_1|CANCELLED by 1000|0:15|node1|/data/run\n12_2|COMPLE"
     lines = (whole + cut).splitlines(keepends=True)
     found = [commands._accounted(line) for line in lines]
     assert [job and (job.index, job.state) for job in found] == [(0, "COMPLETED"), None, (1, "CANCELLED"), None]
 
 
 def test_a_line_of_squeue_is_read_with_its_signal_and_its_tag() -> None:
-    said = commands._queued("54|3|NODE_FAIL|9|node2|1795257266|None|memento:0001020304050607:2   ")
+    (said,) = commands._queued("54|3|NODE_FAIL|9|node2|memento:0001020304050607:2   ")
     assert said == JobState(
-        job="54", index=3, state="NODE_FAIL", node="node2", exit="0:9", reason="None",
-        tag="memento:0001020304050607:2", submitted=1795257266.0,
+        job="54", index=3, state="NODE_FAIL", node="node2", exit="0:9", tag="memento:0001020304050607:2",
     )  # fmt: skip
-    assert commands._queued("slurm_load_jobs error: Unable to contact") is None
+    assert commands._queued("slurm_load_jobs error: Unable to contact") == []
+
+
+def test_tasks_that_were_cancelled_before_they_began_share_a_line_of_squeue() -> None:
+    said = commands._queued("62|3-5,9%1|CANCELLED|0||memento:00:1")
+    assert [(state.index, state.state) for state in said] == [
+        (3, "CANCELLED"),
+        (4, "CANCELLED"),
+        (5, "CANCELLED"),
+        (9, "CANCELLED"),
+    ]
+    (single,) = commands._queued("63|N/A|RUNNING|0|node1|(null)")
+    assert single.index is None
 
 
 def test_completing_is_not_over() -> None:
@@ -326,3 +343,18 @@ def test_the_batch_on_the_disk_is_what_was_written(folder: Path) -> None:
     said = json.loads((folder / "1.batch").read_bytes())
     assert said["parts"][0][0] == [0, key_of(0).hex(), 1, None, 1, None]
     assert Batch.read(folder, 1).parts[0][1] == Task(index=1, key=key_of(1))
+
+
+def test_what_was_given_up_stays_given_up_for_whoever_comes_next(folder: Path, slurm: Slurm) -> None:
+    assert len(ends(folder, slurm, "NODE_FAIL")) == 2
+    assert Tracker(folder, RUN).keys == set()
+
+
+def test_what_an_earlier_batch_said_of_a_key_counts_no_more_when_a_later_one_has_it(folder: Path, slurm: Slurm) -> None:
+    process = begin(folder)
+    process.deliver([frame_of(outcome(0, Status.FAILED, "error"))])
+    Batch(run=RUN, number=2, parts=[[Task(index=0, key=key_of(0), attempt=2)]]).write(folder)
+    slurm.queued = [state("RUNNING")]
+    tracker = Tracker(folder, RUN)
+    assert not any(isinstance(report, Delivered) for report in tracker.look())
+    assert tracker.keys == {key_of(0), key_of(1)}

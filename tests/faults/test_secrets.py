@@ -34,7 +34,7 @@ logging.basicConfig(filename="everything.log", level=0)
 
 def make():
     if kind == "mail":
-        smtp = SmtpConfiguration("127.0.0.1", int(port), "ada", canary)
+        smtp = SmtpConfiguration("127.0.0.1", int(port), "ada", canary, require_tls=False)
         return EmailNotificationProvider(smtp, "ada@example.org", "bob@example.org")
     if kind == "path of a webhook":
         return WebhookNotificationProvider(f"{url}/services/{quoted}", retries=0)

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from memento.executors.slurm.commands import JobState, queue
 from memento.executors.slurm.verdict import is_over
 
@@ -45,6 +47,12 @@ def until(what: Callable[[], Any], patience: float = 60) -> Any:
         assert time.monotonic() < deadline, f"waited {patience} s in vain"
         time.sleep(0.3)
     return answer
+
+
+def require_native() -> None:
+    """Skip the test where the cluster's daemons are out of reach."""
+    if "CLUSTER" not in os.environ:
+        pytest.skip("only a cluster of this machine's own can be let die: slurm-docker-cluster/native/up")
 
 
 def crash(*arguments: str) -> None:

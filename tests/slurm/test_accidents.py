@@ -8,8 +8,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from memento import Memento, SlurmExecutor, Status
-from tests.slurm.cluster import Script, crash, executed, jobs, restore, running, until
+from memento.executors.slurm.commands import queue
+from tests.slurm.cluster import Script, crash, executed, jobs, require_native, restore, running, slurm, until
 
 
 def long(context: Any, config: Any) -> Any:
@@ -28,6 +31,7 @@ def matrix(folder: Path, seconds: float) -> dict[str, Any]:
 
 
 def test_of_two_copies_only_the_one_that_holds_the_claim_delivers(tmp_path: Path) -> None:
+    require_native()
     memento = Memento(long, executor=SlurmExecutor())
     memento.run(matrix(tmp_path, 50), wait=False)
     until(lambda: executed(tmp_path).total() == 1)
@@ -46,6 +50,7 @@ def test_of_two_copies_only_the_one_that_holds_the_claim_delivers(tmp_path: Path
 
 
 def test_a_controller_that_is_gone_keeps_no_result_from_arriving(tmp_path: Path) -> None:
+    require_native()
     memento = Memento(long, executor=SlurmExecutor())
     memento.run(matrix(tmp_path, 6), wait=False)
     until(lambda: executed(tmp_path).total() == 1)
@@ -92,3 +97,24 @@ def test_another_executor_takes_in_what_jobs_deliver(tmp_path: Path) -> None:
     assert results is not None
     assert results[0].inner == 1
     assert executed(tmp_path) == {"1": 1}
+
+
+def test_a_job_that_squeue_has_forgotten_is_known_to_the_accounting_or_lost(tmp_path: Path) -> None:
+    if int(os.environ.get("REMEMBERED", "300")) > 30:
+        pytest.skip("squeue remembers too long here; native/test starts a cluster whose memory is short")
+    memento = Memento(long, executor=SlurmExecutor())
+    memento.run(matrix(tmp_path, 300), wait=False)
+    until(lambda: executed(tmp_path).total() == 1)
+    (job,) = running()
+    slurm("scancel", job.job)
+    until(lambda: all(one.job != job.job for one in queue() or [job]), 150)
+
+    results = memento.run(matrix(tmp_path, 300), on_error="return")
+
+    assert results is not None
+    if os.environ["ACCOUNTING"] == "yes":
+        assert results[0].status is Status.CANCELLED
+        assert f"its Slurm job {job.job}_0 on {job.node} was cancelled" in results[0].error.message
+    else:
+        assert results[0].error.cause == "node"
+        assert "is known neither to squeue nor to sacct any more" in results[0].error.message

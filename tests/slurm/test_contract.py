@@ -13,7 +13,7 @@ from tests.executors.test_contract import *  # noqa: F403 - the same suite, with
 
 @pytest.fixture
 def executor() -> Iterator[SlurmExecutor]:
-    made = SlurmExecutor(pack=10)
+    made = SlurmExecutor(pack=300)
     yield made
     made.stop()
     made.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sqlite3
 from collections import Counter
 from pathlib import Path
@@ -261,6 +262,43 @@ def test_a_damaged_statement_that_sqlite_quotes_is_damage(store: SqliteStore) ->
     store.database.write_bytes(data.replace(b"CREATE INDEX outcomes_by", b"CREATE INDEX outcomes_b\xf5"))
     with pytest.raises(StoreError, match="its file is damaged; nothing was deleted"):
         open_store(store.database)
+
+
+def test_a_row_whose_columns_are_mixed_up_costs_no_other_and_is_computed_anew(tmp_path: Path) -> None:
+    """Every bit of the types of a row's columns: some rows can then neither be taken apart nor marked."""
+    frames = [frame(number, b"a value " * 20, metrics=b"points" * 10, log=b"printed") for number in range(3)]
+    with open_store(tmp_path / "whole") as store:
+        store.save(frames)
+    data = store.database.read_bytes()
+    types = data.index(frames[1][0]) - 8  # before the head stands the prefix of the key
+    met = Counter(
+        _after(tmp_path / "damaged", data, place, bit) for place in range(types - 12, types) for bit in range(8)
+    )
+    assert set(met) <= {"as it was", "computed anew", "refused"}
+    assert met["computed anew"] > met["refused"]
+
+
+def _after(folder: Path, data: bytes, place: int, bit: int) -> str:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    (folder / "ledger.sqlite").write_bytes(data[:place] + bytes([data[place] ^ 1 << bit]) + data[place + 1 :])
+    for _ in range(2):
+        with open_store(folder) as store:
+            try:
+                found = store.find(KEYS[:3])
+            except StoreError:
+                return "refused"
+            damaged = 0
+            for key, entry in found.items():
+                try:
+                    assert store.load(entry, "value") == b"a value " * 20
+                    assert store.load(entry, "log") == b"printed"
+                except DamagedEntry:
+                    assert key == KEYS[1]
+                    damaged += 1
+    if damaged:
+        return "damaged for ever"
+    return "as it was" if len(found) == 3 else "computed anew"
 
 
 def test_damage_met_in_the_middle_of_a_question_is_a_clear_error_and_deletes_nothing(store: SqliteStore) -> None:

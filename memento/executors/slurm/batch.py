@@ -3,7 +3,7 @@
     job                     the experiment, packed once for the whole run
     <batch>.batch           which configurations each part runs, and how; written before sbatch is called
     <batch>.job             the id that sbatch gave
-    <batch>.void            it is given up: what still comes of it must not begin
+    <batch>-<part>.void     it is given up: what still runs of it delivers nothing more, and nothing begins
     <batch>-<part>.out      what the job prints outside of experiments, and Slurm's own words
     <batch>-<part>.<n>.log  what the n-th process that ran this part has begun (JSON lines); made with O_EXCL, so that
                             no two processes are the n-th, and whoever finds a further one knows that it was replaced
@@ -110,6 +110,11 @@ def tag_parts(tag: str) -> tuple[str, int] | None:
 def name_of(number: int, part: int, incarnation: int, kind: str) -> str:
     """Return the name of a file of one process that runs, or ran, a part."""
     return f"{number}-{part}.{incarnation}.{kind}"
+
+
+def void_of(folder: Path, number: int, part: int) -> Path:
+    """Return the file whose existence says that a part was given up."""
+    return folder / f"{number}-{part}.void"
 
 
 def parse_name(name: str) -> tuple[int, int, int, str] | None:

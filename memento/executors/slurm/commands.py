@@ -32,7 +32,8 @@ class JobState:
     """What Slurm says of one job, or of one task of a job array.
 
     `job` is the id of the whole array, `index` the task's (None: no array), `state` the long form ("RUNNING"), `exit`
-    the exit code and signal as in "0:9" where it is known, `tag` the comment.
+    the exit code and signal as in "0:9" where it is known. Whose job it is say `tag`, the comment, in squeue, and
+    `folder`, where it was submitted to run, in sacct, which keeps comments only where it was told to.
     """
 
     job: str
@@ -40,9 +41,8 @@ class JobState:
     state: str
     node: str = ""
     exit: str = ""
-    reason: str = ""
     tag: str = ""
-    submitted: float = 0.0
+    folder: str = ""
 
 
 class CommandFailed(Exception):
@@ -71,8 +71,8 @@ def run(name: str, *arguments: str, text: str = "", patience: float = PATIENCE) 
             errors="replace",
             timeout=patience,
             check=False,
-            # Times as seconds, and words that do not change with the user's settings.
-            env={**_without_defaults(), "SLURM_TIME_FORMAT": "%s", "LC_ALL": "C.UTF-8"},
+            # Times as seconds, lists in full, and words that do not change with the user's settings.
+            env={**_without_defaults(), "SLURM_TIME_FORMAT": "%s", "SLURM_BITSTR_LEN": "0", "LC_ALL": "C.UTF-8"},
         )
     except FileNotFoundError:
         raise SlurmError(
@@ -114,29 +114,31 @@ def submit(script: str) -> str:
 
 def queue() -> list[JobState] | None:
     """Return this user's jobs, those that ended minutes ago included; None when that cannot be known now."""
-    form = "ArrayJobID:|,ArrayTaskID:|,State:|,exit_code:|,NodeList:|,SubmitTime:|,Reason:|,Comment:"
+    form = "ArrayJobID:|,ArrayTaskID:|,State:|,exit_code:|,NodeList:|,Comment:"
     try:
         answer = run("squeue", "--noheader", "--array", "--me", "--states=all", f"--Format={form}")
     except CommandFailed:
         return None
-    return [state for line in answer.splitlines() if (state := _queued(line)) is not None]
+    return [state for line in answer.splitlines() for state in _queued(line)]
 
 
-def _queued(line: str) -> JobState | None:
-    fields = line.strip().split("|", 7)
-    if len(fields) != 8:
-        return None
-    job, index, state, status, node, submitted, reason, tag = fields
-    return JobState(
-        job=job,
-        index=int(index) if index.isdecimal() else None,
-        state=state,
-        node=node,
-        exit=_exit_of(status),
-        reason=reason,
-        tag=tag,
-        submitted=float(submitted) if submitted.isdecimal() else 0.0,
-    )
+def _queued(line: str) -> list[JobState]:
+    fields = line.strip().split("|", 5)
+    if len(fields) != 6:
+        return []
+    job, indices, state, status, node, tag = fields
+    end = _exit_of(status)
+    return [JobState(job=job, index=index, state=state, node=node, exit=end, tag=tag) for index in _indices_of(indices)]
+
+
+def _indices_of(text: str) -> list[int | None]:
+    """Return the tasks of an array that a line is about: of those cancelled before they began there is one line."""
+    found: list[int | None] = []
+    for piece in text.partition("%")[0].split(","):
+        first, _, last = piece.partition("-")
+        if first.isdecimal() and (not last or last.isdecimal()):
+            found.extend(range(int(first), int(last or first) + 1))
+    return found or [None]
 
 
 def _exit_of(status: str) -> str:
@@ -152,7 +154,7 @@ def accounted(jobs: Sequence[str]) -> list[JobState] | None:
     found: list[JobState] = []
     for start in range(0, len(jobs), MOST_IDS):
         ids = ",".join(jobs[start : start + MOST_IDS])
-        form = "--format=JobID%60,State,ExitCode,NodeList,Submit,End"
+        form = "--format=JobID%60,State,ExitCode,NodeList,WorkDir"
         try:
             answer = run(
                 "sacct",
@@ -170,10 +172,10 @@ def accounted(jobs: Sequence[str]) -> list[JobState] | None:
 
 
 def _accounted(line: str) -> JobState | None:
-    fields = line.rstrip("\n").split("|")
-    if len(fields) != 6 or not line.endswith("\n"):
+    fields = line.rstrip("\n").split("|", 4)
+    if len(fields) != 5 or not line.endswith("\n"):
         return None
-    number, state, status, node, submitted, _ = fields
+    number, state, status, node, folder = fields
     job, _, index = number.partition("_")
     if not job.isdecimal() or (index and not index.isdecimal()):
         return None  # what is still pending of an array, as "12_[3-7]"
@@ -183,7 +185,7 @@ def _accounted(line: str) -> JobState | None:
         state=state.partition(" ")[0],  # "CANCELLED by 1000"
         node=node,
         exit=status,
-        submitted=float(submitted) if submitted.isdecimal() else 0.0,
+        folder=folder,
     )
 
 

@@ -28,6 +28,7 @@ from memento.errors import OptionError
 from memento.executors.slurm import commands
 from memento.executors.slurm.batch import JOB, STOP
 from memento.executors.slurm.resources import Resources, bytes_of, check_partition, checked_options, resources_of
+from memento.executors.slurm.sealed import seal
 from memento.executors.slurm.snapshot import take_snapshot
 from memento.executors.slurm.submitting import Submitter
 from memento.executors.slurm.tracking import Tracker, jobs_tagged
@@ -35,7 +36,6 @@ from memento.layout import REMOTE
 from memento.matrix.runtime import seconds_of
 from memento.protocols import Delivered, Lost, Report, Returned
 from memento.task import Job, Outcome, Task
-from memento.worker import pack_job
 
 # The folder is looked into at these intervals: the first, how they grow while nothing happens, the longest.
 LOOK, GROWTH, LONGEST_LOOK = 0.2, 1.2, 3.0
@@ -141,13 +141,15 @@ class SlurmExecutor:
         if self._snapshot:
             path = take_snapshot(job.import_path, self._folder / SNAPSHOT)
             job = replace(job, import_path=path)
-        (self._folder / JOB).write_bytes(pack_job(job))
+        (self._folder / JOB).write_bytes(seal(job))
         self._tracker = Tracker(self._folder, job.run, grace=self._grace)
         self._submitter = self._submitter_for(job)
 
     def _submitter_for(self, job: Job) -> Submitter:
         path = [str(Path(memento.__file__).parents[1])]
-        return Submitter(Path(job.spool), job.run, path=path, pace=job.pace, **self._options)
+        return Submitter(
+            Path(job.spool), job.run, path=path, directory=job.working_directory, pace=job.pace, **self._options
+        )
 
     def preview(self, job: Job, tasks: Sequence[Task], *, script: bool = False) -> str:
         """Return what would be submitted for `tasks` of `job`, with the batch scripts if wanted; nothing is.
@@ -234,7 +236,7 @@ class SlurmExecutor:
                 self.submit([report.task])
                 continue
             if isinstance(report, Lost):
-                self._learn(report.task.key, report.failure.cause)
+                self.learn(report.task.key, report.failure.cause)
             elif isinstance(report, Delivered):
                 self._learn_from(report)
             reports.append(report)
@@ -247,10 +249,11 @@ class SlurmExecutor:
             outcome = Outcome.unpack_head(head)
             pace = max(pace, outcome.runtime)
             if outcome.failure is not None:
-                self._learn(outcome.key, outcome.failure.cause)
+                self.learn(outcome.key, outcome.failure.cause)
         self._submitter.measured(pace)
 
-    def _learn(self, key: bytes, cause: str) -> None:
+    def learn(self, key: bytes, cause: str) -> None:
+        """Take note of why an attempt at `key` failed: the next one may need more memory or time."""
         memory, time = self._grown.get(key, (1.0, 1.0))
         if cause == "memory":
             self._grown[key] = memory * self._growth, time

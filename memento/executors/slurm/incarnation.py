@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from memento.executors.slurm.batch import name_of
+from memento.executors.slurm.batch import name_of, void_of
 from memento.files import write_all
 from memento.layout import checkpoint_path
 from memento.spool import FILE_MAGIC, Frame, is_final, pack_frame, read_all_frames
-from memento.task import KEY_IN_HEAD
+from memento.task import KEY_IN_HEAD, Outcome
 
 
 class Incarnation:
@@ -57,10 +57,10 @@ class Incarnation:
             os.fsync(self._spool)
 
     def is_replaced(self) -> bool:
-        """Whether it has lost the right to deliver: there is a next one, the batch was given up, or the run is over."""
+        """Whether it has lost the right to deliver: there is a next one, the part was given up, or the run is over."""
         return (
             self._path(self.number + 1, "log").exists()
-            or (self._folder / f"{self._batch}.void").exists()
+            or void_of(self._folder, self._batch, self._part).exists()
             or not self._path(self.number, "log").exists()
         )
 
@@ -78,7 +78,8 @@ class History:
     def __init__(self) -> None:
         self.delivered: set[bytes] = set()
         self.begun: dict[bytes, list[str]] = {}
-        self.told: set[tuple[bytes, int]] = set()
+        self.last: dict[bytes, int] = {}  # the number of the last attempt at each key
+        self.told: set[tuple[bytes, int]] = set()  # attempts of which there is an outcome, though not a final one
         self.last_node = ""
 
     def read(self, log: Path, spool: Path) -> None:
@@ -86,17 +87,18 @@ class History:
         for line in read_log(log)[0]:
             self.last_node = line.get("node", self.last_node)
             if "begun" in line:
-                self.begun.setdefault(bytes.fromhex(line["begun"]), []).append(line.get("checkpoint", ""))
+                key = bytes.fromhex(line["begun"])
+                self.begun.setdefault(key, []).append(line.get("checkpoint", ""))
+                self.last[key] = line["attempt"]
         try:
             frames = read_all_frames(spool)
         except FileNotFoundError:
             return
         for head, _ in frames:
-            key = head[KEY_IN_HEAD]
             if is_final(head):
-                self.delivered.add(key)
+                self.delivered.add(head[KEY_IN_HEAD])
             else:
-                self.told.add((key, len(self.begun.get(key, ()))))
+                self.told.add((head[KEY_IN_HEAD], Outcome.unpack_head(head).attempt))
 
     def attempts(self, key: bytes) -> int:
         """Return how often `key` was begun."""
@@ -104,7 +106,7 @@ class History:
 
     def is_untold(self, key: bytes) -> bool:
         """Return whether the last attempt at `key` left no word, as when its node died."""
-        return key in self.begun and (key, self.attempts(key)) not in self.told
+        return key in self.last and (key, self.last[key]) not in self.told
 
 
 def read_log(path: Path, start: int = 0) -> tuple[list[dict[str, Any]], int]:

@@ -16,8 +16,8 @@ from memento.names import nearest
 MEGABYTE = 1024 * 1024
 _UNITS = {"": MEGABYTE, "K": 1024, "M": MEGABYTE, "G": 1024**3, "T": 1024**4}
 # What the batch script says by itself, because delivery, identity or requeues depend on it.
-OURS = ("array", "comment", "signal", "requeue", "no-requeue", "parsable", "wrap", "wait", "open-mode", "export",
-        "nodes", "ntasks", "error", "test-only", "hold")  # fmt: skip
+OURS = ("array", "chdir", "comment", "signal", "requeue", "no-requeue", "parsable", "wrap", "wait", "open-mode",
+        "export", "nodes", "ntasks", "error", "test-only", "hold")  # fmt: skip
 ELSEWHERE = {
     "cpus-per-task": "cpus", "gres": "gpus", "gpus": "gpus", "mem": "memory", "mem-per-cpu": "mem_per_cpu",
     "time": "time", "partition": "partition", "account": "account", "job-name": "jobname", "output": "output",

@@ -20,6 +20,7 @@ def batch_script(
     folder: Path,
     python: str,
     path: Sequence[str],
+    directory: str,
     setup: Sequence[str] = (),
     throttle: int | None = None,
     after: str | None = None,
@@ -33,6 +34,7 @@ def batch_script(
         folder: the run's folder, at the same path on all hosts.
         python: the interpreter, at the same path on all hosts.
         path: where the interpreter finds memento.
+        directory: where `setup` is run, as the user's script is.
         setup: lines of shell that are run first.
         throttle: how many of its jobs may run at once.
         after: the id of a job that has to end first.
@@ -44,6 +46,8 @@ def batch_script(
         f"--comment={batch.tag}",
         f"--array=0-{len(batch.parts) - 1}{limit}",
         f"--output={resources.output or folder / f'{batch.number}-%a.out'}",
+        # Kept by every accounting, other than the comment: it says whose job this is.
+        f"--chdir={folder}",
         "--open-mode=append",
         # To the shell alone, which is replaced by Python, and soon enough: Slurm sends it up to a minute early.
         f"--signal=B:USR1@{max(1, int(batch.warning))}",
@@ -55,13 +59,17 @@ def batch_script(
         *([f"--dependency=afterany:{after}"] if after else []),
     ]
     broken = shlex.quote(str(folder / f"{batch.number}-")) + "$SLURM_ARRAY_TASK_ID.broken"
-    code = f"import sys; sys.path += {list(path)!r}; from memento.executors.slurm.job import main; main(*sys.argv[1:])"
+    code = (
+        f"import sys; sys.path[:0] = [place for place in {list(path)!r} if place not in sys.path]; "
+        "from memento.executors.slurm.job import main; main(*sys.argv[1:])"
+    )
     return "\n".join(
         [
             "#!/bin/bash",
             *(f"#SBATCH {shlex.quote(flag)}" for flag in flags),
             "# Python hears the signal; this shell must not die of it before Python is there.",
             "trap '' USR1",
+            f"cd {shlex.quote(directory)}",
             *setup,
             f"if ! command -v {shlex.quote(python)} >/dev/null; then",
             f'    echo "there is no Python at {python} on $SLURMD_NODENAME" >{broken}',

@@ -9,16 +9,25 @@ from __future__ import annotations
 import functools
 import pickle
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
+from memento.describing import function_of
 from memento.task import Job
+from memento.worker import pack_job
+
+Origin = tuple[str, int, str]
+"""Where an experiment is defined: file, line and name."""
 
 
 class Sealed:
     """One of the two objects that were pickled together as `packed`: the experiment, or the configurations."""
 
-    def __init__(self, packed: bytes, index: int) -> None:
+    def __init__(self, packed: bytes, index: int, origin: Origin | None = None) -> None:
         self._packed, self._index = packed, index
+        if origin is not None:
+            # What is looked at where a failure is to say where the experiment is defined.
+            self.__code__ = SimpleNamespace(co_filename=origin[0], co_firstlineno=origin[1], co_qualname=origin[2])
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _opened, (self._packed, self._index)
@@ -37,8 +46,20 @@ def _open(packed: bytes) -> Any:
     return pickle.loads(packed)
 
 
+def seal(job: Job) -> bytes:
+    """Return `job` packed for `sealed_job`.
+
+    Raises:
+        WorkerStartError: the experiment cannot be pickled.
+    """
+    code = getattr(function_of(job.experiment), "__code__", None)
+    origin: Origin | None = (code.co_filename, code.co_firstlineno, code.co_qualname) if code else None
+    return pickle.dumps((origin, pack_job(job)))
+
+
 def sealed_job(data: bytes, **changed: Any) -> Job:
-    """Return the job that `memento.worker.pack_job` packed as `data`, unopened, with some fields changed."""
-    fields, packed = pickle.loads(data)
-    job = Job(experiment=Sealed(packed, 0), configurations=Sealed(packed, 1), **fields)
-    return replace(job, **changed)
+    """Return the job that `seal` packed as `data`, whose experiment only workers open, with some fields changed."""
+    origin, job = pickle.loads(data)
+    fields, packed = pickle.loads(job)
+    sealed = Job(experiment=Sealed(packed, 0, origin), configurations=Sealed(packed, 1), **fields)
+    return replace(sealed, **changed)

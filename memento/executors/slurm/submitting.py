@@ -46,6 +46,7 @@ class Submitter:
         run: bytes,
         *,
         path: Sequence[str],
+        directory: str,
         pace: float | None,
         pack: int | None,
         together: int,
@@ -55,7 +56,7 @@ class Submitter:
         setup: Sequence[str],
         python: str | None,
     ) -> None:
-        self._folder, self._run, self._path, self._pace = folder, run, path, pace
+        self._folder, self._run, self._path, self._directory, self._pace = folder, run, path, directory, pace
         self._pack, self._together, self._max_jobs = pack, together, max_jobs
         self._warning, self._requeues = warning, requeues
         self._setup, self._python = setup, python or sys.executable
@@ -135,7 +136,7 @@ class Submitter:
     def _script(self, waiting: _Waiting, after: str | None) -> str:
         return batch_script(
             waiting.batch, waiting.resources, folder=self._folder, python=self._python, path=self._path,
-            setup=self._setup, throttle=waiting.throttle, after=after,
+            directory=self._directory, setup=self._setup, throttle=waiting.throttle, after=after,
         )  # fmt: skip
 
     def _submit(self, waiting: _Waiting) -> str | None:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from memento.errors import SlurmError, WorkerStartError
 from memento.executors.slurm import commands
-from memento.executors.slurm.batch import Batch, batches_in, id_of, parse_name, tag_parts
+from memento.executors.slurm.batch import Batch, batches_in, id_of, parse_name, tag_parts, void_of
 from memento.executors.slurm.commands import JobState
 from memento.executors.slurm.incarnation import read_log
 from memento.executors.slurm.verdict import MAY_COME_BACK, VANISHED, failure_of, is_over, named, verdict_of
@@ -50,6 +50,7 @@ class Tracker:
         self._interval = FIRST
         self._asked = 0.0
         self._misfortunes = 0
+        self._unsaid: list[Report] = []  # what was read on another occasion
         self.granted: dict[str, float] = {}
         """What jobs had that did not ask: bytes of memory for each CPU, seconds of time."""
         self.returning = False
@@ -58,10 +59,14 @@ class Tracker:
             self.follow(Batch.read(folder, number))
 
     def follow(self, batch: Batch) -> None:
-        """Take note of a batch that was written into the folder."""
+        """Take note of a batch that was written into the folder; earlier ones have nothing more to say of its keys."""
         self._known.add(batch.number)
+        again = {task.key for tasks in batch.parts for task in tasks}
+        for part in self._parts.values():
+            part.open = {key: task for key, task in part.open.items() if key not in again}
         for index, tasks in enumerate(batch.parts):
-            self._parts[batch.number, index] = _Part(batch, index, tasks)
+            if not void_of(self._folder, batch.number, index).exists():
+                self._parts[batch.number, index] = _Part(batch, index, tasks)
         self._interval = FIRST
 
     @property
@@ -101,7 +106,7 @@ class Tracker:
         Raises:
             WorkerStartError: jobs end before they can begin anything.
         """
-        reports = self._read()
+        reports, self._unsaid = [*self._unsaid, *self._read()], []
         if self._parts and time.monotonic() - self._asked >= self._interval:
             reports += self._ask()
         self._parts = {place: part for place, part in self._parts.items() if part.open}
@@ -181,14 +186,14 @@ class Tracker:
             (self._folder / f"{number}.job").write_text(job)
 
     def _ask_accounting(self, missing: Sequence[_Part], seen: dict[tuple[int, int], JobState]) -> None:
-        ids = {id_of(self._folder, part.batch.number): part.batch for part in missing}
+        ids = {id_of(self._folder, part.batch.number) for part in missing}
         wanted = sorted(job for job in ids if job is not None)
         if not wanted:
             return
         found: dict[tuple[str, int], JobState] = {}
         for state in commands.accounted(wanted) or ():
-            # An id may have been another job's before: that one was submitted earlier.
-            if state.submitted >= ids[state.job].created - 2.0:
+            # An id may have been another job's, before a controller forgot its last seconds.
+            if state.folder == str(self._folder):
                 found[state.job, state.index or 0] = state
         for part in missing:
             known = found.get((id_of(self._folder, part.batch.number) or "", part.index))
@@ -208,7 +213,7 @@ class Tracker:
             state = JobState(
                 job=id_of(self._folder, part.batch.number) or "?", index=part.index, state=VANISHED, node=part.node
             )
-            if not part.begun and not self._give_up(part):
+            if not part.begun and self._has_begun_meanwhile(part):
                 return []
         else:
             part.ended_at = part.ended_at or now
@@ -219,17 +224,16 @@ class Tracker:
         reports = self._read()
         return [*reports, *self._close(part, replace(state, node=state.node or part.node))] if part.open else reports
 
-    def _give_up(self, part: _Part) -> bool:
-        """Make sure that nothing begins of a part that nobody knows; return whether nothing has."""
-        void = self._folder / f"{part.batch.number}.void"
+    def _has_begun_meanwhile(self, part: _Part) -> bool:
+        """Keep a part that nobody knows from beginning; return whether it was too late for that."""
+        void = void_of(self._folder, part.batch.number, part.index)
         void.touch()
         self._refresh()
-        self._read()
-        if part.node:  # it has begun meanwhile
+        self._unsaid += self._read()
+        if part.node:
             void.unlink()
             part.missing_since = None
-            return False
-        return True
+        return bool(part.node)
 
     def _refresh(self) -> None:
         """Have the file system look again: it may remember for a minute which files there were."""
@@ -238,10 +242,11 @@ class Tracker:
         mark.unlink(missing_ok=True)
 
     def _close(self, part: _Part, state: JobState) -> list[Report]:
-        """Say what became of the configurations that `part` will not deliver any more."""
+        """Say what became of the configurations that `part` will not deliver any more, whatever runs on of it."""
+        void_of(self._folder, part.batch.number, part.index).touch()
         output = self._output_of(part)
         verdict = verdict_of(state, output)
-        if not part.begun and not part.following and verdict.status is not Status.CANCELLED:
+        if not (part.begun or part.following or self.returning) and verdict.status is not Status.CANCELLED:
             self._count_misfortune(state, output)
         reports: list[Report] = []
         for key, task in part.open.items():

@@ -1,0 +1,367 @@
+"""Functions that remember: a call with equal arguments returns what it gave before, from the store.
+
+    call ── arguments ──key──▶ ledger ── found ───────────────────────────────────────────▶ value
+                                  └─ not found ──▶ ours to compute? ──▶ claim ──▶ function ──▶ ledger ──▶ value
+                                                       └─ no: wait for whoever does, then look again
+
+How a call goes is written once, in `_steps`, which asks whoever drives it to wait and to call the function: so plain
+functions and coroutine functions go the same way.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable, Iterable
+from types import FunctionType
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from memento.errors import CacheMiss, OptionError
+from memento.hashing.fingerprint import identify
+from memento.memoizing import travelling
+from memento.memoizing.arguments import Arguments
+from memento.memoizing.driving import CALL, SHORTEST_PAUSE, Steps, awaited, driven
+from memento.memoizing.flights import computing
+from memento.memoizing.remembering import MISSING, Call, Memory, Stopwatch
+from memento.plan import CODE_CHANGES
+from memento.task import Experiment
+
+P = ParamSpec("P")
+Q = ParamSpec("Q")
+R = TypeVar("R")
+S = TypeVar("S")
+Path = str | os.PathLike[str]
+
+_MARK = "_is_coroutine_mark"  # what `inspect.markcoroutinefunction` leaves behind, good in one process
+LONGEST_PAUSE = 0.1
+
+
+class CacheProvider(Protocol):
+    """Where a `Cache` may keep values instead of the store: a mapping that makes its own keys."""
+
+    def make_key(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Return the key of a call."""
+        ...
+
+    def get(self, key: Any) -> Any:
+        """Return the value kept under `key`; raises KeyError when there is none."""
+        ...
+
+    def set(self, key: Any, item: Any) -> None:
+        """Keep `item` under `key`."""
+        ...
+
+
+class Cache(Generic[P, R]):
+    """A function that remembers, across processes and runs, what each call returned; `memoize` makes it as a decorator.
+
+    Arguments are compared as a matrix compares parameters, however they are passed: by position, by name or by default.
+    The function's name is part of the key, its code is not. A call that raises is not remembered. Of callers who ask
+    for the same at the same time, in threads or processes, one computes and the others wait. Each is given a value of
+    its own.
+
+    Args:
+        func: the function, or coroutine function.
+        cache_provider: where values are kept; by default the store.
+        store: the store's path; by default ``$MEMENTO_CACHE_PATH`` or ``.memento``.
+        version: what begins a new series: nothing of another version is found.
+        ignore: names of arguments that do not count.
+        code_change: what becomes of values that older code computed: "warn" (they are returned, and it is said),
+            "rerun" (they are computed anew) or "ignore".
+
+    Raises:
+        OptionError: one of these cannot be meant.
+
+    Example:
+        >>> @Cache
+        ... def square(x):
+        ...     return x * x
+        >>> square(3), square(x=3)
+        (9, 9)
+    """
+
+    # Not in the instance's dict: what a fingerprint of code finds there would depend on what was called.
+    __slots__ = ("__dict__", "__weakref__", "_made")
+
+    def __init__(
+        self,
+        func: Callable[P, R],
+        cache_provider: CacheProvider | None = None,
+        *,
+        store: Path | None = None,
+        version: str | int | None = None,
+        ignore: Iterable[str] = (),
+        code_change: str = "warn",
+    ) -> None:
+        _check(func, code_change)
+        functools.update_wrapper(self, func)
+        self._func = func
+        self._provider = cache_provider
+        self._options: dict[str, Any] = {
+            "store": None if store is None else os.path.expanduser(os.fspath(store)),
+            "version": None if version is None else str(version),
+            "ignore": (ignore,) if isinstance(ignore, str) else tuple(ignore),
+            "code_change": code_change,
+        }
+        self._is_coroutine_function = inspect.iscoroutinefunction(func)
+        self._known: Experiment | None = None
+        self._made: Memory | None = None
+        _ = self._memory  # says at once what is wrong with the options
+        self._mark()
+
+    def _mark(self) -> None:
+        if self._is_coroutine_function and hasattr(inspect, "markcoroutinefunction"):
+            inspect.markcoroutinefunction(self)
+
+    @property
+    def _memory(self) -> Memory:
+        # Made when first needed: while it is unpickled, the function may not be whole yet.
+        if self._made is None:
+            options = self._options
+            arguments = Arguments(self._func, options["ignore"])
+            self._made = Memory(arguments, self._identity, store=options["store"], code_change=options["code_change"])
+        return self._made
+
+    def _identity(self) -> Experiment:
+        # Asked of what stands under the function's name in its module, so that it counts as what can be imported.
+        known = self if isinstance(inspect.unwrap(self._func), FunctionType) else self._func
+        return self._known or identify(known, version=self._options["version"])
+
+    @overload
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    @overload
+    def __call__(self, *args: Any, force_run: bool, force_cache: bool = ..., **kwargs: Any) -> R: ...
+    @overload
+    def __call__(self, *args: Any, force_cache: bool, **kwargs: Any) -> R: ...
+    def __call__(  # type: ignore[misc]  # no signature can say: whatever the function takes, but for these two names
+        self, *args: Any, force_cache: bool = False, force_run: bool = False, **kwargs: Any
+    ) -> Any:
+        """Return the remembered value of this call, or call the function and remember what it returns.
+
+        Args:
+            args: positional arguments of the function.
+            force_cache: raise `CacheMiss`, which is a KeyError, instead of calling the function.
+            force_run: call the function in any case; what it returns is what is remembered from now on.
+            kwargs: keyword arguments of the function.
+
+        Raises:
+            CacheMiss: with `force_cache`, nothing is remembered.
+            UnkeyableValue: an argument has no stable key.
+            StoreError: the store cannot be opened, read or claimed in; the function was not called.
+            UnreadableResult: what is remembered cannot be unpickled here; `force_run` replaces it.
+        """
+        if force_cache and force_run:
+            raise OptionError("force_cache forbids to call the function and force_run demands it; pass one of them")
+        function = functools.partial(self._func, *args, **kwargs)
+        if self._is_coroutine_function:
+            return self._in_coroutine(function, force_cache, force_run)
+        found, steps = self._begun(function, force_cache, force_run)
+        return found if steps is None else driven(steps, function)
+
+    async def _in_coroutine(self, function: functools.partial[Any], force_cache: bool, force_run: bool) -> Any:
+        found, steps = self._begun(function, force_cache, force_run)
+        return found if steps is None else await awaited(steps, function)
+
+    def _begun(self, asked: functools.partial[Any], force_cache: bool, force_run: bool) -> tuple[Any, Steps | None]:
+        """Return what the call `asked` for gave before, or else the steps that lead to it."""
+        if self._provider is not None:
+            return None, self._steps_of_provider(self._provider, asked, force_cache, force_run)
+        call = self._memory.call_of(asked.args, asked.keywords)
+        if not force_run and (found := self._memory.stored(call)) is not MISSING:
+            return found, None
+        if force_cache:
+            raise CacheMiss(self._memory.text(call))
+        return None, self._steps(call, force_run)
+
+    def _steps(self, call: Call, force_run: bool) -> Steps:
+        """Go on with `call`, which is not remembered: wait for whoever computes it, or compute it."""
+        flights = call.ledger.flights
+        while (landed := flights.begin(call.key)) is not None:
+            with flights.awaiting(call.key):
+                circular = flights.is_circular(call.key)
+                if not circular:
+                    yield landed
+            if circular:  # as without memoize: it calls itself
+                return (yield CALL)
+            if not force_run and (found := self._memory.stored(call)) is not MISSING:
+                return found
+        try:
+            return (yield from self._steps_of_owner(call, force_run))
+        finally:
+            flights.end(call.key)
+
+    def _steps_of_owner(self, call: Call, force_run: bool) -> Steps:
+        """Go on where no one else in this process computes `call`: other processes may."""
+        pause = SHORTEST_PAUSE
+        while not call.ledger.claim_call(call.key):
+            call.ledger.free_claims_of_the_dead()
+            yield pause
+            pause = min(2 * pause, LONGEST_PAUSE)
+            if not force_run and (found := self._memory.stored(call)) is not MISSING:
+                return found
+        try:
+            # Another process may have stored it just before it gave up its claim.
+            if not force_run and (found := self._memory.stored(call)) is not MISSING:
+                return found
+            watch = Stopwatch()
+            with computing(call.key):
+                value = yield CALL
+            self._memory.keep(call, value, watch.read())
+            return value
+        finally:
+            call.ledger.release_call(call.key)
+
+    def _steps_of_provider(
+        self, provider: CacheProvider, asked: functools.partial[Any], force_cache: bool, force_run: bool
+    ) -> Steps:
+        key = provider.make_key(self._func, *asked.args, **asked.keywords)
+        if not force_run:
+            try:
+                return provider.get(key)
+            except KeyError:
+                if force_cache:
+                    raise
+        value = yield CALL
+        provider.set(key, value)
+        return value
+
+    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Return the key of a call, 32 hexadecimal digits: the same in every process, for as long as names stay."""
+        return self._memory.call_of(args, kwargs).key.hex()
+
+    def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Forget what a call returned; the next one computes it. Return whether anything was remembered.
+
+        Raises:
+            OptionError: values are kept by a provider, which has its own way to forget.
+        """
+        if self._provider is not None:
+            raise OptionError("a cache_provider keeps these values: they are forgotten there", option="cache_provider")
+        call = self._memory.call_of(args, kwargs)
+        return call.ledger.forget(call.key)
+
+    @overload
+    def __get__(self, instance: None, owner: type | None = None) -> Cache[P, R]: ...
+    @overload
+    def __get__(self: Cache[Concatenate[S, Q], R], instance: S, owner: type | None = None) -> BoundCache[Q, R]: ...
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        """Behave as a method where it decorates one; the instance is then the first argument."""
+        return self if instance is None else BoundCache(self, instance)
+
+    def __repr__(self) -> str:
+        return f"Cache({getattr(self, '__qualname__', self._func)!s})"
+
+    def __reduce__(self) -> Any:
+        return travelling.reduced(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        known = self._memory.experiment  # found out here, where its source is
+        return {name: value for name, value in vars(self).items() if name != _MARK} | {"_known": known}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._made = None
+        self._mark()
+
+    def __copy__(self) -> Cache[P, R]:
+        return self
+
+    def __deepcopy__(self, memo: Any) -> Cache[P, R]:
+        return self
+
+
+travelling.register(Cache)
+
+
+class BoundCache(Generic[Q, R]):
+    """A method that remembers, and its instance."""
+
+    def __init__(self, cache: Cache[..., R], instance: Any) -> None:
+        self.__func__ = cache
+        self.__self__ = instance
+
+    @overload
+    def __call__(self, *args: Q.args, **kwargs: Q.kwargs) -> R: ...
+    @overload
+    def __call__(self, *args: Any, force_run: bool, force_cache: bool = ..., **kwargs: Any) -> R: ...
+    @overload
+    def __call__(self, *args: Any, force_cache: bool, **kwargs: Any) -> R: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what the method returned before for this instance and these arguments, or call it."""
+        return self.__func__(self.__self__, *args, **kwargs)
+
+    def key(self, *args: Q.args, **kwargs: Q.kwargs) -> str:
+        """Return the key of a call."""
+        return self.__func__.key(self.__self__, *args, **kwargs)
+
+    def forget(self, *args: Q.args, **kwargs: Q.kwargs) -> bool:
+        """Forget what a call returned; return whether anything was remembered."""
+        return self.__func__.forget(self.__self__, *args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name not in ("__name__", "__qualname__", "__wrapped__", "__module__"):
+            raise AttributeError(name)
+        return getattr(self.__func__, name)
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.__func__, self.__self__)
+
+    def __repr__(self) -> str:
+        return f"<{self.__func__!r} of {self.__self__!r}>"
+
+
+@overload
+def memoize(func: Callable[P, R], /) -> Cache[P, R]: ...
+@overload
+def memoize(
+    *,
+    store: Path | None = ...,
+    version: str | int | None = ...,
+    ignore: Iterable[str] = ...,
+    code_change: str = ...,
+) -> Callable[[Callable[P, R]], Cache[P, R]]: ...
+def memoize(func: Any = None, /, **options: Any) -> Any:
+    """From now on the decorated function remembers on the disk what each call returned: see `Cache`.
+
+    Args:
+        func: the function; left out where options are given, as in ``@memoize(version="2")``.
+        options: `store`, `version`, `ignore` and `code_change`, as `Cache` takes them.
+
+    Raises:
+        OptionError: one of these cannot be meant.
+
+    Example:
+        >>> @memoize(ignore=("verbose",))
+        ... def cube(x, verbose=False):
+        ...     return x**3
+        >>> cube(2), cube(2, verbose=True), cube(2, force_cache=True)
+        (8, 8, 8)
+        >>> cube.forget(2), cube.forget(2)
+        (True, False)
+    """
+    if func is None:
+        return functools.partial(_memoized, options)
+    return _memoized(options, func)
+
+
+def _memoized(options: dict[str, Any], func: Any) -> Cache[..., Any]:
+    return Cache(func, **options)
+
+
+def _check(func: Any, code_change: str) -> None:
+    if isinstance(func, classmethod) or not callable(func):
+        what = "a classmethod: put @memoize below @classmethod" if isinstance(func, classmethod) else repr(func)
+        raise OptionError(f"memoize takes a function, and not {what}", option="func", value=func)
+    if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+        raise OptionError(
+            f"{func.__qualname__} yields its results, which can be read only once; return them as a list",
+            option="func",
+            value=func,
+        )
+    if code_change not in CODE_CHANGES:
+        raise OptionError(
+            f"code_change={code_change!r} is none of: {', '.join(CODE_CHANGES)}",
+            option="code_change",
+            value=code_change,
+        )

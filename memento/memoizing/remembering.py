@@ -1,0 +1,202 @@
+"""What one function remembers: who it is, of which code, and what the ledger holds for a call of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from memento import payload
+from memento.errors import DamagedEntry, NotStored, StoreError, UnpicklableResult
+from memento.hashing import KeyMaker
+from memento.hashing.dependencies import code_in
+from memento.hashing.fingerprint import code_of_values
+from memento.hashing.forms import PLAIN
+from memento.layout import blob_path
+from memento.memoizing.arguments import Arguments
+from memento.memoizing.ledger import CallLedger, code_id, ledger_at
+from memento.store import Entry
+from memento.task import VALUE, Experiment, Outcome, Status, value_in
+from memento.worker import keep
+
+PREFIX = "cache:"
+"""Before the name of a remembering function in its keys: a matrix over it computes the same calls, as experiments."""
+MISSING: Any = object()
+MOST_CODES = 256
+
+
+class Call(NamedTuple):
+    """One call: where it is looked up, its key, and the arguments that count."""
+
+    ledger: CallLedger
+    key: bytes
+    values: dict[str, Any]
+
+
+class Code(NamedTuple):
+    """The code of a function together with that of the arguments of a call, and what outcomes call it."""
+
+    experiment: Experiment
+    id: bytes
+    kept: tuple[object, ...] = ()
+    """What it was found by, held so that no other object gets one of its addresses."""
+
+
+class Measured(NamedTuple):
+    """When a call began, and how many seconds it and the processor took."""
+
+    started: float
+    runtime: float
+    cpu_time: float
+
+
+class Memory:
+    """What the function of these `arguments` remembers; `identify` says who it is, and is asked once, when needed."""
+
+    def __init__(
+        self, arguments: Arguments, identify: Callable[[], Experiment], *, store: str | None, code_change: str
+    ) -> None:
+        self._arguments = arguments
+        self._identify = identify
+        self._store = store
+        self._code_change = code_change
+        self._maker: KeyMaker | None = None
+        self._experiment: Experiment | None = None
+        self._codes: dict[tuple[int, ...], Code] = {}
+        self._changed: dict[tuple[bytes, bytes], tuple[str, ...]] = {}
+        self._told: set[tuple[str, ...]] = set()
+
+    @property
+    def experiment(self) -> Experiment:
+        """Who the function is, and its code, as they were when this was first asked."""
+        if self._experiment is None:
+            self._experiment = self._identify()
+            for note in self._experiment.notes:
+                self._warn(note, UserWarning)
+        return self._experiment
+
+    def call_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+        """Return the call with these arguments.
+
+        Raises:
+            TypeError: the function cannot be called so.
+            UnkeyableValue: an argument has no stable key.
+            StoreError: the store cannot be opened.
+        """
+        if self._maker is None:
+            self._maker = self._arguments.key_maker(PREFIX + self.experiment.name)
+        values = self._arguments.bind(args, kwargs)
+        return Call(ledger_at(self._store), self._maker.key(self._arguments.digests(values)), values)
+
+    def text(self, call: Call) -> str:
+        """Return `call` as a reader would write it."""
+        return self._arguments.text(call.values)
+
+    def stored(self, call: Call) -> Any:
+        """Return a value of its own that `call` gave before; `MISSING` where it is to be computed."""
+        found = call.ledger.success(call.key)
+        if found is None or (self._code_change != "ignore" and self._is_outdated(call, found.entry)):
+            return MISSING
+        codec, summary = value_in(found.entry.head)
+        try:
+            data = b"" if codec in (payload.NOTHING, payload.JSON) else call.ledger.value_of(found)
+        except (DamagedEntry, NotStored):  # it is set aside, or was evicted to make room
+            return MISSING
+        return payload.decode(codec, data, summary)
+
+    def _is_outdated(self, call: Call, entry: Entry) -> bool:
+        """Return whether other code computed `entry` and that is a reason to compute it anew; else tell it once."""
+        code = self._code_of(call)
+        if entry.run == code.id:
+            return False
+        changed = self._changed.get((entry.run, code.id))
+        if changed is None:
+            stored = call.ledger.code_of([entry.run])[entry.run]
+            changed = self._changed[entry.run, code.id] = code.experiment.changed_since(stored)
+        if changed and self._code_change == "warn" and changed not in self._told:
+            self._told.add(changed)
+            self._warn(
+                f"{self.text(call)} was computed by older code, which differs in {', '.join(changed)}; "
+                "code_change='rerun' computes it anew, code_change='ignore' silences this",
+                UserWarning,
+            )
+        return bool(changed) and self._code_change == "rerun"
+
+    def _code_of(self, call: Call) -> Code:
+        """Return the code that computes `call`: the function's, and that of functions and classes it is given."""
+        values = self._arguments.counting(call.values)
+        plain = all(type(value) in PLAIN for value in values)
+        things = () if plain else tuple({id(thing): thing for value in values for thing in code_in(value)}.values())
+        found = self._codes.get(tuple(map(id, things)))
+        if found is None:
+            given = {f"{VALUE}{name}": code for name, code in code_of_values(things).items()}
+            own = self.experiment
+            experiment = Experiment(name=own.name, version=own.version, code={**own.code, **given}, notes=own.notes)
+            if len(self._codes) >= MOST_CODES:
+                self._codes.clear()
+            found = self._codes[tuple(map(id, things))] = Code(experiment, code_id(experiment), things)
+        return found
+
+    def keep(self, call: Call, value: Any, measured: Measured) -> None:
+        """Keep `value` as what `call` gave; where that is not possible it is told, and the caller has the value.
+
+        The computation may have taken hours: neither a value that cannot be stored nor a full disk takes it away.
+        """
+        try:
+            code = self._code_of(call)
+            call.ledger.keep_call(self._outcome(call, value, code, measured), code.experiment)
+        except (UnpicklableResult, StoreError) as error:
+            self._warn(
+                f"what {self.text(call)} returned is not remembered, and will be computed again: {error}",
+                RuntimeWarning,
+            )
+
+    def _outcome(self, call: Call, value: Any, code: Code, measured: Measured) -> Outcome:
+        attempt = call.ledger.next_attempt(call.key, code.id)
+        encoded = payload.encode_readable(value)
+
+        def place(name: str) -> Any:
+            return blob_path(call.ledger.root, call.key, code.id, attempt, name)
+
+        return Outcome(
+            key=call.key,
+            run=code.id,
+            attempt=attempt,
+            status=Status.SUCCEEDED,
+            started=measured.started,
+            runtime=measured.runtime,
+            cpu_time=measured.cpu_time,
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            summary=encoded.summary,
+            value=keep(lambda: place("value"), encoded.codec, encoded.chunks, encoded.size, encoded.digest),
+            # What a key stands for is kept readable: in the place of what an experiment prints.
+            log=keep(lambda: place("log"), 1, [self.text(call).encode(errors="replace")]),
+        )
+
+    def _warn(self, message: str, category: type[Warning]) -> None:
+        warnings.warn(message, category, stacklevel=frames_within(__file__))
+
+
+def frames_within(file: str) -> int:
+    """Return how many frames up the first one is that lies outside the folder of `file`."""
+    folder = os.path.dirname(file)
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and os.path.dirname(frame.f_code.co_filename) == folder:
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+class Stopwatch:
+    """Measures from when it is made."""
+
+    def __init__(self) -> None:
+        self._started, self._begun, self._cpu = time.time(), time.perf_counter(), time.process_time()
+
+    def read(self) -> Measured:
+        """Return what was measured so far."""
+        return Measured(self._started, time.perf_counter() - self._begun, time.process_time() - self._cpu)

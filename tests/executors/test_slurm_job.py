@@ -1,0 +1,210 @@
+"""What the process in a Slurm job decides by itself: when to stop, what was killed for memory, what is left to run."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sysconfig
+import time
+from pathlib import Path
+
+import pytest
+
+from memento.executors.slurm import commands
+from memento.executors.slurm.batch import Batch
+from memento.executors.slurm.ending import Ending
+from memento.executors.slurm.incarnation import Incarnation
+from memento.executors.slurm.memory import granted, kills
+from memento.executors.slurm.part import Part
+from memento.executors.slurm.scratch import Scratch
+from memento.executors.slurm.sealed import seal, sealed_job
+from memento.executors.slurm.snapshot import take_snapshot
+from memento.spool import read_frames
+from memento.task import Failure, Outcome, Status, Task
+from tests.executors.harness import key_of, make_job
+
+RUN = bytes(8)
+
+
+def ending(monkeypatch: pytest.MonkeyPatch, *, left: float | None, warning: float) -> Ending:
+    """Return what knows that so many seconds are left (None: nothing is known)."""
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    said = None if left is None else str(int(time.time() + left))
+    monkeypatch.setattr(commands, "field_of_job", lambda job, name: said)
+    made = Ending()
+    made.know_the_end("7_0", warning)
+    return made
+
+
+def test_a_job_stops_so_long_before_its_end_as_was_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ending(monkeypatch, left=50, warning=60).is_due()
+    assert not ending(monkeypatch, left=70, warning=60).is_due()
+    assert not ending(monkeypatch, left=None, warning=60).is_due()
+
+
+@pytest.mark.parametrize(("left", "obeyed"), [(3000.0, True), (100.0, False), (50.0, True), (None, True)])
+def test_a_warning_is_obeyed_unless_slurm_only_sent_it_too_early(
+    monkeypatch: pytest.MonkeyPatch, left: float | None, obeyed: bool
+) -> None:
+    made = ending(monkeypatch, left=left, warning=60)
+    made._warn(signal.SIGUSR1, None)
+    assert made.is_due() is obeyed
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("4:memory:/slurm_node1/uid_0/job_3/step_batch/task_0", "memory/slurm_node1/uid_0/job_3/step_batch/task_0"),
+        ("0::/system.slice/slurmstepd.scope/job_3/step_batch", "system.slice/slurmstepd.scope/job_3/step_batch"),
+    ],
+)
+def test_kills_for_memory_are_read_from_both_kinds_of_control_groups(tmp_path: Path, line: str, place: str) -> None:
+    name = "memory.oom_control" if line.startswith("4") else "memory.events"
+    for folder, count in (
+        (tmp_path / place, 2),
+        ((tmp_path / place).parent, 1),
+        (tmp_path / place.split("/job_")[0], 9),
+    ):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"low 0\noom_kill {count}\n")
+    (tmp_path / "own").write_text(f"1:name=systemd:/\n{line}\n")
+    assert kills(tmp_path, tmp_path / "own") == 3
+    assert kills(tmp_path, tmp_path / "missing") == 0
+
+
+def test_memory_that_was_not_asked_for_is_known_from_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLURM_MEM_PER_CPU", "200")
+    assert granted() == 200 * 1024 * 1024
+    monkeypatch.delenv("SLURM_MEM_PER_CPU")
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "1000")
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "4")
+    assert granted() == 250 * 1024 * 1024
+
+
+def part_of(folder: Path, *, requeues: int = 100) -> tuple[Part, Incarnation]:
+    tasks = [Task(index=index, key=key_of(index)) for index in range(3)]
+    batch = Batch(run=RUN, number=1, parts=[tasks], requeues=requeues)
+    process = Incarnation(folder, 1, 0)
+    return Part(batch, tasks, process, store=folder, place="node1, job 7_0"), process
+
+
+def delivered(folder: Path, number: int) -> list[tuple[int, int, str]]:
+    """Return what the process `number` delivered: of which configuration, which attempt, and its cause."""
+    frames, _ = read_frames(folder / f"1-0.{number}.spool")
+    outcomes = [Outcome.unpack_head(*frame) for frame in frames]
+    index = {key_of(number): number for number in range(3)}
+    return [(index[one.key], one.attempt, one.failure.cause if one.failure else "") for one in outcomes]
+
+
+def succeed(part: Part, index: int) -> None:
+    task = part.open[key_of(index)]
+    part.begin(task)
+    part.finish(Outcome(key=task.key, run=RUN, attempt=task.attempt, status=Status.SUCCEEDED, started=1.0, runtime=1.0))
+
+
+def test_a_successor_runs_what_is_left_beginning_with_what_was_interrupted(tmp_path: Path) -> None:
+    first, _ = part_of(tmp_path)
+    succeed(first, 0)
+    first.begin(first.open[key_of(2)])
+    first.end([key_of(2)])
+    assert first.flush(now=True)
+    assert delivered(tmp_path, 1) == [(0, 1, ""), (2, 1, "requeued")]
+    second, _ = part_of(tmp_path)
+    assert [(task.index, task.attempt) for task in second.in_order()] == [(2, 2), (1, 1)]
+
+
+def test_an_attempt_that_died_with_its_node_is_told_of_by_the_next(tmp_path: Path) -> None:
+    first, _ = part_of(tmp_path)
+    first.begin(first.open[key_of(1)])
+    assert first.flush(now=True)
+    second, _ = part_of(tmp_path)
+    second.account_for_the_past()
+    assert second.flush(now=True)
+    assert delivered(tmp_path, 2) == [(1, 1, "requeued")]
+    first.finish(Outcome(key=key_of(1), run=RUN, attempt=1, status=Status.SUCCEEDED, started=1.0, runtime=1.0))
+    assert not first.flush(now=True)  # it was replaced
+    assert delivered(tmp_path, 1) == []
+
+
+def test_two_deaths_without_a_checkpoint_in_between_are_a_failure(tmp_path: Path) -> None:
+    for _ in range(2):
+        part, _process = part_of(tmp_path)
+        part.account_for_the_past()
+        part.begin(part.open[key_of(1)])
+        part.flush(now=True)
+    third, _ = part_of(tmp_path)
+    third.account_for_the_past()
+    third.flush(now=True)
+    assert delivered(tmp_path, 3) == [(1, 2, "node")]
+    assert key_of(1) not in third.open
+
+
+def test_a_job_is_requeued_so_often_and_no_more(tmp_path: Path) -> None:
+    part_of(tmp_path, requeues=1)
+    part_of(tmp_path, requeues=1)
+    third, _ = part_of(tmp_path, requeues=1)
+    third.account_for_the_past()
+    third.flush(now=True)
+    assert [cause for _, _, cause in delivered(tmp_path, 3)] == ["timeout"] * 3
+    assert not third.open
+
+
+def test_a_job_that_is_not_requeued_fails_what_it_interrupted(tmp_path: Path) -> None:
+    part, _ = part_of(tmp_path)
+    part.begin(part.open[key_of(0)])
+    task = part.open[key_of(0)]
+    raised = Failure(type="TimeoutError", message="in time")
+    part.interrupt(
+        Outcome(key=task.key, run=RUN, attempt=1, status=Status.FAILED, started=1.0, runtime=1.0, failure=raised)
+    )
+    part.cannot_go_on("scontrol did not answer within 30 s")
+    part.flush(now=True)
+    assert delivered(tmp_path, 1) == [(0, 1, "requeued"), (0, 2, "timeout")]
+    assert sorted(task.index for task in part.open.values()) == [1, 2]
+
+
+def test_a_sealed_experiment_is_opened_by_workers_and_known_by_its_place(tmp_path: Path) -> None:
+    def experiment() -> int:
+        return 5
+
+    data = seal(make_job(tmp_path, experiment))
+    job = sealed_job(data, deadline=7.0)
+    assert job.deadline == 7.0
+    assert job.experiment.__code__.co_qualname.endswith("<locals>.experiment")
+    assert pickle.loads(pickle.dumps(job.experiment))() == 5
+
+
+def test_a_snapshot_has_the_users_own_modules_and_nothing_that_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own"
+    (own / "shop" / "data").mkdir(parents=True)
+    for name in ("shop/__init__.py", "shop/lazily.py", "till.py", "beside.py", "shop/data/prices.txt"):
+        (own / name).write_text("value = 1\n")
+    (own / "notes").mkdir()
+    monkeypatch.syspath_prepend(str(own))
+    for name in ("shop", "till"):
+        __import__(name)
+    installed = sysconfig.get_path("stdlib")
+    path = take_snapshot((str(own), installed), tmp_path / "code")
+    assert path == (str(tmp_path / "code" / "0"), str(own), installed)
+    copied = {str(file.relative_to(path[0])) for file in Path(path[0]).rglob("*") if file.is_file()}
+    assert copied == {"shop/__init__.py", "shop/lazily.py", "shop/data/prices.txt", "till.py", "beside.py"}
+
+
+def test_what_killed_jobs_left_on_a_node_is_removed_by_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+    left = tmp_path / f"memento-job-{os.getuid()}-old"
+    left.mkdir()
+    os.utime(left, (1.0, 1.0))
+    first = Scratch()
+    assert not left.exists()
+    os.utime(first.path, (1.0, 1.0))
+    second = Scratch()
+    assert first.path.exists()
+    for scratch in (first, second):
+        scratch.remove()
+    assert not list(tmp_path.iterdir())
