@@ -1,16 +1,27 @@
-"""Functions that remember."""
+"""Functions that remember: what is promised of `@memoize`, and of `Cache`, which is the same as an object."""
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
+import importlib
+import inspect
+import os
+import pickle
+import signal
 import subprocess
 import sys
+import threading
+import time
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from memento import Cache, CacheMiss
+from memento import Cache, CacheMiss, Memento, OptionError, StoreError, UnkeyableValue, memoize
+from memento.errors import UnreadableResult
 
 calls: list[Any] = []
 
@@ -21,13 +32,47 @@ def add(first: int, second: int = 2, *, third: int = 3) -> int:
     return first + second + third
 
 
+@memoize
+def double(x: int) -> int:
+    calls.append(x)
+    return 2 * x
+
+
+@memoize
+def slow(folder: str, x: int) -> int:
+    """Leaves a trace of each computation; waits for `go` in that folder."""
+    Path(folder, f"computed-{os.getpid()}-{time.monotonic_ns()}").touch()
+    deadline = time.monotonic() + 30
+    while not Path(folder, "go").exists() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return x + 1
+
+
+@memoize
+def fibonacci(n: int) -> int:
+    calls.append(n)
+    return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+
 @pytest.fixture(autouse=True)
 def no_calls() -> None:
     calls.clear()
 
 
+def script_of(path: Path, text: str) -> list[str]:
+    path.write_text(text)
+    return [sys.executable, "-W", "error", str(path)]
+
+
+def printed_by(command: list[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+
+
+# What is the same call
+
+
 def test_a_call_is_computed_once_however_its_arguments_are_passed() -> None:
-    cached = Cache(add)
+    cached = memoize(add)
     assert [cached(1), cached(1, 2), cached(first=1, second=2), cached(1, third=3)] == [6, 6, 6, 6]
     assert len(calls) == 1
     assert cached(1, 3) == 7
@@ -39,13 +84,90 @@ def test_equal_is_as_in_a_matrix() -> None:
         calls.append(value)
         return type(value).__name__
 
-    cached = Cache(kind)
+    cached = memoize(kind)
     assert [cached(1), cached(1.0), cached(True), cached(1)] == ["int", "float", "bool", "int"]
     assert len(calls) == 3
+    assert cached({"a": 1, "b": {2, 3}}) == cached({"b": {3, 2}, "a": 1})
+    assert len(calls) == 4
+
+
+def test_keys_are_the_same_for_ever() -> None:
+    assert double.key(1) == double.key(x=1) == "e8a693bc30fd142869e54210c0bc00a0"
+    assert memoize(version="2")(double.__wrapped__).key(1) == "2a98b8d6fa6673f6c0e1f430c687ca3f"
+
+
+def test_more_arguments_by_position_and_by_name_count_too() -> None:
+    @memoize
+    def gather(*args: int, **kwargs: int) -> list[Any]:
+        calls.append(args)
+        return [args, kwargs]
+
+    assert [gather(1, 2, a=3, b=4), gather(1, 2, b=4, a=3)] == [[(1, 2), {"a": 3, "b": 4}]] * 2
+    assert len(calls) == 1
+    assert gather(1, 2, a=3) == [(1, 2), {"a": 3}]
+
+
+def test_what_is_ignored_does_not_count_and_is_passed_on() -> None:
+    @memoize(ignore=("verbose", "depth"))
+    def train(rate: float, verbose: bool = False, **more: Any) -> float:
+        calls.append((verbose, more))
+        return rate
+
+    assert [train(0.5, verbose=True, depth=1), train(0.5), train(0.5, False, depth=object())] == [0.5, 0.5, 0.5]
+    assert calls == [(True, {"depth": 1})]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: memoize(ignore=("deep",))(add),
+            "ignore names 'deep', which is no parameter of add; it has: first,",
+        ),
+        (lambda: memoize(code_change="never")(add), "code_change='never' is none of: warn, rerun, ignore"),
+        (lambda: memoize(classmethod(add)), "a classmethod: put @memoize below @classmethod"),
+        (lambda: memoize(3), "memoize takes a function, and not 3"),  # type: ignore[call-overload]
+        (
+            lambda: memoize(lambda force_run: 1),
+            "has a parameter 'force_run', which memoize takes for itself; re",
+        ),
+    ],
+    ids=["ignore", "code change", "classmethod", "number", "force_run"],
+)
+def test_what_cannot_be_meant_is_said_where_it_is_written(make: Any, message: str) -> None:
+    with pytest.raises(OptionError, match=message):
+        make()
+
+
+def test_a_generator_function_is_refused() -> None:
+    def count():
+        yield 1
+
+    with pytest.raises(OptionError, match="count yields its results, which can be read only once; return them as a"):
+        memoize(count)
+
+
+def test_a_wrong_call_is_said_as_python_does() -> None:
+    with pytest.raises(TypeError, match=r"^double\(\) missing a required argument: 'x'"):
+        double()  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^double\(\) got an unexpected keyword argument 'y'"):
+        double(1, y=2)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match=r"^double\(\) multiple values for argument 'x'"):
+        double(1, x=2)  # type: ignore[call-overload]
+
+
+def test_an_argument_without_a_key_is_named_with_what_to_do() -> None:
+    with pytest.raises(UnkeyableValue, match=r"^first\.lock has no stable key: it is of type _thread\.lock") as caught:
+        memoize(add)(type("Held", (), {"__init__": lambda self: setattr(self, "lock", threading.Lock())})())
+    assert caught.value.__notes__ == ["It is an argument of add; what does not count is left out: ignore=('first',)"]
+    assert calls == []
+
+
+# Forcing, forgetting
 
 
 def test_force_cache_raises_and_force_run_computes() -> None:
-    cached = Cache(add)
+    cached = memoize(add)
     with pytest.raises(CacheMiss, match=r"no stored result for add\(first=1, second=2, third=3\)"):
         cached(1, force_cache=True)
     with pytest.raises(KeyError):
@@ -54,26 +176,156 @@ def test_force_cache_raises_and_force_run_computes() -> None:
     assert cached(1, force_cache=True) == 6
     cached(1, force_run=True)
     assert len(calls) == 2
+    with pytest.raises(OptionError, match="pass one of them"):
+        cached(1, force_run=True, force_cache=True)
+
+
+def test_what_was_forced_is_remembered_from_then_on() -> None:
+    values = iter([1, 2, 3])
+
+    @memoize(code_change="ignore")
+    def draw() -> int:
+        return next(values)
+
+    with pytest.warns(UserWarning, match="carries values, of type list_iterator, which cannot be keyed"):
+        assert draw() == 1
+    assert [draw(force_run=True), draw(), draw(force_run=True), draw()] == [2, 2, 3, 3]
+
+
+def test_forgetting_forgets_one_call_and_its_files(store_path: Path) -> None:
+    @memoize
+    def fill(size: int) -> Any:
+        calls.append(size)
+        return np.full(size, 1.5)
+
+    fill(20_000)
+    fill(3)
+    assert len(list(store_path.rglob("*.value"))) == 1
+    assert (fill.forget(20_000), fill.forget(20_000)) == (True, False)
+    assert list(store_path.rglob("*.value")) == []
+    with pytest.raises(CacheMiss):
+        fill(20_000, force_cache=True)
+    assert fill(20_000).sum() == 30_000
+    assert fill(20_000, force_cache=True).sum() == 30_000
+    fill(3)
+    assert calls == [20_000, 3, 20_000]
+
+
+def test_a_store_that_is_removed_is_forgotten(store_path: Path) -> None:
+    import shutil
+
+    double(1)
+    shutil.rmtree(store_path)
+    assert double(1) == 2
+    assert calls == [1, 1]
+
+
+def test_another_store_and_another_version_find_nothing(tmp_path: Path) -> None:
+    for options in ({}, {"version": 2}, {"store": tmp_path / "elsewhere"}, {"store": tmp_path / "one.sqlite"}):
+        cached = memoize(**options)(add)
+        assert [cached(1), cached(1)] == [6, 6]
+    assert len(calls) == 4
+    assert (tmp_path / "elsewhere" / "memoized" / "ledger.sqlite").exists()
+    assert (tmp_path / "one.sqlite.files" / "memoized" / "ledger.sqlite").exists()
+
+
+def test_something_that_is_no_store_is_left_alone(tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text("x" * 1000)
+    with pytest.raises(StoreError, match="is not a store"):
+        memoize(store=notes)(add)(1)
+    assert os.listdir(tmp_path) == ["notes.txt"]
+    assert calls == []
+
+
+# Values
+
+
+def test_every_caller_has_a_value_of_its_own() -> None:
+    @memoize
+    def numbers() -> list[int]:
+        return [1, 2]
+
+    numbers().append(3)
+    numbers().append(4)
+    assert numbers() == [1, 2]
+
+
+def test_large_arrays_are_mapped_and_can_be_written_to() -> None:
+    cached = memoize(np.full)
+    cached(200_000, 1.5)
+    array = cached(200_000, 1.5)
+    assert not array.flags.owndata
+    array[0] = 7
+    assert (cached(200_000, 1.5) == np.full(200_000, 1.5)).all()
 
 
 def test_an_exception_is_not_remembered() -> None:
     def fail() -> None:
         calls.append(1)
-        raise ValueError("no")
+        raise StopIteration("no")  # one that would get lost in a generator
 
-    cached = Cache(fail)
+    cached = memoize(fail)
     for _ in range(2):
-        with pytest.raises(ValueError, match="no"):
+        with pytest.raises(StopIteration, match="no"):
             cached()
     assert len(calls) == 2
 
 
-def test_large_values_come_back_whole() -> None:
-    cached = Cache(np.full)
-    assert (cached(200_000, 1.5) == cached(200_000, 1.5)).all()
+def test_a_result_that_cannot_be_stored_is_returned_with_a_warning() -> None:
+    @memoize
+    def locked(x: int) -> dict[str, Any]:
+        calls.append(x)
+        return {"lock": threading.Lock()}
+
+    for _ in range(2):
+        with pytest.warns(RuntimeWarning, match=r"what .*locked\(x=1\) returned is not remembered.*\['lock'\]") as told:
+            assert "lock" in locked(1)
+        assert told[0].filename == __file__
+    assert calls == [1, 1]
 
 
-def test_it_decorates_functions_and_methods() -> None:
+class Fragile:
+    ok = True
+
+    def __setstate__(self, state: Any) -> None:
+        if not self.ok:
+            raise ValueError("its world has changed")
+
+    def __init__(self) -> None:
+        self.x = 1
+
+
+def test_a_value_that_cannot_be_read_any_more_is_an_error_that_force_run_mends(monkeypatch: Any) -> None:
+    @memoize
+    def make() -> Fragile:
+        return Fragile()
+
+    make()
+    monkeypatch.setattr(Fragile, "ok", False)
+    with pytest.raises(UnreadableResult, match="force_run=True"):
+        make()
+    monkeypatch.undo()
+
+
+def test_a_damaged_value_is_computed_anew(store_path: Path) -> None:
+    @memoize
+    def fill() -> Any:
+        calls.append(1)
+        return np.zeros(20_000)
+
+    fill()
+    (blob,) = store_path.rglob("*.value")
+    blob.write_bytes(b"x" * blob.stat().st_size)
+    assert fill().sum() == 0
+    assert fill(force_cache=True).sum() == 0
+    assert calls == [1, 1]
+
+
+# Methods, coroutines, providers
+
+
+def test_methods_remember_by_their_instance() -> None:
     class Model:
         def __init__(self, factor: int) -> None:
             self.factor = factor
@@ -81,42 +333,337 @@ def test_it_decorates_functions_and_methods() -> None:
         def __memento_key__(self) -> int:
             return self.factor
 
-        @Cache
+        @memoize
         def times(self, value: int) -> int:
             """Multiply."""
             calls.append(value)
             return self.factor * value
 
-    assert Model.times.__doc__ == "Multiply."
-    assert [Model(2).times(3), Model(2).times(3), Model(3).times(3)] == [6, 6, 9]
+        @classmethod
+        @memoize
+        def name(cls, suffix: str) -> str:
+            calls.append(suffix)
+            return cls.__name__ + suffix
+
+        @staticmethod
+        @memoize
+        def half(value: int) -> float:
+            calls.append(value)
+            return value / 2
+
+    assert Model.times.__doc__ == Model(1).times.__doc__ == "Multiply."
+    assert [Model(2).times(3), Model(2).times(value=3), Model(3).times(3)] == [6, 6, 9]
+    assert Model(2).times.key(3) == Model.times.key(Model(2), 3) != Model(3).times.key(3)
+    assert Model(2).times(3, force_cache=True) == 6
+    assert Model(2).times.forget(3)
+    with pytest.raises(CacheMiss):
+        Model(2).times(3, force_cache=True)
+    assert [Model.name("!"), Model(1).name("!"), Model.half(3), Model(1).half(3)] == ["Model!", "Model!", 1.5, 1.5]
+    assert calls == [3, 3, "!", 3]
+
+
+def test_coroutine_functions_remember_and_concurrent_tasks_compute_once() -> None:
+    @memoize
+    async def fetch(x: int) -> int:
+        calls.append(x)
+        await asyncio.sleep(0.05)
+        return x + 1
+
+    async def main() -> list[int]:
+        return await asyncio.gather(*(fetch(x) for x in (1, 2, 1, 1)))
+
+    assert asyncio.run(main()) == [2, 3, 2, 2]
+    assert sorted(calls) == [1, 2]
+    assert asyncio.run(fetch(1)) == 2
+    with pytest.raises(CacheMiss):
+        asyncio.run(fetch(5, force_cache=True))
+    assert len(calls) == 2
+    if sys.version_info >= (3, 12):
+        assert inspect.iscoroutinefunction(fetch)
+
+
+def test_a_cancelled_coroutine_gives_up_its_turn() -> None:
+    @memoize
+    async def fetch() -> int:
+        calls.append(1)
+        await asyncio.sleep(30 if len(calls) == 1 else 0)
+        return 1
+
+    async def main() -> int:
+        first = asyncio.create_task(fetch())
+        await asyncio.sleep(0.01)
+        first.cancel()
+        return await fetch()
+
+    assert asyncio.run(main()) == 1
     assert len(calls) == 2
 
 
-def test_another_process_finds_it(tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(
-        "from memento import Cache\n@Cache\ndef f(x):\n    print('called')\n    return x + 1\nprint(f(1))\n"
-    )
-    outputs = [
-        subprocess.run([sys.executable, script], capture_output=True, text=True, check=True).stdout for _ in "ab"
-    ]
-    assert outputs == ["called\n2\n", "2\n"]
+def test_cache_is_the_same_as_an_object() -> None:
+    cached = Cache(add)
+    assert isinstance(memoize(add), Cache)
+    assert [cached(1), memoize(add)(1)] == [6, 6]
+    assert len(calls) == 1
+    assert repr(cached) == "Cache(add)"
+    assert str(inspect.signature(cached)) == str(inspect.signature(add))
+
+
+class Provider(dict[Any, Any]):
+    def make_key(self, func: Any, *args: Any, **kwargs: Any) -> Any:
+        return args
+
+    def get(self, key: Any) -> Any:  # type: ignore[override]
+        return self[key]
+
+    def set(self, key: Any, item: Any) -> None:
+        self[key] = item
 
 
 def test_a_provider_of_ones_own_is_used() -> None:
-    class Provider(dict[Any, Any]):
-        def make_key(self, func: Any, *args: Any, **kwargs: Any) -> Any:
-            return args
-
-        def get(self, key: Any) -> Any:  # type: ignore[override]
-            return self[key]
-
-        def set(self, key: Any, item: Any) -> None:
-            self[key] = item
-
-    provider = Provider()
-    cached = Cache(add, provider)
+    cached = Cache(add, Provider())
     assert [cached(1), cached(1)] == [6, 6]
     assert len(calls) == 1
     with pytest.raises(KeyError):
         cached(5, force_cache=True)
+    with pytest.raises(OptionError, match="they are forgotten there"):
+        cached.forget(1)
+
+
+# Code that changes
+
+
+def test_older_code_is_told_of_once_or_computed_anew_or_ignored(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    text = (
+        "from memento import memoize\n\ndef step():\n    return {}\n\n@memoize\ndef grow(x):\n    return x + step()\n"
+    )
+    (tmp_path / "growing.py").write_text(text.format(1))
+    growing = importlib.import_module("growing")
+    assert growing.grow(1) == 2
+    importlib.reload(growing)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert growing.grow(1) == 2
+
+    (tmp_path / "growing.py").write_text(text.format(100))
+    importlib.reload(growing)
+    with pytest.warns(UserWarning, match=r"grow\(x=1\) was computed by older code, which differs in growing\.step; "):
+        assert growing.grow(1) == 2
+    assert growing.grow(1) == 2  # it is said once
+
+    grow = growing.grow.__wrapped__
+    assert memoize(code_change="ignore")(grow)(1) == 2
+    assert memoize(code_change="rerun")(grow)(1) == 101
+    growing.grow = memoize(grow)
+    assert growing.grow(1) == 101
+
+
+def test_the_code_of_functions_that_are_given_counts_too(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "models.py").write_text("def fit():\n    return 1\n")
+    models = importlib.import_module("models")
+
+    @memoize(code_change="rerun")
+    def run(model: Any) -> Any:
+        calls.append(1)
+        return model()
+
+    assert [run(models.fit), run(models.fit)] == [1, 1]
+    (tmp_path / "models.py").write_text("def fit():\n    return 2 + 0\n")
+    importlib.reload(models)
+    assert [run(models.fit), run(models.fit)] == [2, 2]
+    assert len(calls) == 2
+
+
+# Many at once
+
+
+def test_threads_compute_once() -> None:
+    gate = threading.Barrier(8)
+
+    def ask(_: int) -> list[int]:
+        gate.wait()
+        return waiting(1)
+
+    @memoize
+    def waiting(x: int) -> list[int]:
+        calls.append(x)
+        time.sleep(0.1)
+        return [x]
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(ask, range(8)))
+    assert results == [[1]] * 8
+    assert len({id(each) for each in results}) == 8
+    assert calls == [1]
+
+
+def test_when_the_one_who_computes_fails_the_next_one_tries() -> None:
+    @memoize
+    def shaky() -> int:
+        calls.append(1)
+        if len(calls) == 1:
+            time.sleep(0.1)
+            raise ValueError("the first")
+        return 5
+
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        first = pool.submit(shaky)
+        deadline = time.monotonic() + 20
+        while not calls and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert pool.submit(shaky).result(20) == 5
+    with pytest.raises(ValueError, match="the first"):
+        first.result()
+
+
+SLOW = "import sys\nfrom tests.test_memoize import slow\nprint(slow(sys.argv[1], 1))\n"
+
+
+def started(tmp_path: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-c", SLOW, str(tmp_path)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def wait_for_computations(folder: Path, count: int) -> None:
+    deadline = time.monotonic() + 40
+    while len(list(folder.glob("computed-*"))) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_processes_compute_once_and_one_that_is_killed_is_succeeded_by_another(tmp_path: Path) -> None:
+    first = started(tmp_path)
+    try:
+        wait_for_computations(tmp_path, 1)
+        others = [started(tmp_path) for _ in range(2)]
+        time.sleep(1.0)
+        assert len(list(tmp_path.glob("computed-*"))) == 1
+        first.send_signal(signal.SIGKILL)
+        wait_for_computations(tmp_path, 2)
+        (tmp_path / "go").touch()
+        assert [other.communicate(timeout=40)[0] for other in others] == ["2\n", "2\n"]
+        assert slow(str(tmp_path), 1) == 2
+        assert len(list(tmp_path.glob("computed-*"))) == 2
+    finally:
+        for process in (first, *others):
+            process.kill()
+            process.communicate()
+
+
+def test_a_forked_child_shares_what_is_known_and_computes_for_itself() -> None:
+    assert double(1) == 2
+    child = os.fork()
+    if not child:
+        os._exit(0 if (double(1), double(7), len(calls)) == (2, 14, 2) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert [double(7), double(8)] == [14, 16]
+    assert calls == [1, 8]
+
+
+def test_recursion_and_nested_calls_do_not_wait_for_themselves() -> None:
+    assert fibonacci(12) == 144
+    assert sorted(calls) == list(range(13))
+
+    @memoize
+    def endless(x: int) -> int:
+        return endless(x)
+
+    with pytest.raises(RecursionError):
+        endless(1)
+
+
+def test_threads_that_need_each_other_do_not_wait_for_ever() -> None:
+    both = threading.Barrier(2)
+    met = threading.local()
+
+    def meet() -> None:  # once each has begun to compute one of the two
+        if not hasattr(met, "other"):
+            met.other = True
+            both.wait(10)
+
+    @memoize
+    def ping() -> int:
+        meet()
+        return pong()
+
+    @memoize
+    def pong() -> int:
+        meet()
+        return ping()
+
+    def ask(func: Any) -> None:
+        try:
+            func()
+        except RecursionError:  # which is what they come to without memoize
+            calls.append("recursion")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        threads = [threading.Thread(target=ask, args=[each]) for each in (ping, pong)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert calls == ["recursion", "recursion"]
+
+
+# Elsewhere
+
+
+def test_another_process_finds_it(tmp_path: Path) -> None:
+    command = script_of(
+        tmp_path / "script.py",
+        "from memento import memoize\n@memoize\ndef f(x):\n    print('called')\n    return x + 1\nprint(f(1), f(1))\n",
+    )
+    assert [printed_by(command), printed_by(command)] == ["called\n2 2\n", "2 2\n"]
+
+
+def test_a_remembering_function_travels_to_other_processes() -> None:
+    assert pickle.loads(pickle.dumps(double)) is double
+    bound = pickle.loads(pickle.dumps(Fragile and double.__get__(3)))
+    assert bound() == 6
+
+
+EXPERIMENT = """
+from dataclasses import dataclass
+from multiprocessing import get_context
+from memento import Memento, memoize
+
+@dataclass
+class Corpus:
+    name: str
+
+@memoize
+def load(corpus, verbose=False):
+    print("loading", corpus.name)
+    return load_part(corpus.name, 3)
+
+@memoize
+def load_part(name, depth):
+    return name if not depth else load_part(name, depth - 1) + "."
+
+def experiment(context, config):
+    return load(Corpus(config.name)) + str(config.seed)
+
+if __name__ == "__main__":
+    matrix = {"parameters": {"name": ["a", "b"], "seed": [1, 2]}}
+    results = Memento(experiment, num_workers=2).run(matrix, progress=False)
+    print([result.inner for result in results])
+    print(sum("loading" in result.log for result in results))
+    print(load(Corpus("a"), force_cache=True), load_part("b", 2, force_cache=True))
+    with get_context("spawn").Pool(1) as pool:
+        print(pool.map(load_part, ["c"], 1) if False else pool.starmap(load_part, [("b", 1), ("b", 2)]))
+"""
+
+
+def test_experiments_in_worker_processes_share_it_with_each_other_and_with_the_script(tmp_path: Path) -> None:
+    printed = printed_by(script_of(tmp_path / "study.py", EXPERIMENT))
+    assert printed.splitlines()[-4:] == ["['a...1', 'a...2', 'b...1', 'b...2']", "2", "a... b..", "['b.', 'b..']"]
+
+
+def test_an_experiment_that_remembers_can_itself_be_run_over_a_matrix() -> None:
+    results = Memento(double, executor="serial").run({"parameters": {"x": [1, 2]}}, progress=False)
+    assert [result.inner for result in results] == [2, 4]
+    assert double(2, force_cache=True) == 4

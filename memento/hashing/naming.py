@@ -19,6 +19,11 @@ def be_worker_of(main: str) -> None:
     _orchestrator = main
 
 
+def is_elsewhere(module: str) -> bool:
+    """Return whether `module` is the program that another process runs, and for which this one works."""
+    return bool(_orchestrator) and module in MAIN_MODULES
+
+
 def module_name(module: str) -> str:
     """Return `module`, or what stands for `__main__`: the script's stem, the module behind `-m`, or `notebook`.
 

@@ -92,9 +92,7 @@ class Arguments:
             return [digest(values[name], path=name) for name in self._names]
         except UnkeyableValue as error:
             culprit = error.path.partition(".")[0].partition("[")[0] or name
-            error.add_note(
-                f"It is an argument of {self.name}; what does not count is left out by ignore=({culprit!r},)"
-            )
+            error.add_note(f"It is an argument of {self.name}; what does not count is left out: ignore=({culprit!r},)")
             raise
 
     def counting(self, values: Mapping[str, Any]) -> list[Any]:

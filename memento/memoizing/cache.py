@@ -19,6 +19,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, over
 
 from memento.errors import CacheMiss, OptionError
 from memento.hashing.fingerprint import identify
+from memento.hashing.naming import is_importable, qualified
 from memento.memoizing import travelling
 from memento.memoizing.arguments import Arguments
 from memento.memoizing.driving import CALL, SHORTEST_PAUSE, Steps, awaited, driven
@@ -252,6 +253,10 @@ class Cache(Generic[P, R]):
     def __repr__(self) -> str:
         return f"Cache({getattr(self, '__qualname__', self._func)!s})"
 
+    def __memento_key__(self) -> Any:
+        """Return what it is known by as an argument: its name where an import finds it, else what its function does."""
+        return [qualified(self) if is_importable(self) else self._func, self._options["version"]]
+
     def __reduce__(self) -> Any:
         return travelling.reduced(self)
 
@@ -280,6 +285,7 @@ class BoundCache(Generic[Q, R]):
     def __init__(self, cache: Cache[..., R], instance: Any) -> None:
         self.__func__ = cache
         self.__self__ = instance
+        self.__doc__ = cache.__doc__
 
     @overload
     def __call__(self, *args: Q.args, **kwargs: Q.kwargs) -> R: ...

@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from memento import payload
@@ -16,6 +16,7 @@ from memento.hashing import KeyMaker
 from memento.hashing.dependencies import code_in
 from memento.hashing.fingerprint import code_of_values
 from memento.hashing.forms import PLAIN
+from memento.hashing.naming import is_elsewhere
 from memento.layout import blob_path
 from memento.memoizing.arguments import Arguments
 from memento.memoizing.ledger import CallLedger, code_id, ledger_at
@@ -76,7 +77,7 @@ class Memory:
         if self._experiment is None:
             self._experiment = self._identify()
             for note in self._experiment.notes:
-                self._warn(note, UserWarning)
+                self._warn(note.replace("^", ""), UserWarning)  # by which layer of decorators it is carried
         return self._experiment
 
     def call_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
@@ -130,7 +131,7 @@ class Memory:
         """Return the code that computes `call`: the function's, and that of functions and classes it is given."""
         values = self._arguments.counting(call.values)
         plain = all(type(value) in PLAIN for value in values)
-        things = () if plain else tuple({id(thing): thing for value in values for thing in code_in(value)}.values())
+        things = () if plain else tuple({id(thing): thing for value in values for thing in _code_in(value)}.values())
         found = self._codes.get(tuple(map(id, things)))
         if found is None:
             given = {f"{VALUE}{name}": code for name, code in code_of_values(things).items()}
@@ -180,6 +181,11 @@ class Memory:
 
     def _warn(self, message: str, category: type[Warning]) -> None:
         warnings.warn(message, category, stacklevel=frames_within(__file__))
+
+
+def _code_in(value: Any) -> Iterator[Any]:
+    """Yield the functions and classes in `value` whose source can be looked at from here."""
+    return (thing for thing in code_in(value) if not is_elsewhere(thing.__module__))
 
 
 def frames_within(file: str) -> int:

@@ -23,7 +23,8 @@ BOUND = 60.0
 KEYS = {key.hex(): str(x) for x, key in enumerate(work.keys_of(ON_TMPFS))}
 # An uncaught exception of ours, which says what happened to the disk.
 SAID = re.compile(
-    r"^memento\.errors\.\w+: .*(disk|No space left on device|Input/output error)", re.MULTILINE | re.DOTALL
+    r"^memento\.errors\.\w+: .*(cannot be (used|made)|No space left on device|Input/output error)",
+    re.MULTILINE | re.DOTALL,
 )
 FAILURES = {
     (name, mode): (number, mode)

@@ -27,11 +27,13 @@ import memento
 from memento.errors import OptionError
 from memento.executors.slurm import commands
 from memento.executors.slurm.batch import JOB, STOP
+from memento.executors.slurm.cancelling import cancel_all, cancel_waiting
+from memento.executors.slurm.growth import Growth
 from memento.executors.slurm.resources import Resources, bytes_of, check_partition, checked_options, resources_of
 from memento.executors.slurm.sealed import seal
 from memento.executors.slurm.snapshot import take_snapshot
 from memento.executors.slurm.submitting import Submitter
-from memento.executors.slurm.tracking import Tracker, jobs_tagged
+from memento.executors.slurm.tracking import Tracker
 from memento.layout import REMOTE
 from memento.matrix.runtime import seconds_of
 from memento.protocols import Delivered, Lost, Report, Returned
@@ -39,8 +41,6 @@ from memento.task import Job, Outcome, Task
 
 # The folder is looked into at these intervals: the first, how they grow while nothing happens, the longest.
 LOOK, GROWTH, LONGEST_LOOK = 0.2, 1.2, 3.0
-# Jobs that are cancelled are given so long to be gone.
-GOING = 15.0
 SNAPSHOT = "code"
 ENGINE = "slurm"
 # So many job ids are named to the user.
@@ -113,7 +113,7 @@ class SlurmExecutor:
             "pack": None if pack == "auto" else int(pack), "together": workers, "max_jobs": max_jobs,
             "warning": warning, "requeues": max_requeues, "setup": tuple(setup), "python": python,
         }  # fmt: skip
-        self._snapshot, self._growth, self._grace = snapshot, growth, grace
+        self._snapshot, self._factor, self._grace = snapshot, growth, grace
         self.cancels = cancel
         self.slots = workers * (max_jobs or 1)
         self._reset()
@@ -122,7 +122,7 @@ class SlurmExecutor:
         self._tracker: Tracker | None = None
         self._submitter: Submitter | None = None
         self._tasks: list[tuple[Resources, Task]] = []
-        self._grown: dict[bytes, tuple[float, float]] = {}
+        self._growth = Growth(self._factor)
         self._known: dict[int, Resources] = {}  # by the identity of what the matrix says
         self._looked, self._pause = 0.0, LOOK
         self._stopping = False
@@ -170,7 +170,8 @@ class SlurmExecutor:
         Raises:
             OptionError: their `runtime` asks for something that sbatch does not know.
         """
-        self._tasks += [(self._resources(task), self._stretched(task)) for task in tasks]
+        granted = self._tracker.granted if self._tracker is not None else {}
+        self._tasks += [self._growth.applied(self._resources(task), task, granted) for task in tasks]
 
     def _resources(self, task: Task) -> Resources:
         runtime_at = getattr(self._job.configurations, "runtime_at", None)
@@ -180,13 +181,7 @@ class SlurmExecutor:
             defaults = replace(self._defaults, more=checked_options(self._more))
             known = self._known[id(runtime)] = resources_of(runtime, defaults)
             check_partition(known.partition)
-        memory, time = self._grown.get(task.key, (1.0, 1.0))
-        granted = self._tracker.granted if self._tracker is not None else {}
-        return replace(known, cpus=task.cpus, gpus=task.gpus).grown(granted, memory=memory, time=time)
-
-    def _stretched(self, task: Task) -> Task:
-        _, growth = self._grown.get(task.key, (1.0, 1.0))
-        return task if task.timeout is None else task._replace(timeout=task.timeout * growth)
+        return replace(known, cpus=task.cpus, gpus=task.gpus)
 
     # While it goes on
 
@@ -254,11 +249,7 @@ class SlurmExecutor:
 
     def learn(self, key: bytes, cause: str) -> None:
         """Take note of why an attempt at `key` failed: the next one may need more memory or time."""
-        memory, time = self._grown.get(key, (1.0, 1.0))
-        if cause == "memory":
-            self._grown[key] = memory * self._growth, time
-        elif cause == "timeout":
-            self._grown[key] = memory, time * self._growth
+        self._growth.learn(key, cause)
 
     # Coming to an end
 
@@ -278,29 +269,17 @@ class SlurmExecutor:
         self._tasks = []
         if self._tracker.open:
             (self._folder / STOP).write_text(how)
-            commands.cancel(self._mine(), "--state=PENDING")
+            cancel_waiting(self._job.run.hex())
         return left
 
     def stop(self) -> Sequence[Task]:
         """Cancel the jobs of this run, and no others, and wait until they are gone."""
         left = list(self._end("cancel"))
         if self._tracker is not None and self._tracker.open:
-            commands.cancel(self._mine())
-            self._await_silence()
+            cancel_all(self._job.run.hex())
             vain, self._late = self._tracker.give_up()
             left += vain
         return left
-
-    def _mine(self) -> list[str]:
-        """Return the ids of this run's jobs, found by their tags: an id alone may be somebody else's by now."""
-        return jobs_tagged(f"memento:{self._job.run.hex()}:")
-
-    def _await_silence(self) -> None:
-        until = time.monotonic() + GOING
-        while time.monotonic() < until:
-            if not self._mine():
-                return
-            time.sleep(1.0)
 
     def leave(self) -> str:
         """Let the jobs go on without this process; return what a reader should know of them.

@@ -39,7 +39,7 @@ def per_job(count: int, *, pack: int | None, pace: float | None, together: int, 
     spread = math.ceil(count / SIDE_BY_SIDE)
     if pace is None:
         return min(count, max(together, min(spread, SHARED)))
-    fitting = WORTH if time is None else min(max(WORTH, SHARED * pace), PLANNED * time)
+    fitting = WORTH if time is None else min(WORTH, PLANNED * time)
     size = int(fitting * together / max(pace, 1e-3))
     if pace > SHORT:
         size = min(size, spread)

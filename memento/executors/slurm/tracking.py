@@ -15,19 +15,21 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from memento.errors import SlurmError, WorkerStartError
+from memento.errors import WorkerStartError
 from memento.executors.slurm import commands
 from memento.executors.slurm.batch import Batch, batches_in, id_of, parse_name, tag_parts, void_of
+from memento.executors.slurm.cancelling import jobs_of
 from memento.executors.slurm.commands import JobState
+from memento.executors.slurm.followed import Followed
 from memento.executors.slurm.incarnation import read_log
 from memento.executors.slurm.verdict import MAY_COME_BACK, VANISHED, failure_of, is_over, named, verdict_of
-from memento.protocols import Advanced, Begun, Delivered, Interrupted, Lost, Report, Returned
-from memento.spool import Frame, is_final, read_frames
-from memento.task import KEY_IN_HEAD, Outcome, Status, Task
+from memento.protocols import Delivered, Interrupted, Lost, Report, Returned
+from memento.spool import Frame, read_frames
+from memento.task import KEY_IN_HEAD, Status, Task
 
 # Slurm is asked at these intervals: the first, how they grow while nothing changes, the longest.
 FIRST, GROWTH, LONGEST = 3.0, 1.3, 60.0
@@ -37,7 +39,6 @@ SETTLE = 3.0
 LAST_WORDS = 2000
 # So many jobs in a row that begin nothing, and none ever will.
 MISFORTUNES = 3
-ASKINGS = 3
 
 
 class Tracker:
@@ -45,7 +46,7 @@ class Tracker:
 
     def __init__(self, folder: Path, run: bytes, *, grace: float = 60.0) -> None:
         self._folder, self._run, self._grace = folder, run.hex(), grace
-        self._parts: dict[tuple[int, int], _Part] = {}
+        self._parts: dict[tuple[int, int], Followed] = {}
         self._known: set[int] = set()
         self._interval = FIRST
         self._asked = 0.0
@@ -66,7 +67,7 @@ class Tracker:
             part.open = {key: task for key, task in part.open.items() if key not in again}
         for index, tasks in enumerate(batch.parts):
             if not void_of(self._folder, batch.number, index).exists():
-                self._parts[batch.number, index] = _Part(batch, index, tasks)
+                self._parts[batch.number, index] = Followed(batch, index, tasks)
         self._interval = FIRST
 
     @property
@@ -97,7 +98,7 @@ class Tracker:
 
     def cancel(self, keys: set[bytes]) -> None:
         """Cancel the jobs that hold any of `keys`."""
-        mine = set(jobs_tagged(f"memento:{self._run}:"))
+        mine = set(jobs_of(self._run))
         commands.cancel([job for job in self.jobs(keys=keys) if job.partition("_")[0] in mine])
 
     def look(self) -> list[Report]:
@@ -185,7 +186,7 @@ class Tracker:
         if number in self._known and id_of(self._folder, number) is None:
             (self._folder / f"{number}.job").write_text(job)
 
-    def _ask_accounting(self, missing: Sequence[_Part], seen: dict[tuple[int, int], JobState]) -> None:
+    def _ask_accounting(self, missing: Sequence[Followed], seen: dict[tuple[int, int], JobState]) -> None:
         ids = {id_of(self._folder, part.batch.number) for part in missing}
         wanted = sorted(job for job in ids if job is not None)
         if not wanted:
@@ -200,7 +201,7 @@ class Tracker:
             if known is not None and is_over(known):
                 seen[part.batch.number, part.index] = known
 
-    def _judge(self, part: _Part, state: JobState | None) -> list[Report]:
+    def _judge(self, part: Followed, state: JobState | None) -> list[Report]:
         """Return what follows from what Slurm says of a part; None: it says nothing."""
         now = time.monotonic()
         if state is not None and not is_over(state):
@@ -224,7 +225,7 @@ class Tracker:
         reports = self._read()
         return [*reports, *self._close(part, replace(state, node=state.node or part.node))] if part.open else reports
 
-    def _has_begun_meanwhile(self, part: _Part) -> bool:
+    def _has_begun_meanwhile(self, part: Followed) -> bool:
         """Keep a part that nobody knows from beginning; return whether it was too late for that."""
         void = void_of(self._folder, part.batch.number, part.index)
         void.touch()
@@ -241,7 +242,7 @@ class Tracker:
         mark.touch()
         mark.unlink(missing_ok=True)
 
-    def _close(self, part: _Part, state: JobState) -> list[Report]:
+    def _close(self, part: Followed, state: JobState) -> list[Report]:
         """Say what became of the configurations that `part` will not deliver any more, whatever runs on of it."""
         void_of(self._folder, part.batch.number, part.index).touch()
         output = self._output_of(part)
@@ -274,79 +275,9 @@ class Tracker:
                 details=output,
             )
 
-    def _output_of(self, part: _Part) -> str:
+    def _output_of(self, part: Followed) -> str:
         try:
             data = (self._folder / f"{part.batch.number}-{part.index}.out").read_bytes()
         except OSError:
             return ""
         return data[-LAST_WORDS:].decode("utf-8", "replace")
-
-
-def jobs_tagged(beginning: str) -> list[str]:
-    """Return the ids of this user's jobs that are not over and whose tag begins like this.
-
-    Raises:
-        SlurmError: Slurm does not say.
-    """
-    for _ in range(ASKINGS):
-        answer = commands.queue()
-        if answer is not None:
-            return sorted({state.job for state in answer if state.tag.startswith(beginning) and not is_over(state)})
-        time.sleep(FIRST)
-    raise SlurmError(
-        "squeue does not answer, so the jobs of this run are not known and were left as they are", command="squeue"
-    )
-
-
-class _Part:
-    """One job's share of a batch, as far as it is known here."""
-
-    def __init__(self, batch: Batch, index: int, tasks: Iterable[Task]) -> None:
-        self.batch, self.index = batch, index
-        self.open = {task.key: task for task in tasks}
-        self.offsets: dict[str, int] = {}
-        self.begun: dict[bytes, int] = {}
-        """Which attempt is running, by key."""
-        self.following: dict[bytes, int] = {}
-        """Which attempt comes next, where one was begun."""
-        self.told: dict[bytes, int] = {}
-        """Which attempt was delivered last, and was not the end."""
-        self.started: dict[bytes, float] = {}
-        self.node = ""
-        self.ended_at: float | None = None
-        self.missing_since: float | None = None
-
-    def hear(self, lines: Iterable[dict[str, object]], granted: dict[str, float]) -> list[Report]:
-        """Take note of what a process of this part has logged, and of what its job was granted."""
-        reports: list[Report] = []
-        for line in lines:
-            self.node = str(line.get("node", self.node))
-            granted.update({name: float(str(line[name])) for name in ("memory", "time") if line.get(name) is not None})
-            for word in ("begun", "advanced"):
-                task = self.open.get(bytes.fromhex(str(line.get(word, ""))))
-                if task is not None and word == "begun":
-                    attempt = int(str(line["attempt"]))
-                    if self.told.get(task.key, 0) < attempt:
-                        self.begun[task.key], self.following[task.key] = attempt, attempt + 1
-                        self.started[task.key] = float(str(line["at"]))
-                        reports.append(Begun(task=task))
-                elif task is not None:
-                    total = line["total"]
-                    reports.append(
-                        Advanced(
-                            task=task, done=float(str(line["done"])), total=None if total is None else float(str(total))
-                        )
-                    )
-        return reports
-
-    def take(self, frame: Frame) -> bool:
-        """Cross the configuration of `frame` off, if nothing more comes of it; return whether that is so."""
-        key = frame[0][KEY_IN_HEAD]
-        if not is_final(frame[0]):
-            attempt = Outcome.unpack_head(frame[0]).attempt
-            if self.begun.get(key, attempt) == attempt:
-                self.begun.pop(key, None)  # the attempt is told; what comes next is another
-            self.told[key], self.following[key] = attempt, attempt + 1
-            return False
-        del self.open[key]
-        return True
