@@ -29,7 +29,7 @@ KINDS = {
 def test_damage_is_found_and_costs_the_damaged_entry_only(
     kind: str, tmp_path: Path, size: Callable[..., int], trials: Callable[..., Trials], seeds: Iterator[int]
 ) -> None:
-    count = size(short=50, long=700) if kind == SETTLED else size(short=20, long=150)
+    count = size(short=40, long=700) if kind == SETTLED else size(short=15, long=150)
     found = trials(promise=7, trial=KINDS[kind])
     whole = tmp_path / kind
     whole.mkdir()

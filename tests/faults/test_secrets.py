@@ -156,14 +156,14 @@ def answer(connection: socket.socket) -> bytes:
         connection.sendall(head + echo)
         return heard
     connection.sendall(b"220 parrot\r\n")  # a mail client waits to be greeted
-    extension = b"250-parrot\r\n250 AUTH PLAIN LOGIN\r\n"
+    extension = b"250-parrot\r\n250 AUTH PLAIN\r\n"
     with contextlib.suppress(TimeoutError):
         while data := connection.recv(65536):
             heard += data
             echo = data.replace(b"\r\n", b" ")
             decoded = base64.b64decode(data.split()[-1] + b"==", validate=False) if data.split() else b""
-            hello = data[:4].upper() == b"EHLO"
-            connection.sendall(extension if hello else b"535 %b %b\r\n" % (echo, decoded.replace(b"\0", b" ")))
+            refusal = b"535 %b %b\r\n" % (echo, decoded.replace(b"\0", b" "))
+            connection.sendall({b"EHLO": extension, b"QUIT": b"221 parrot\r\n"}.get(data[:4].upper(), refusal))
     return heard
 
 
