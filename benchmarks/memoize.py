@@ -1,6 +1,6 @@
 """Measures what a call costs that is remembered on the disk, beside joblib's and diskcache's; prints JSON.
 
-    python -m benchmarks.memoize                       the peers in environments of their own, made when they are missing
+    python -m benchmarks.memoize              the peers in environments of their own, made when they are missing
 
 The systems take turns, each time in a fresh process on an empty folder, so that a slow minute falls on all of them.
 Told are the microseconds of one call, the best of the rounds: computed and stored (miss), and found (hit), first in the

@@ -163,6 +163,15 @@ def test_an_argument_without_a_key_is_named_with_what_to_do() -> None:
     assert calls == []
 
 
+def test_an_argument_may_be_called_self() -> None:
+    @memoize
+    def me(self: int, args: int) -> int:
+        return self + args
+
+    assert me(self=1, args=2) == me(1, 2) == 3
+    assert me.key(self=1, args=2) == me.key(1, 2)
+
+
 # Forcing, forgetting
 
 
@@ -283,6 +292,37 @@ def test_a_result_that_cannot_be_stored_is_returned_with_a_warning() -> None:
             assert "lock" in locked(1)
         assert told[0].filename == __file__
     assert calls == [1, 1]
+
+
+FULL = """
+import resource, signal, warnings
+import numpy
+from memento import memoize
+
+@memoize
+def fill(size):
+    print("computing", size)
+    return numpy.ones(size)
+
+fill(1)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, resource.RLIM_INFINITY))
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    total = fill(100_000).sum()
+print(total, [str(each.message).split(",")[0] for each in told])
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+for _ in range(2):
+    print(fill(100_000).sum())
+"""
+
+
+def test_a_result_for_which_the_disk_has_no_room_is_returned_with_a_warning(tmp_path: Path) -> None:
+    assert printed_by(script_of(tmp_path / "full.py", FULL)).splitlines() == [
+        "computing 1",
+        *["computing 100000", "100000.0 ['what fill(size=100000) returned is not remembered']"],
+        *["computing 100000", "100000.0", "100000.0"],
+    ]
 
 
 class Fragile:
@@ -473,6 +513,18 @@ def test_the_code_of_functions_that_are_given_counts_too(tmp_path: Path, monkeyp
     importlib.reload(models)
     assert [run(models.fit), run(models.fit)] == [2, 2]
     assert len(calls) == 2
+
+
+def test_an_experiment_knows_the_code_of_remembering_functions_that_it_calls() -> None:
+    from memento.hashing.fingerprint import identify
+
+    def experiment(context: Any, config: Any) -> int:
+        return double(config.x) + fibonacci(1)
+
+    assert {"tests.test_memoize.double", "tests.test_memoize.fibonacci"} <= set(identify(experiment).code)
+    before = identify(experiment).code
+    double(1)
+    assert identify(experiment).code == before
 
 
 # Many at once

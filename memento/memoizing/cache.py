@@ -1,12 +1,4 @@
-"""Functions that remember: a call with equal arguments returns what it gave before, from the store.
-
-    call ── arguments ──key──▶ ledger ── found ───────────────────────────────────────────▶ value
-                                  └─ not found ──▶ ours to compute? ──▶ claim ──▶ function ──▶ ledger ──▶ value
-                                                       └─ no: wait for whoever does, then look again
-
-How a call goes is written once, in `_steps`, which asks whoever drives it to wait and to call the function: so plain
-functions and coroutine functions go the same way.
-"""
+"""Functions that remember: a call with equal arguments returns what it gave before, from the store."""
 
 from __future__ import annotations
 
@@ -15,16 +7,15 @@ import inspect
 import os
 from collections.abc import Callable, Iterable
 from types import FunctionType
-from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from memento.errors import CacheMiss, OptionError
 from memento.hashing.fingerprint import identify
 from memento.hashing.naming import is_importable, qualified
 from memento.memoizing import travelling
 from memento.memoizing.arguments import Arguments
-from memento.memoizing.driving import CALL, SHORTEST_PAUSE, Steps, awaited, driven
-from memento.memoizing.flights import computing
-from memento.memoizing.remembering import MISSING, Call, Memory, Stopwatch
+from memento.memoizing.remembering import MISSING, Memory
+from memento.memoizing.steps import CacheProvider, Steps, awaited, driven, steps, steps_of_provider
 from memento.plan import CODE_CHANGES
 from memento.task import Experiment
 
@@ -35,23 +26,6 @@ S = TypeVar("S")
 Path = str | os.PathLike[str]
 
 _MARK = "_is_coroutine_mark"  # what `inspect.markcoroutinefunction` leaves behind, good in one process
-LONGEST_PAUSE = 0.1
-
-
-class CacheProvider(Protocol):
-    """Where a `Cache` may keep values instead of the store: a mapping that makes its own keys."""
-
-    def make_key(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Return the key of a call."""
-        ...
-
-    def get(self, key: Any) -> Any:
-        """Return the value kept under `key`; raises KeyError when there is none."""
-        ...
-
-    def set(self, key: Any, item: Any) -> None:
-        """Keep `item` under `key`."""
-        ...
 
 
 class Cache(Generic[P, R]):
@@ -130,13 +104,13 @@ class Cache(Generic[P, R]):
         return self._known or identify(known, version=self._options["version"])
 
     @overload
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R: ...
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
     @overload
-    def __call__(self, *args: Any, force_run: bool, force_cache: bool = ..., **kwargs: Any) -> R: ...
+    def __call__(self, /, *args: Any, force_run: bool, force_cache: bool = ..., **kwargs: Any) -> R: ...
     @overload
-    def __call__(self, *args: Any, force_cache: bool, **kwargs: Any) -> R: ...
+    def __call__(self, /, *args: Any, force_cache: bool, **kwargs: Any) -> R: ...
     def __call__(  # type: ignore[misc]  # no signature can say: whatever the function takes, but for these two names
-        self, *args: Any, force_cache: bool = False, force_run: bool = False, **kwargs: Any
+        self, /, *args: Any, force_cache: bool = False, force_run: bool = False, **kwargs: Any
     ) -> Any:
         """Return the remembered value of this call, or call the function and remember what it returns.
 
@@ -157,81 +131,29 @@ class Cache(Generic[P, R]):
         function = functools.partial(self._func, *args, **kwargs)
         if self._is_coroutine_function:
             return self._in_coroutine(function, force_cache, force_run)
-        found, steps = self._begun(function, force_cache, force_run)
-        return found if steps is None else driven(steps, function)
+        found, needed = self._begun(function, force_cache, force_run)
+        return found if needed is None else driven(needed, function)
 
     async def _in_coroutine(self, function: functools.partial[Any], force_cache: bool, force_run: bool) -> Any:
-        found, steps = self._begun(function, force_cache, force_run)
-        return found if steps is None else await awaited(steps, function)
+        found, needed = self._begun(function, force_cache, force_run)
+        return found if needed is None else await awaited(needed, function)
 
     def _begun(self, asked: functools.partial[Any], force_cache: bool, force_run: bool) -> tuple[Any, Steps | None]:
         """Return what the call `asked` for gave before, or else the steps that lead to it."""
         if self._provider is not None:
-            return None, self._steps_of_provider(self._provider, asked, force_cache, force_run)
+            return None, steps_of_provider(self._provider, asked, force_cache, force_run)
         call = self._memory.call_of(asked.args, asked.keywords)
         if not force_run and (found := self._memory.stored(call)) is not MISSING:
             return found, None
         if force_cache:
             raise CacheMiss(self._memory.text(call))
-        return None, self._steps(call, force_run)
+        return None, steps(self._memory, call, force_run)
 
-    def _steps(self, call: Call, force_run: bool) -> Steps:
-        """Go on with `call`, which is not remembered: wait for whoever computes it, or compute it."""
-        flights = call.ledger.flights
-        while (landed := flights.begin(call.key)) is not None:
-            with flights.awaiting(call.key):
-                circular = flights.is_circular(call.key)
-                if not circular:
-                    yield landed
-            if circular:  # as without memoize: it calls itself
-                return (yield CALL)
-            if not force_run and (found := self._memory.stored(call)) is not MISSING:
-                return found
-        try:
-            return (yield from self._steps_of_owner(call, force_run))
-        finally:
-            flights.end(call.key)
-
-    def _steps_of_owner(self, call: Call, force_run: bool) -> Steps:
-        """Go on where no one else in this process computes `call`: other processes may."""
-        pause = SHORTEST_PAUSE
-        while not call.ledger.claim_call(call.key):
-            call.ledger.free_claims_of_the_dead()
-            yield pause
-            pause = min(2 * pause, LONGEST_PAUSE)
-            if not force_run and (found := self._memory.stored(call)) is not MISSING:
-                return found
-        try:
-            # Another process may have stored it just before it gave up its claim.
-            if not force_run and (found := self._memory.stored(call)) is not MISSING:
-                return found
-            watch = Stopwatch()
-            with computing(call.key):
-                value = yield CALL
-            self._memory.keep(call, value, watch.read())
-            return value
-        finally:
-            call.ledger.release_call(call.key)
-
-    def _steps_of_provider(
-        self, provider: CacheProvider, asked: functools.partial[Any], force_cache: bool, force_run: bool
-    ) -> Steps:
-        key = provider.make_key(self._func, *asked.args, **asked.keywords)
-        if not force_run:
-            try:
-                return provider.get(key)
-            except KeyError:
-                if force_cache:
-                    raise
-        value = yield CALL
-        provider.set(key, value)
-        return value
-
-    def key(self, *args: P.args, **kwargs: P.kwargs) -> str:
+    def key(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
         """Return the key of a call, 32 hexadecimal digits: the same in every process, for as long as names stay."""
         return self._memory.call_of(args, kwargs).key.hex()
 
-    def forget(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+    def forget(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Forget what a call returned; the next one computes it. Return whether anything was remembered.
 
         Raises:
@@ -288,20 +210,20 @@ class BoundCache(Generic[Q, R]):
         self.__doc__ = cache.__doc__
 
     @overload
-    def __call__(self, *args: Q.args, **kwargs: Q.kwargs) -> R: ...
+    def __call__(self, /, *args: Q.args, **kwargs: Q.kwargs) -> R: ...
     @overload
-    def __call__(self, *args: Any, force_run: bool, force_cache: bool = ..., **kwargs: Any) -> R: ...
+    def __call__(self, /, *args: Any, force_run: bool, force_cache: bool = ..., **kwargs: Any) -> R: ...
     @overload
-    def __call__(self, *args: Any, force_cache: bool, **kwargs: Any) -> R: ...
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, force_cache: bool, **kwargs: Any) -> R: ...
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Return what the method returned before for this instance and these arguments, or call it."""
         return self.__func__(self.__self__, *args, **kwargs)
 
-    def key(self, *args: Q.args, **kwargs: Q.kwargs) -> str:
+    def key(self, /, *args: Q.args, **kwargs: Q.kwargs) -> str:
         """Return the key of a call."""
         return self.__func__.key(self.__self__, *args, **kwargs)
 
-    def forget(self, *args: Q.args, **kwargs: Q.kwargs) -> bool:
+    def forget(self, /, *args: Q.args, **kwargs: Q.kwargs) -> bool:
         """Forget what a call returned; return whether anything was remembered."""
         return self.__func__.forget(self.__self__, *args, **kwargs)
 

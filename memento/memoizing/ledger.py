@@ -119,10 +119,13 @@ class CallLedger(SqliteStore):
             return True
 
     def release_call(self, key: bytes) -> None:
-        """Give up the claim on `key`, if there is one."""
+        """Give up the claim on `key`, if there is one; where that cannot be written, together with the next change."""
         with self._mutex:
-            if self._alive is not None and key in self._alive.claimed:
-                self.release(self._alive, [key])
+            run = self._alive
+            if run is not None and key in run.claimed:
+                run.claimed = {each: None for each in run.claimed if each != key}
+                with suppress(StoreError), self._ledger.writing(sync=False) as database:
+                    claims.replace_claims(database, run.id, run.claimed)
 
     def free_claims_of_the_dead(self) -> None:
         """Free what processes had claimed that have died, at most every so often."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from memento import payload
-from memento.errors import DamagedEntry, NotStored, StoreError, UnpicklableResult
+from memento.errors import DamagedEntry, NotStored, UnpicklableResult
 from memento.hashing import KeyMaker
 from memento.hashing.dependencies import code_in
 from memento.hashing.fingerprint import code_of_values
@@ -150,7 +150,7 @@ class Memory:
         try:
             code = self._code_of(call)
             call.ledger.keep_call(self._outcome(call, value, code, measured), code.experiment)
-        except (UnpicklableResult, StoreError) as error:
+        except (UnpicklableResult, OSError, MemoryError) as error:
             self._warn(
                 f"what {self.text(call)} returned is not remembered, and will be computed again: {error}",
                 RuntimeWarning,
