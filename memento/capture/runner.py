@@ -138,7 +138,7 @@ def _checked(settings: Iterable[Any]) -> Iterator[Settings]:
 
 
 def _usable_cpus() -> int:
-    from memento.executors.processes.executor import usable_cpus
+    from memento.executors.processes.crew import usable_cpus
 
     return usable_cpus()
 

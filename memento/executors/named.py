@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from memento.executors.processes.executor import ProcessExecutor, usable_cpus
+from memento.executors.processes.crew import usable_cpus
+from memento.executors.processes.executor import ProcessExecutor
 from memento.executors.serial import SerialExecutor
 from memento.executors.threads import ThreadExecutor
 from memento.layout import REMOTE

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from memento.errors import OptionError, WorkerStartError
-from memento.executors.processes.executor import ProcessExecutor, usable_cpus
+from memento.executors.processes.crew import usable_cpus
+from memento.executors.processes.executor import ProcessExecutor
 from memento.task import Status, Task
 from tests.executors import experiments
 from tests.executors.harness import Gathered, gather, key_of, make_job, run
@@ -144,7 +145,7 @@ def test_a_killed_supervisor_costs_the_running_experiments_and_no_others(tmp_pat
         executor.start(make_job(tmp_path, experiments.slow))
         executor.submit([Task(index=index, key=key_of(index)) for index in range(12)])
         gathered = gather(executor, indices, Gathered(), 2)
-        os.kill(executor._control._process.pid, signal.SIGKILL)
+        os.kill(executor._crew._control._process.pid, signal.SIGKILL)
         gather(executor, indices, gathered, 12)
     finally:
         executor.close()

@@ -10,9 +10,6 @@ counts, even when it died before it could say so; no process outlives `close`.
 
 from __future__ import annotations
 
-import os
-import selectors
-import socket
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,8 +18,7 @@ from pathlib import Path
 from memento.describing import place_of
 from memento.errors import OptionError, StoreUnwritable, WorkerStartError
 from memento.executors.processes.child import STOP_FILE
-from memento.executors.processes.control import Control
-from memento.executors.processes.devices import DevicePool, environment_for
+from memento.executors.processes.crew import Crew, Shape, usable_cpus
 from memento.executors.processes.handle import Handle
 from memento.executors.processes.wire import OFFSET, PROGRESS, Kind, unpack_tasks
 from memento.output import shorten
@@ -30,8 +26,6 @@ from memento.protocols import Advanced, Begun, Delivered, Lost, Report, Returned
 from memento.spool import Frame
 from memento.task import Job, Status, Task
 from memento.worker import pack_job
-
-Shape = tuple[int, float | None]
 
 START_METHODS = ("forkserver", "spawn", "fork")
 # Short experiments are sent in batches worth this many seconds, two batches ahead; longer ones one at a time, the next
@@ -41,8 +35,6 @@ AHEAD = 1.0
 LARGEST_BATCH = 2000
 # A worker that has said nothing for so long gives back what it has not begun, when others are idle.
 QUIET = 0.05
-# So many workers that die before they are ready, one after another, mean that none will ever be.
-STARTS = 3
 GRACE_OF_STOP = 5.0
 
 
@@ -86,19 +78,13 @@ class ProcessExecutor:
                 value=max_tasks_per_worker,
             )
         self.slots = workers or usable_cpus()
-        self._method = start_method
         self._most = max_tasks_per_worker
-        self._environment = dict(environment or {})
-        self._devices = DevicePool()
-        self._control: Control | None = None
-        self._selector: selectors.BaseSelector | None = None
+        self._crew = Crew(self.slots, method=start_method, environment=environment or {})
         self._reset()
 
     def _reset(self) -> None:
         self._queue: deque[Task] = deque()
-        self._workers: dict[int, Handle] = {}
         self._reports: list[Report] = []
-        self._failed_starts = 0
         self._cancelled = False
         self._ending = False
         self._looked = time.monotonic()
@@ -107,19 +93,10 @@ class ProcessExecutor:
         """Start the supervisor and leave the job where workers find it; workers are made as tasks come."""
         self._reset()
         self._spool = Path(job.spool)
-        self._home = place_of(job.experiment)
         packed = pack_job(job)
         (self._spool / "job").write_bytes(packed)
         (self._spool / STOP_FILE).touch()
-        if self._selector is None:
-            self._selector = selectors.DefaultSelector()
-        if self._control is None:
-            self._start_control()
-
-    def _start_control(self) -> None:
-        assert self._selector is not None
-        self._control = Control(self._method)
-        self._selector.register(self._control.channel, selectors.EVENT_READ, None)
+        self._crew.start(self._spool, place_of(job.experiment))
 
     def submit(self, tasks: Sequence[Task]) -> None:
         """Queue `tasks`.
@@ -128,12 +105,12 @@ class ProcessExecutor:
             OptionError: one asks for more devices than there are; none is queued.
         """
         for gpus in {task.gpus for task in tasks}:
-            self._devices.check(gpus)
+            self._crew.check(gpus)
         self._queue.extend(tasks)
 
     def wait(self, timeout: float) -> Iterable[Report]:
         """Hand out work, listen to the workers, end those that are overdue, and return what has happened."""
-        if self._control is None:
+        if not self._crew.running:
             return []  # it never started
         self._assign()
         if self._reports:
@@ -154,7 +131,7 @@ class ProcessExecutor:
             shape = (task.cpus, task.gpus)
             worker = self._with_room(shape)
             if worker is None:
-                if not self._room_for(shape) or not self._make(shape):
+                if not self._crew.has_room(shape) or not self._crew.make(shape):
                     return
                 continue
             self._send(worker, shape)
@@ -162,16 +139,16 @@ class ProcessExecutor:
 
     def _with_room(self, shape: Shape) -> Handle | None:
         best: Handle | None = None
-        for worker in self._workers.values():
+        for worker in self._crew.workers.values():
             if worker.shape != shape or worker.retiring or worker.ending is not None:
                 continue
             if not worker.tasks:
-                if self._fits(shape):
+                if self._crew.fits(shape):
                     return worker
             elif self._batch(worker) * 2 > len(worker.tasks) and self._is_quick(worker):
                 best = worker if best is None or len(worker.tasks) < len(best.tasks) else best
         # Filling up a busy worker comes after using an idle one or making another.
-        return best if best is not None and not self._room_for(shape) else None
+        return best if best is not None and not self._crew.has_room(shape) else None
 
     def _is_quick(self, worker: Handle) -> bool:
         return worker.pace is not None and worker.pace < AHEAD
@@ -198,53 +175,12 @@ class ProcessExecutor:
             worker.announced = first
             self._reports.append(Begun(task=first))
 
-    def _fits(self, shape: Shape) -> bool:
-        busy = sum(worker.shape[0] for worker in self._workers.values() if worker.tasks)
-        return busy == 0 or busy + shape[0] <= self.slots
-
-    def _room_for(self, shape: Shape) -> bool:
-        """Whether a further worker of `shape` may be made, ending an idle one of another shape if that helps."""
-        if not self._fits(shape):
-            return False
-        if len(self._workers) < self.slots:
-            return True
-        idle = [worker for worker in self._workers.values() if not worker.tasks and worker.shape != shape]
-        for worker in idle:
-            self._dismiss(worker)
-        return len(self._workers) < self.slots
-
-    def _make(self, shape: Shape) -> bool:
-        devices = self._devices.lease(shape[1])
-        if devices is None:
-            for worker in [worker for worker in self._workers.values() if not worker.tasks and worker.devices]:
-                self._dismiss(worker)
-            devices = self._devices.lease(shape[1])
-            if devices is None:
-                return False
-        assert self._control is not None
-        assert self._selector is not None
-        ours, theirs = socket.socketpair()
-        threads = max(shape[0], usable_cpus() // self.slots, 1)
-        number = self._control.make(
-            theirs,
-            spool=str(self._spool),
-            environment={**environment_for(devices, shape[1], threads), **self._environment},
-        )
-        theirs.close()
-        worker = Handle(
-            number=number, name=f"worker-{number}", folder=self._spool, channel=ours, shape=shape, devices=devices,
-            home=self._home,
-        )  # fmt: skip
-        self._workers[number] = worker
-        self._selector.register(ours, selectors.EVENT_READ, worker)
-        return True
-
     def _spread(self) -> None:
         """With nothing left to hand out and somebody idle, ask workers held up by a long experiment for the rest."""
-        if all(worker.tasks for worker in self._workers.values()) and len(self._workers) >= self.slots:
+        if all(worker.tasks for worker in self._crew.workers.values()) and len(self._crew.workers) >= self.slots:
             return
         now = time.monotonic()
-        for worker in self._workers.values():
+        for worker in self._crew.workers.values():
             if len(worker.tasks) > 1 and not worker.withdrawing and now - worker.since > QUIET and worker.ready:
                 worker.withdraw()
 
@@ -252,7 +188,7 @@ class ProcessExecutor:
 
     def _until_next_deadline(self, timeout: float) -> float:
         now = time.monotonic()
-        for worker in self._workers.values():
+        for worker in self._crew.workers.values():
             if worker.tasks and worker.ending is None and worker.ready:
                 if worker.tasks[0].timeout is not None:
                     timeout = min(timeout, worker.since + worker.tasks[0].timeout - now)
@@ -261,61 +197,30 @@ class ProcessExecutor:
         return max(0.0, timeout)
 
     def _listen(self, timeout: float) -> None:
-        assert self._control is not None
-        assert self._selector is not None
-        exited: dict[int, int] = {}
-        for ready, _ in self._selector.select(timeout):
-            if ready.data is None:
-                exited.update(self._exits())
-            else:
-                self._hear(ready.data)
+        said, exited = self._crew.listen(timeout)
+        for worker, kind, body in said:
+            self._hear(worker, kind, body)
         for number, status in exited.items():
             self._bury(number, status)
 
-    def _exits(self) -> dict[int, int]:
-        assert self._control is not None
-        assert self._selector is not None
-        try:
-            return self._control.exits()
-        except ConnectionError:
-            # The supervisor was killed, and the kernel has killed its children with it.
-            self._selector.unregister(self._control.channel)
-            self._control.close()
-            self._failed_start("the supervisor of the workers was killed")
-            self._start_control()
-            return dict.fromkeys(self._workers, -9)
-
-    def _hear(self, worker: Handle) -> None:
-        try:
-            data = worker.channel.recv(65536)
-        except ConnectionError:
-            data = b""
-        if not data:  # its end is near; the supervisor will say how it ended
-            assert self._selector is not None
-            self._selector.unregister(worker.channel)
-            return
-        for kind, body in worker.inbox.feed(data):
-            if kind is Kind.DELIVERED:
-                self._collect(worker, *OFFSET.unpack(body))
-            elif kind is Kind.PROGRESS:
-                key, done, total = PROGRESS.unpack(body)
-                if worker.tasks and worker.tasks[0].key == key:
-                    self._reports.append(Advanced(task=worker.tasks[0], done=done, total=None if total < 0 else total))
-            elif kind is Kind.READY:
-                worker.ready = True
-                worker.since = time.monotonic()
-                self._failed_starts = 0
-            elif kind is Kind.WITHDRAWN:
-                back = worker.take_back(unpack_tasks(body))
-                self._take_back(back)
-            elif kind is Kind.BROKEN:
-                if self._ending:
-                    continue  # one of them has said it before
-                details = body.decode()
-                last = details.strip().rsplit("\n", 1)[-1]
-                raise WorkerStartError(f"workers cannot load the experiment: {last}\n{details}", details=details)
-            elif kind is Kind.UNWRITABLE and not self._ending:
-                raise StoreUnwritable(f"the store cannot be written: {body.decode()}", path=str(self._spool))
+    def _hear(self, worker: Handle, kind: Kind, body: bytes) -> None:
+        if kind is Kind.DELIVERED:
+            self._collect(worker, *OFFSET.unpack(body))
+        elif kind is Kind.PROGRESS:
+            key, done, total = PROGRESS.unpack(body)
+            if worker.tasks and worker.tasks[0].key == key:
+                self._reports.append(Advanced(task=worker.tasks[0], done=done, total=None if total < 0 else total))
+        elif kind is Kind.READY:
+            worker.ready = True
+            worker.since = time.monotonic()
+        elif kind is Kind.WITHDRAWN:
+            self._take_back(worker.take_back(unpack_tasks(body)))
+        elif kind is Kind.BROKEN and not self._ending:  # or else one of them has said it before
+            details = body.decode()
+            last = details.strip().rsplit("\n", 1)[-1]
+            raise WorkerStartError(f"workers cannot load the experiment: {last}\n{details}", details=details)
+        elif kind is Kind.UNWRITABLE and not self._ending:
+            raise StoreUnwritable(f"the store cannot be written: {body.decode()}", path=str(self._spool))
 
     def _collect(self, worker: Handle, offset: int) -> None:
         if offset > worker.offset:
@@ -326,12 +231,12 @@ class ProcessExecutor:
         if frames:
             self._reports.append(Delivered(frames=frames, spool=worker.spool.name, end=worker.offset))
         if worker.retiring and not worker.tasks:
-            self._dismiss(worker)
+            self._crew.dismiss(worker)
         else:
             self._announce(worker)
 
     def _bury(self, number: int, status: int) -> None:
-        worker = self._workers.pop(number, None)
+        worker = self._crew.bury(number)
         if worker is None:
             return
         frames = worker.collect()
@@ -341,9 +246,8 @@ class ProcessExecutor:
         if lost is not None:
             self._reports.append(lost)
         elif not worker.ready and worker.ending is None:
-            self._failed_start(f"a worker ended with status {status} before it was ready", worker)
+            self._crew.failed_start(f"a worker ended with status {status} before it was ready", worker)
         self._take_back(list(worker.tasks))
-        self._forget(worker)
 
     def _take_back(self, tasks: list[Task]) -> None:
         """Queue `tasks`, which a worker had and did not begin, again."""
@@ -352,36 +256,17 @@ class ProcessExecutor:
         else:
             self._queue.extendleft(reversed(tasks))
 
-    def _failed_start(self, what: str, worker: Handle | None = None) -> None:
-        self._failed_starts += 1
-        if self._failed_starts >= STARTS:
-            details = worker.last_words() if worker else ""
-            raise WorkerStartError(f"{what}, {STARTS} times in a row\n{details}".rstrip(), details=details)
-
-    def _dismiss(self, worker: Handle) -> None:
-        """Let an idle worker go; it ends when its channel closes."""
-        self._workers.pop(worker.number, None)
-        self._forget(worker)
-
-    def _forget(self, worker: Handle) -> None:
-        assert self._selector is not None
-        if worker.channel.fileno() in self._selector.get_map():
-            self._selector.unregister(worker.channel)
-        worker.channel.close()
-        self._devices.release(worker.devices, worker.shape[1])
-
     def _look_after(self) -> None:
         now = time.monotonic()
-        assert self._control is not None
-        for worker in list(self._workers.values()):
+        for worker in list(self._crew.workers.values()):
             if worker.overdue(now):
                 self._collect_all(worker)  # it may have begun another one, and told nothing of that yet
             if worker.overdue(now):
                 worker.ending, worker.overdue_key = Status.TIMED_OUT, worker.tasks[0].key
-                self._control.end(worker.number)
+                self._crew.end(worker)
         if now - self._looked > 1.0:
             self._looked = now
-            for worker in self._workers.values():
+            for worker in self._crew.workers.values():
                 shorten(self._spool / f"{worker.name}.out")
 
     # Coming to an end
@@ -394,7 +279,7 @@ class ProcessExecutor:
     def drain(self) -> Sequence[Task]:
         """Begin nothing more, and let running experiments go on."""
         self._cancelled = True
-        for worker in self._workers.values():
+        for worker in self._crew.workers.values():
             if len(worker.tasks) > 1 and not worker.withdrawing:
                 worker.withdraw()
         left, self._queue = list(self._queue), deque()
@@ -403,16 +288,16 @@ class ProcessExecutor:
     def stop(self) -> Sequence[Task]:
         """End every worker now; what was delivered meanwhile comes with the next `wait`."""
         self._cancelled = self._ending = True
-        if self._control is None:
+        if not self._crew.running:
             return []  # it never started
-        for worker in list(self._workers.values()):
+        for worker in list(self._crew.workers.values()):
             if worker.tasks:
                 worker.ending = Status.CANCELLED
-                self._control.end(worker.number)
+                self._crew.end(worker)
             else:
-                self._dismiss(worker)
+                self._crew.dismiss(worker)
         until = time.monotonic() + GRACE_OF_STOP
-        while self._workers and time.monotonic() < until:
+        while self._crew.workers and time.monotonic() < until:
             self._listen(until - time.monotonic())
         left, self._queue = [*self._queue], deque()
         left += [report.task for report in self._reports if isinstance(report, Lost | Returned)]
@@ -421,21 +306,4 @@ class ProcessExecutor:
 
     def close(self) -> None:
         """End the supervisor, and with it everything below it."""
-        for worker in list(self._workers.values()):
-            self._dismiss(worker)
-        if self._control is not None:
-            self._control.close()
-            self._control = None
-        if self._selector is not None:
-            self._selector.close()
-            self._selector = None
-
-
-def usable_cpus() -> int:
-    """Return how many CPUs this process may use, which a container or a batch system may have limited."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    except (OSError, ValueError):
-        return count
-    return count if quota == "max" else max(1, min(count, int(quota) // int(period)))
+        self._crew.close()

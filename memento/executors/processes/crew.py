@@ -1,0 +1,214 @@
+"""The workers of one executor: making them within the CPUs and devices there are, hearing them, and letting them go.
+
+supervisor's channel ─┐
+worker's channel ─────┼─ selector ──▶ messages of workers, and who has ended
+worker's channel ─────┘
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import socket
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from memento.errors import WorkerStartError
+from memento.executors.processes.control import Control
+from memento.executors.processes.devices import DevicePool, environment_for
+from memento.executors.processes.handle import Handle
+from memento.executors.processes.wire import Kind
+
+Shape = tuple[int, float | None]
+"""How many CPUs an experiment occupies, and how many devices, or which share of one."""
+Message = tuple[Handle, Kind, bytes]
+# So many workers that die before they are ready, one after another, mean that none will ever be.
+STARTS = 3
+
+
+class Crew:
+    """Up to `slots` worker processes and the supervisor that makes them, for one job after another.
+
+    Attributes:
+        workers: the workers by their numbers, those that have ended until `bury` is called.
+        running: whether there is a supervisor.
+    """
+
+    def __init__(self, slots: int, *, method: str, environment: Mapping[str, str]) -> None:
+        self.slots = slots
+        self.workers: dict[int, Handle] = {}
+        self._method = method
+        self._environment = dict(environment)
+        self._devices = DevicePool()
+        self._control: Control | None = None
+        self._selector: selectors.BaseSelector | None = None
+        self._failed_starts = 0
+
+    def start(self, spool: Path, home: str) -> None:
+        """Begin another job, whose files are in the folder `spool`; `home` is where its experiment is defined."""
+        self._spool, self._home = spool, home
+        self.workers = {}
+        self._failed_starts = 0
+        if self._selector is None:
+            self._selector = selectors.DefaultSelector()
+        if self._control is None:
+            self._start_control()
+
+    @property
+    def running(self) -> bool:
+        """Whether there is a supervisor."""
+        return self._control is not None
+
+    def _start_control(self) -> None:
+        assert self._selector is not None
+        self._control = Control(self._method)
+        self._selector.register(self._control.channel, selectors.EVENT_READ, None)
+
+    def check(self, gpus: float | None) -> None:
+        """Raise OptionError if there are fewer devices than `gpus`."""
+        self._devices.check(gpus)
+
+    # Making workers and letting them go
+
+    def fits(self, shape: Shape) -> bool:
+        """Return whether another experiment of `shape` can run beside those that do."""
+        busy = sum(worker.shape[0] for worker in self.workers.values() if worker.tasks)
+        return busy == 0 or busy + shape[0] <= self.slots
+
+    def has_room(self, shape: Shape) -> bool:
+        """Return whether a further worker of `shape` may be made, ending an idle one of another shape if that helps."""
+        if not self.fits(shape):
+            return False
+        if len(self.workers) < self.slots:
+            return True
+        for worker in [worker for worker in self.workers.values() if not worker.tasks and worker.shape != shape]:
+            self.dismiss(worker)
+        return len(self.workers) < self.slots
+
+    def make(self, shape: Shape) -> bool:
+        """Make a worker of `shape`; return False if its devices are all leased."""
+        devices = self._devices.lease(shape[1])
+        if devices is None:
+            for worker in [worker for worker in self.workers.values() if not worker.tasks and worker.devices]:
+                self.dismiss(worker)
+            devices = self._devices.lease(shape[1])
+            if devices is None:
+                return False
+        assert self._control is not None
+        assert self._selector is not None
+        ours, theirs = socket.socketpair()
+        threads = max(shape[0], usable_cpus() // self.slots, 1)
+        number = self._control.make(
+            theirs,
+            spool=str(self._spool),
+            environment={**environment_for(devices, shape[1], threads), **self._environment},
+        )
+        theirs.close()
+        worker = Handle(
+            number=number, name=f"worker-{number}", folder=self._spool, channel=ours, shape=shape, devices=devices,
+            home=self._home,
+        )  # fmt: skip
+        self.workers[number] = worker
+        self._selector.register(ours, selectors.EVENT_READ, worker)
+        return True
+
+    def end(self, worker: Handle) -> None:
+        """Have `worker` and everything it started killed; it is buried when the supervisor says so."""
+        assert self._control is not None
+        self._control.end(worker.number)
+
+    def dismiss(self, worker: Handle) -> None:
+        """Let an idle worker go; it ends when its channel closes."""
+        self.workers.pop(worker.number, None)
+        self._forget(worker)
+
+    def bury(self, number: int) -> Handle | None:
+        """Return the worker that has ended, which is of the crew no longer; None if it was not before."""
+        worker = self.workers.pop(number, None)
+        if worker is not None:
+            self._forget(worker)
+        return worker
+
+    def _forget(self, worker: Handle) -> None:
+        assert self._selector is not None
+        if worker.channel.fileno() in self._selector.get_map():
+            self._selector.unregister(worker.channel)
+        worker.channel.close()
+        self._devices.release(worker.devices, worker.shape[1])
+
+    # Hearing
+
+    def listen(self, timeout: float) -> tuple[list[Message], dict[int, int]]:
+        """Return what workers have said within `timeout` seconds, and who has ended, with exit status.
+
+        Raises:
+            WorkerStartError: the supervisor was killed too often.
+        """
+        assert self._selector is not None
+        said: list[Message] = []
+        exited: dict[int, int] = {}
+        for ready, _ in self._selector.select(timeout):
+            if ready.data is None:
+                exited.update(self._exits())
+            else:
+                said += self._heard(ready.data)
+        return said, exited
+
+    def _exits(self) -> dict[int, int]:
+        assert self._control is not None
+        assert self._selector is not None
+        try:
+            return self._control.exits()
+        except ConnectionError:
+            # The supervisor was killed, and the kernel has killed its children with it.
+            self._selector.unregister(self._control.channel)
+            self._control.close()
+            self.failed_start("the supervisor of the workers was killed")
+            self._start_control()
+            return dict.fromkeys(self.workers, -9)
+
+    def _heard(self, worker: Handle) -> Iterator[Message]:
+        try:
+            data = worker.channel.recv(65536)
+        except ConnectionError:
+            data = b""
+        if not data:  # its end is near; the supervisor will say how it ended
+            assert self._selector is not None
+            self._selector.unregister(worker.channel)
+            return
+        for kind, body in worker.inbox.feed(data):
+            if kind is Kind.READY:
+                self._failed_starts = 0
+            yield worker, kind, body
+
+    def failed_start(self, what: str, worker: Handle | None = None) -> None:
+        """Take note of a start that failed.
+
+        Raises:
+            WorkerStartError: too many did, one after another.
+        """
+        self._failed_starts += 1
+        if self._failed_starts >= STARTS:
+            details = worker.last_words() if worker else ""
+            raise WorkerStartError(f"{what}, {STARTS} times in a row\n{details}".rstrip(), details=details)
+
+    def close(self) -> None:
+        """End the supervisor, and with it everything below it. Idempotent."""
+        for worker in list(self.workers.values()):
+            self.dismiss(worker)
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        if self._selector is not None:
+            self._selector.close()
+            self._selector = None
+
+
+def usable_cpus() -> int:
+    """Return how many CPUs this process may use, which a container or a batch system may have limited."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return count
+    return count if quota == "max" else max(1, min(count, int(quota) // int(period)))
