@@ -587,9 +587,10 @@ def wait_for_computations(folder: Path, count: int) -> None:
 
 def test_processes_compute_once_and_one_that_is_killed_is_succeeded_by_another(tmp_path: Path) -> None:
     first = started(tmp_path)
+    others: list[subprocess.Popen[str]] = []
     try:
         wait_for_computations(tmp_path, 1)
-        others = [started(tmp_path) for _ in range(2)]
+        others += [started(tmp_path) for _ in range(2)]
         time.sleep(1.0)
         assert len(list(tmp_path.glob("computed-*"))) == 1
         first.send_signal(signal.SIGKILL)

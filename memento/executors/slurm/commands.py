@@ -154,7 +154,7 @@ def accounted(jobs: Sequence[str]) -> list[JobState] | None:
     found: list[JobState] = []
     for start in range(0, len(jobs), MOST_IDS):
         ids = ",".join(jobs[start : start + MOST_IDS])
-        form = "--format=JobID%60,State,ExitCode,NodeList,WorkDir"
+        form = "JobID%60,State,ExitCode,NodeList,WorkDir"
         try:
             answer = run(
                 "sacct",
