@@ -53,8 +53,8 @@ slurm: $(VENV)/.has-test
 slurm-docker:
 	$(COMPOSE) build
 	$(COMPOSE) up --detach --wait
-	$(COMPOSE) exec -T slurmctld python -m pytest -m slurm -p no:xdist -p no:cacheprovider --rootdir /opt/memento \
-		--config-file /opt/memento/pyproject.toml /opt/memento/tests/slurm $(ARGS); \
+	$(COMPOSE) exec -T slurmctld sh -c 'cd "$$MEMENTO_SOURCE" && \
+		python -m pytest -m slurm -p no:xdist -p no:cacheprovider tests/slurm $(ARGS)'; \
 	status=$$?; $(COMPOSE) down --volumes; exit $$status
 
 lint: $(VENV)/.has-test $(VENV)/.has-lint

@@ -41,9 +41,9 @@ BREAKAGES: list[Breakage] = [
     ),
     Breakage(
         name="the folder of a large value is not synced",
-        file="memento/files.py",
-        old="        raise\n    sync_folder(path.parent)\n",
-        new="        raise\n",
+        file="memento/store/sqlite.py",
+        old="                private_folder(folder)\n                sync_folder(folder)\n",
+        new="                private_folder(folder)\n",
         trial=POWER,
     ),
     Breakage(
