@@ -85,6 +85,7 @@ class Session:
         self._read: dict[str, int] = {}  # spools, and up to where they were taken in
         self._stored: dict[str, int] = {}  # … and what was in them was committed
         self._shapes: dict[int, tuple[float | None, int, float | None]] = {}
+        self._first_at = 0.0  # when the first outcome came: the start of the workers says nothing of their pace
         self._committed_at = 0.0
         self._commit_cost = 0.0
         self._polled_at = 0.0
@@ -107,13 +108,14 @@ class Session:
             experiment=self._experiment.name,
             code=self._experiment.code,
             about={"arguments": sys.argv},
-            sheet=self._configurations.sheet(self._plan.todo),
             since=self._plan.newest,
         )
         self._tally.tell_registered(self._run.id)
         with disk_errors_explained(self._store.database), self.interrupts:
             try:
                 self._executor.start(self._make_job(self._run))
+                # While the workers start.
+                self._store.describe(self._run, self._configurations.sheet(self._plan.todo))
                 self._loop()
             except KeyboardInterrupt:
                 self._tally.ended = True
@@ -264,7 +266,7 @@ class Session:
         done = self._tally.done
         if done < 2 * slots:
             return 2 * slots
-        pace = done / self._tally.elapsed
+        pace = done / max(time.monotonic() - self._first_at, 1e-6)
         if pace < slots:  # longer than a second each: another run may want them sooner
             return slots
         return max(2 * slots, min(int(pace * AHEAD), 4 * done))
@@ -330,6 +332,7 @@ class Session:
         if task is None:
             return  # delivered twice: the store keeps one
         self._pending.append(frame)
+        self._first_at = self._first_at or time.monotonic()
         if head[STATUS_IN_HEAD] == SUCCEEDED:
             self._tally.succeeded += 1
             self._watch.succeeded()

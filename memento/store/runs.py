@@ -18,16 +18,17 @@ import contextlib
 import fcntl
 import getpass
 import os
-import platform
 import secrets
 import shutil
 import socket
+import sys
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from memento import __version__
 from memento.files import private_folder
 from memento.layout import REMOTE
 from memento.spool import Frame, read_all_frames
@@ -102,11 +103,12 @@ os.register_at_fork(after_in_child=_drop_inherited_locks)
 
 def facts(about: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is worth knowing later about a run that begins here and now."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    known = {"host": socket.gethostname(), "pid": os.getpid(), "python": platform.python_version()}
-    with contextlib.suppress(PackageNotFoundError):
-        known["memento"] = version("memento")
+    known = {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "python": sys.version.partition(" ")[0],
+        "memento": __version__,
+    }
     with contextlib.suppress(KeyError, OSError):
         known["user"] = getpass.getuser()
     return {**known, **about}

@@ -118,7 +118,7 @@ class SqliteStore(Reader):
     # Runs and claims
 
     def begin_run(
-        self, *, experiment: str, code: Mapping[str, str], about: Mapping[str, Any], sheet: bytes = b"", since: int = 0
+        self, *, experiment: str, code: Mapping[str, str], about: Mapping[str, Any], since: int = 0
     ) -> runs.Run:
         """Register a run, which lives until `end_run` or the end of this process.
 
@@ -126,7 +126,6 @@ class SqliteStore(Reader):
             experiment: the name of what is run.
             code: the fingerprint of its code.
             about: further facts, as JSON has them.
-            sheet: the readable texts of what it may compute, by position (matrix/sheet.py).
             since: what `newest` returned before the run looked for what is stored; `claim` sees what came later.
 
         Raises:
@@ -144,13 +143,16 @@ class SqliteStore(Reader):
                     "INSERT INTO runs (id, experiment, started, code, about, checksum) VALUES (?, ?, ?, ?, ?, ?)",
                     [run.id, *facts, run_checksum(run.id, *facts)],
                 )
-                if sheet:
-                    database.execute("INSERT INTO sheets VALUES (?, ?, ?)", [run.id, sheet, checksum(run.id, sheet)])
         except BaseException:
             run.unlock()
             runs.remove(run.spool)
             raise
         return run
+
+    def describe(self, run: runs.Run, sheet: bytes) -> None:
+        """Keep the readable texts of what `run` may compute, by position (matrix/sheet.py)."""
+        with self._ledger.writing(sync=False) as database:  # what is stored later syncs it too
+            database.execute("INSERT OR REPLACE INTO sheets VALUES (?, ?, ?)", [run.id, sheet, checksum(run.id, sheet)])
 
     def claim(
         self, run: runs.Run, keys: Sequence[bytes], *, force: bool = False, most: int | None = None

@@ -89,7 +89,8 @@ def test_more_keys_than_sqlite_takes_in_one_statement_are_found(store: SqliteSto
 
 def test_descriptions_are_kept_beside_the_keys(store: SqliteStore) -> None:
     sheet = pack_rows({5: "{'lr': 0.1}", 6: "{'lr': 0.2}"})
-    run = store.begin_run(experiment="train", code={}, about={}, sheet=sheet)
+    run = store.begin_run(experiment="train", code={}, about={})
+    store.describe(run, sheet)
     store.save([frame(1, run=run.id, position=5), frame(2, run=run.id, position=6), frame(4, run=run.id, position=7)])
     store.save([frame(5, run=b"no sheet")])
     described = store.descriptions([key_of(number) for number in (1, 3, 4, 5)])

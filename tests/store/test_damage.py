@@ -26,7 +26,8 @@ def value_of(number: int) -> bytes:
 
 def fill(store: SqliteStore) -> None:
     sheet = pack_rows({number: f"{{'n': {number}}}" for number in range(len(KEYS))})
-    run = store.begin_run(experiment="train", code={"train": "ab12"}, about={}, sheet=sheet)
+    run = store.begin_run(experiment="train", code={"train": "ab12"}, about={})
+    store.describe(run, sheet)
     store.save([frame(n, value_of(n), run=run.id, log=b"printed", position=n) for n in range(INLINE)])
     for number in range(INLINE, INLINE + IN_FILES):
         save_in_file(store, number, value_of(number), run=run.id, position=number)
@@ -158,9 +159,9 @@ def test_a_damaged_newer_result_whose_key_is_damaged_lets_no_older_one_stand_in_
 
 
 def test_damaged_descriptions_are_left_out(store: SqliteStore) -> None:
-    runs = [
-        store.begin_run(experiment="train", code={}, about={}, sheet=pack_rows({0: text})) for text in ("zero", "one")
-    ]
+    runs = [store.begin_run(experiment="train", code={}, about={}) for _ in range(2)]
+    for run, text in zip(runs, ("zero", "one"), strict=True):
+        store.describe(run, pack_rows({0: text}))
     store.save([frame(number, run=run.id) for number, run in enumerate(runs)])
     assert store.descriptions(KEYS) == {KEYS[0]: ("train", "zero"), KEYS[1]: ("train", "one")}
     change(store, "UPDATE sheets SET sheet = x'00' || substr(sheet, 2) WHERE run = ?", runs[1].id)

@@ -93,10 +93,9 @@ class ProcessExecutor:
         """Start the supervisor and leave the job where workers find it; workers are made as tasks come."""
         self._reset()
         self._spool = Path(job.spool)
-        packed = pack_job(job)
-        (self._spool / "job").write_bytes(packed)
         (self._spool / STOP_FILE).touch()
-        self._crew.start(self._spool, place_of(job.experiment))
+        self._crew.start(self._spool, place_of(job.experiment))  # which takes a while, and this meanwhile too:
+        (self._spool / "job").write_bytes(pack_job(job))
 
     def submit(self, tasks: Sequence[Task]) -> None:
         """Queue `tasks`.
