@@ -31,7 +31,8 @@ struct state {
     int64_t count, target;
     int32_t mode, when, kinds, error;
     int32_t fired, pid;
-    char what[240];
+    char what[200];
+    char only[40];
 };
 struct entry {
     uint32_t op, path_length, other_length, data_length;
@@ -102,10 +103,19 @@ static void end_here(void) {
     for (;;) pause(); /* the test sees that it has fired, and kills everybody */
 }
 
+/* Whether this call is of those that are counted. */
+static int counts(enum kind kind, const char *call, const char *path) {
+    if (!(state->kinds & kind)) return 0;
+    char line[sizeof state->only + PATH_MAX];
+    snprintf(line, sizeof line, "%s %s", call, path + root_length);
+    return strstr(line, state->only) != NULL;
+}
+
 /* Whether this call is the chosen one. Where everybody is frozen, nobody gets past a later one either. */
 static int chosen(enum kind kind, const char *call, const char *path) {
-    if (state->mode == RECORD || !(state->kinds & kind)) return 0;
-    if (state->fired && state->mode == FREEZE_ALL) end_here();
+    if (state->mode == RECORD) return 0;
+    if (state->fired && state->mode == FREEZE_ALL && kind != READ) end_here();
+    if (!counts(kind, call, path)) return 0;
     int64_t number = __atomic_add_fetch(&state->count, 1, __ATOMIC_SEQ_CST);
     int hit = number == state->target || (state->mode == FAIL_ALWAYS && state->target && number > state->target);
     if (number == state->target) {

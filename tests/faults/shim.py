@@ -60,7 +60,8 @@ class State(ctypes.Structure):
     _fields_ = (
         ("count", ctypes.c_int64), ("target", ctypes.c_int64),
         ("mode", ctypes.c_int32), ("when", ctypes.c_int32), ("kinds", ctypes.c_int32), ("error", ctypes.c_int32),
-        ("fired", ctypes.c_int32), ("pid", ctypes.c_int32), ("what", ctypes.c_char * 240),
+        ("fired", ctypes.c_int32), ("pid", ctypes.c_int32),
+        ("what", ctypes.c_char * 200), ("only", ctypes.c_char * 40),
     )  # fmt: skip
 
 
@@ -113,12 +114,15 @@ class Shim:
 
     def arm(
         self, mode: Mode, target: int = 0, *, when: When = When.BEFORE, kinds: Kind = Kind.CHANGES,
-        error: int = errno.EIO,
+        error: int = errno.EIO, only: str = "",
     ) -> None:  # fmt: skip
-        """Have `mode` happen at call number `target` of `kinds`, counted from now on."""
+        """Have `mode` happen at call number `target` of `kinds`, counted from now on.
+
+        With `only`, those are counted whose name and file, as in `what`, hold that text.
+        """
         ctypes.memset(ctypes.addressof(self.state), 0, ctypes.sizeof(State))
         self.state.mode, self.state.target, self.state.when = mode, target, when
-        self.state.kinds, self.state.error = kinds, error
+        self.state.kinds, self.state.error, self.state.only = kinds, error, only.encode()
 
     @property
     def fired(self) -> bool:

@@ -17,7 +17,7 @@ from tests.faults.shim import Kind, Mode, Shim, When
 from tests.faults.trial import Running, kept, logged, start
 
 COUNT = 12
-LONG = 200  # more than there are, so that each call fails once
+LONG = 60
 ON_TMPFS = 40
 BOUND = 60.0
 KEYS = {key.hex(): str(x) for x, key in enumerate(work.keys_of(ON_TMPFS))}
@@ -58,24 +58,34 @@ def is_an_error_and_no_loss(folder: Path, running: Running, store: Path, count: 
     return f"stored, and run again: {repeated}" if repeated else None
 
 
-@pytest.mark.parametrize("reading", [False, True], ids=["changes", "reads"])
+# What is done to the disk, and the calls that do it.
+DOING = {
+    "what is done to the ledger": (Kind.CHANGES, "ledger"),
+    "what a worker writes into its spool": (Kind.WRITE, ".spool"),
+    "what is done to large values": (Kind.CHANGES, "/blobs"),
+    "what is changed at all": (Kind.CHANGES, ""),
+    "what is read": (Kind.READ, ""),
+}
+
+
+@pytest.mark.parametrize("doing", DOING)
 def test_a_call_fails(
-    reading: bool, tmp_path: Path, trials: Callable[..., Trials], size: Callable[..., int], seeds: Iterator[int]
+    doing: str, tmp_path: Path, trials: Callable[..., Trials], size: Callable[..., int], seeds: Iterator[int]
 ) -> None:
-    what = "a read fails" if reading else "a write, sync, rename, creation, truncation or removal fails"
-    counted = trials(promise=8, trial=f"{what}, once or from then on")
-    kinds = Kind.READ if reading else Kind.CHANGES
+    counted = trials(promise=8, trial=f"{doing} fails, once or from then on")
+    kinds, only = DOING[doing]
     seed = next(seeds)
     rng = random.Random(seed)
-    calls = _count(tmp_path, kinds)
-    assert calls > (20 if reading else 100)
-    modes = [way for way in FAILURES.values() if not reading or way == (errno.EIO, Mode.FAIL_ONCE)]
-    for call in sorted(rng.sample(range(1, calls + 1), min(calls, size(short=4 if reading else 12, long=LONG)))):
+    calls = _count(tmp_path, kinds, only)
+    assert calls >= 12
+    modes = [way for way in FAILURES.values() if kinds is not Kind.READ or way == (errno.EIO, Mode.FAIL_ONCE)]
+    for call in sorted(rng.sample(range(1, calls + 1), min(calls, size(short=4, long=LONG)))):
         number, mode = rng.choice(modes)
         folder = tmp_path / f"{call}-{number}-{mode}"
         folder.mkdir()
         shim = Shim(folder, folder / "store")
-        shim.arm(mode, call, kinds=kinds, error=number, when=rng.choice([When.BEFORE, When.HALFWAY]))
+        when = rng.choice([When.BEFORE, When.HALFWAY])
+        shim.arm(mode, call, kinds=kinds, error=number, when=when, only=only)
         method = rng.choice(work.METHODS)
         argument = work.options(shim.root, method, count=COUNT, marks=str(folder / "marks"))
         running = start(folder, work.SCRIPT, argument, env=shim.env)
@@ -87,10 +97,10 @@ def test_a_call_fails(
     counted.note(f"a run makes {calls}; by ENOSPC and EIO; executors {', '.join(work.METHODS)}")
 
 
-def _count(folder: Path, kinds: Kind) -> int:
+def _count(folder: Path, kinds: Kind, only: str) -> int:
     (folder / "counting").mkdir()
     shim = Shim(folder / "counting", folder / "counting" / "store")
-    shim.arm(Mode.COUNT, kinds=kinds)
+    shim.arm(Mode.COUNT, kinds=kinds, only=only)
     running = start(folder / "counting", work.SCRIPT, work.options(shim.root, count=COUNT), env=shim.env)
     assert running.finish(BOUND).status == 0
     return int(shim.state.count)
