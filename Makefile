@@ -5,6 +5,7 @@
 #   make quick       run the tests that take no time       make docs        the documentation as a site, in site/
 #   make demo-test   run the tests of the demonstrations   make clean       remove what these commands made
 #   make bench       measure memento beside its peers (25 minutes; ARGS=--quick for a short form)
+#   make bench-companions   the same for what stands beside a matrix; writes benchmarks/COMPANIONS.md (10 minutes)
 #   make slurm       test against a real Slurm, started on this machine (Debian 12, as root; 7 minutes)
 #   make slurm-docker   the same against a Slurm in containers, where Docker is
 #   make faults      try to break every promise, long form; writes tests/faults/RESULTS.md
@@ -25,7 +26,7 @@ COMPOSE := docker compose -f slurm-docker-cluster/compose.yaml
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test quick demo-test slurm slurm-docker faults lint format wheel-test bench docs lock clean
+.PHONY: help demo test quick demo-test slurm slurm-docker faults lint format wheel-test bench bench-companions docs lock clean
 
 help:
 	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
@@ -81,6 +82,9 @@ wheel-test: $(VENV)/.has-test
 # In environments of their own, in build/bench; writes benchmarks/RESULTS.md. The demo's group has matplotlib, for the plot.
 bench: $(VENV)/.has-demo
 	$(RUN) -m benchmarks $(ARGS)
+
+bench-companions: $(VENV)/.has-test
+	$(RUN) -m benchmarks.companions $(ARGS)
 
 docs: $(VENV)/.has-docs
 	$(RUN) -m mkdocs build --strict
