@@ -43,8 +43,6 @@ from memento.task import Job, Outcome, Task
 LOOK, GROWTH, LONGEST_LOOK = 0.2, 1.2, 3.0
 SNAPSHOT = "code"
 ENGINE = "slurm"
-# So many job ids are named to the user.
-SHOWN = 5
 
 
 class SlurmExecutor:
@@ -165,11 +163,7 @@ class SlurmExecutor:
         return submitter.preview(script=script)
 
     def submit(self, tasks: Sequence[Task]) -> None:
-        """Take `tasks` over; they are submitted with the next `wait`.
-
-        Raises:
-            OptionError: their `runtime` asks for something that sbatch does not know.
-        """
+        """Take `tasks` over; they are submitted with the next `wait`. What sbatch does not know raises OptionError."""
         granted = self._tracker.granted if self._tracker is not None else {}
         self._tasks += [self._growth.applied(self._resources(task), task, granted) for task in tasks]
 
@@ -228,7 +222,8 @@ class SlurmExecutor:
         reports: list[Report] = []
         for report in self._tracker.look():
             if isinstance(report, Returned) and not self._stopping:
-                self.submit([report.task])
+                again, _ = self._growth.applied(self._resources(report.task), report.task, self._tracker.granted)
+                self._tasks.append((again, report.task))
                 continue
             if isinstance(report, Lost):
                 self.learn(report.task.key, report.failure.cause)
@@ -286,15 +281,12 @@ class SlurmExecutor:
 
         What was not submitted yet is submitted now.
         """
-        assert self._tracker is not None
-        assert self._submitter is not None
+        if self._tracker is None:
+            return "nothing was submitted"
         self._push()
-        jobs = self._tracker.jobs()
-        ids = sorted({job.partition("_")[0] for job in jobs})
-        some = ", ".join(ids[:SHOWN]) + (" …" if len(ids) > SHOWN else "")
         return (
-            f"{self._tracker.open:,} configurations go on in {len(jobs):,} Slurm jobs ({some}); run the same again to "
-            "take in their results, here or on another machine of the cluster"
+            f"{self._tracker.described()}; run the same again to take in their results, here or on another machine of "
+            "the cluster"
         )
 
     @property

@@ -39,6 +39,8 @@ SETTLE = 3.0
 LAST_WORDS = 2000
 # So many jobs in a row that begin nothing, and none ever will.
 MISFORTUNES = 3
+# So many job ids are named to the user.
+SHOWN = 5
 
 
 class Tracker:
@@ -87,6 +89,13 @@ class Tracker:
             for (number, _), part in self._parts.items()
             if part.open and (keys is None or keys & part.open.keys()) and (job := id_of(self._folder, number))
         ]
+
+    def described(self) -> str:
+        """Return how much goes on, in which jobs."""
+        jobs = self.jobs()
+        ids = sorted({job.partition("_")[0] for job in jobs})
+        some = ", ".join(ids[:SHOWN]) + (" …" if len(ids) > SHOWN else "")
+        return f"{self.open:,} configurations go on in {len(jobs):,} Slurm jobs ({some})"
 
     def give_up(self) -> tuple[list[Task], list[Report]]:
         """Await nothing more: return what was awaited in vain, and what has come meanwhile."""
