@@ -1,4 +1,4 @@
-"""Measures what stands beside a matrix, each beside its original: capture, records, memoize, MLflow; writes COMPANIONS.md.
+"""Measures capture, records, memoize and MLflow, each beside its original, and writes COMPANIONS.md.
 
     make bench-companions          everything, about ten minutes
     python -m benchmarks.companions --output PATH
