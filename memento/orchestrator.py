@@ -25,22 +25,20 @@ from memento.matrix import generate_configurations
 from memento.matrix.configurations import Configurations
 from memento.notifications import NotificationProvider, ProviderListener
 from memento.payload.home import main_name
-from memento.plan import CODE_CHANGES, Plan, make_plan
+from memento.plan import CODE_CHANGES, make_plan
 from memento.progress import make_progress
 from memento.protocols import Executor, Listener, RemoteExecutor
 from memento.results import Results
 from memento.running.calling import how_to_call
+from memento.running.checks import check_provider, check_runtime, checked_trackers
+from memento.running.dry import LISTED, print_dry_run, print_head, tasks_of
 from memento.running.hearing import Audience
 from memento.running.options import Options, one_of, worker_count
 from memento.running.retries import Retries
 from memento.running.session import Session
 from memento.stages import in_order, with_inputs
 from memento.store import SqliteStore, open_store
-from memento.task import RUN_BYTES, VALUE, Call, Experiment, Job, Status, Task
-
-# A dry run prints and looks up so many configurations, and of more the first few.
-LISTED = 1_000_000
-SHOWN = 100
+from memento.task import RUN_BYTES, VALUE, Call, Experiment, Job, Status
 
 Matrix = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
@@ -93,7 +91,7 @@ class Memento:
                 value=executor,
             )
         one_of("code_change", code_change, CODE_CHANGES)
-        _check_provider(notification_provider)
+        check_provider(notification_provider)
         self.func = func
         self._provider = notification_provider
         self._workers = worker_count(num_workers)
@@ -101,7 +99,7 @@ class Memento:
         self._version = version
         self._code_change = code_change
         self._listeners = tuple(listeners)
-        self._trackers = _checked_trackers(trackers)
+        self._trackers = checked_trackers(trackers)
         self._matrices: list[Mapping[str, Any]] = []
 
     def add_matrix(self, matrix: Mapping[str, Any]) -> None:
@@ -229,20 +227,20 @@ class Memento:
                 option="wait",
                 value=wait,
             )
-        _check_runtime(configurations, executor)
+        check_runtime(configurations, executor)
         with open_store(cache_path) as store:
             store.take_over()
             if dry_run and len(configurations) > LISTED:
-                _print_head(configurations)
+                print_head(configurations)
                 return None
             plan = make_plan(
                 configurations, store, experiment, force_run=options.force_run, code_change=self._code_change
             )
             if dry_run:
-                _print_dry_run(configurations, plan)
+                print_dry_run(configurations, plan)
                 if isinstance(executor, RemoteExecutor) and plan.todo:
                     job = self._job(bytes(RUN_BYTES), store, configurations, call, plan.pace)
-                    print(executor.preview(job, _tasks_of(plan, configurations), script=dry_run == "script"))
+                    print(executor.preview(job, tasks_of(plan, configurations), script=dry_run == "script"))
                 print("Exiting due to dry run")
                 return None
             if options.force_cache and plan.todo:
@@ -324,77 +322,6 @@ class Memento:
         if self._provider is not None:
             listeners.append(ProviderListener(self._provider, notify_on_complete=notify_on_complete))
         return listeners
-
-
-def _print_head(configurations: Configurations) -> None:
-    """Print the beginning of what are too many configurations to list and to look up."""
-    print("Running configurations:")
-    for config in configurations[:SHOWN]:
-        print(f"  {config}")
-    print(f"  … and {len(configurations) - SHOWN:,} more")
-    print(f"{len(configurations):,} configurations, too many to look each up in the store")
-    print("Exiting due to dry run")
-
-
-def _print_dry_run(configurations: Configurations, plan: Plan) -> None:
-    print("Running configurations:")
-    for config in configurations:
-        print(f"  {config}")
-    for note in plan.notes:
-        print(note)
-    print(plan.summary())
-
-
-def _tasks_of(plan: Plan, configurations: Configurations) -> list[Task]:
-    """Return the first attempts at what `plan` would run."""
-    positions = [configurations.positions[row] for row in plan.todo]
-    runtimes = [configurations.runtime(position) for position in positions]
-    return [
-        Task(index=position, key=plan.keys[row], cpus=runtime.get("cpus", 1), gpus=runtime.get("gpus"))
-        for row, position, runtime in zip(plan.todo, positions, runtimes, strict=True)
-    ]
-
-
-def _check_runtime(configurations: Configurations, executor: Executor) -> None:
-    """Refuse devices, and warn of time limits, where the executor can give neither."""
-    if executor.isolates:
-        return
-    asked = {name for block in configurations.space.blocks for name, value in block.runtime.items() if value}
-    if "gpus" in asked:
-        raise OptionError(
-            f"runtime asks for gpus, which {type(executor).__name__} cannot lease: all its experiments see the same "
-            "devices; use executor='processes'",
-            option="gpus",
-        )
-    if "time" in asked:
-        warnings.warn(
-            f"runtime['time'] is not enforced: {type(executor).__name__} cannot end an experiment; "
-            "use executor='processes'",
-            UserWarning,
-            stacklevel=3,
-        )
-
-
-def _checked_trackers(trackers: Any) -> tuple[Any, ...]:
-    if isinstance(trackers, Sequence) and not trackers:
-        return ()
-    from memento.tracking.base import check_tracker
-
-    given = tuple(trackers) if isinstance(trackers, Sequence) else (trackers,)
-    for tracker in given:
-        check_tracker(tracker)
-    return given
-
-
-def _check_provider(provider: Any) -> None:
-    told = ("task_completed", "task_failure", "all_tasks_completed")
-    if isinstance(provider, type):
-        problem = f"the class {provider.__name__}, not a provider; write {provider.__name__}(...)"
-    elif provider is None or any(callable(getattr(provider, name, None)) for name in told):
-        return
-    else:
-        problem = f"{provider!r}, which has none of the methods {', '.join(told)}; derive it from NotificationProvider"
-    raise OptionError(f"notification_provider is {problem}", option="notification_provider", value=provider)
 
 
 def _values_for_dependants(matrix: Mapping[str, Any], order: Sequence[Mapping[str, Any]], done: Results) -> list[Any]:

@@ -41,7 +41,7 @@ BREAKAGES: list[Breakage] = [
     ),
     Breakage(
         name="the folder of a large value is not synced",
-        file="memento/store/sqlite.py",
+        file="memento/store/writing.py",
         old="                private_folder(folder)\n                sync_folder(folder)\n",
         new="                private_folder(folder)\n",
         trial=POWER,

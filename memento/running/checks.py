@@ -1,0 +1,55 @@
+"""What is refused, or warned of, before anything runs."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from memento.errors import OptionError
+from memento.matrix.configurations import Configurations
+from memento.protocols import Executor
+
+
+def check_runtime(configurations: Configurations, executor: Executor) -> None:
+    """Refuse devices, and warn of time limits, where the executor can give neither."""
+    if executor.isolates:
+        return
+    asked = {name for block in configurations.space.blocks for name, value in block.runtime.items() if value}
+    if "gpus" in asked:
+        raise OptionError(
+            f"runtime asks for gpus, which {type(executor).__name__} cannot lease: all its experiments see the same "
+            "devices; use executor='processes'",
+            option="gpus",
+        )
+    if "time" in asked:
+        warnings.warn(
+            f"runtime['time'] is not enforced: {type(executor).__name__} cannot end an experiment; "
+            "use executor='processes'",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def checked_trackers(trackers: Any) -> tuple[Any, ...]:
+    """Return `trackers`, one or several, as a tuple; what is none is refused."""
+    if isinstance(trackers, Sequence) and not trackers:
+        return ()
+    from memento.tracking.base import check_tracker
+
+    given = tuple(trackers) if isinstance(trackers, Sequence) else (trackers,)
+    for tracker in given:
+        check_tracker(tracker)
+    return given
+
+
+def check_provider(provider: Any) -> None:
+    """Refuse what cannot be told of anything."""
+    told = ("task_completed", "task_failure", "all_tasks_completed")
+    if isinstance(provider, type):
+        problem = f"the class {provider.__name__}, not a provider; write {provider.__name__}(...)"
+    elif provider is None or any(callable(getattr(provider, name, None)) for name in told):
+        return
+    else:
+        problem = f"{provider!r}, which has none of the methods {', '.join(told)}; derive it from NotificationProvider"
+    raise OptionError(f"notification_provider is {problem}", option="notification_provider", value=provider)

@@ -1,0 +1,41 @@
+"""What a dry run prints: the configurations, what of them is stored, and nothing run."""
+
+from __future__ import annotations
+
+from memento.matrix.configurations import Configurations
+from memento.plan import Plan
+from memento.task import Task
+
+# A dry run prints and looks up so many configurations, and of more the first few.
+LISTED = 1_000_000
+SHOWN = 100
+
+
+def print_head(configurations: Configurations) -> None:
+    """Print the beginning of what are too many configurations to list and to look up."""
+    print("Running configurations:")
+    for config in configurations[:SHOWN]:
+        print(f"  {config}")
+    print(f"  … and {len(configurations) - SHOWN:,} more")
+    print(f"{len(configurations):,} configurations, too many to look each up in the store")
+    print("Exiting due to dry run")
+
+
+def print_dry_run(configurations: Configurations, plan: Plan) -> None:
+    """Print every configuration, and what of them is stored."""
+    print("Running configurations:")
+    for config in configurations:
+        print(f"  {config}")
+    for note in plan.notes:
+        print(note)
+    print(plan.summary())
+
+
+def tasks_of(plan: Plan, configurations: Configurations) -> list[Task]:
+    """Return the first attempts at what `plan` would run."""
+    positions = [configurations.positions[row] for row in plan.todo]
+    runtimes = [configurations.runtime(position) for position in positions]
+    return [
+        Task(index=position, key=plan.keys[row], cpus=runtime.get("cpus", 1), gpus=runtime.get("gpus"))
+        for row, position, runtime in zip(plan.todo, positions, runtimes, strict=True)
+    ]

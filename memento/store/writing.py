@@ -1,0 +1,109 @@
+"""Writing to a store: outcomes, what they were, and what was declared; each in a transaction that is on the disk."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from memento import layout
+from memento.errors import MatrixError
+from memento.files import private_folder, sync_folder
+from memento.spool import Frame
+from memento.store import claims, runs
+from memento.store.entries import BY_KEY, INSERT, Entry, checksum, is_intact, prefix_of, rows_of
+from memento.store.reading import Reader
+from memento.store.trouble import explain
+from memento.task import IDENTITY_IN_HEAD, KEY_IN_HEAD
+
+
+class Writer(Reader):
+    """What can be kept in the store whose ledger is `database` and whose files lie in `root`."""
+
+    def save(self, frames: Sequence[Frame]) -> None:
+        """Store outcomes in one transaction; afterwards they are on the disk. One stored before stays as it is."""
+        with self._ledger.writing() as database:
+            self._insert_new(database, frames)
+
+    def save_and_release(self, run: runs.Run, frames: Sequence[Frame], keys: Sequence[bytes]) -> list[Entry]:
+        """Store outcomes that were never stored and give up the claims on `keys`, in one transaction.
+
+        Returns:
+            the outcomes as `find` finds them from now on, in order.
+        """
+        given_up = set(keys)
+        left = {key: None for key in run.claimed if key not in given_up}
+        self._make_files_last(frames)
+        with self._ledger.writing() as database:
+            newest = newest_in(database)
+            rows = rows_of(frames, newest + 1)
+            database.executemany(INSERT, rows)
+            claims.replace_claims(database, run.id, left)
+        run.claimed = left
+        if run.seen == newest:
+            run.seen += len(rows)
+        return [Entry(row[0], row[2]) for row in rows]
+
+    def _make_files_last(self, frames: Sequence[Frame]) -> None:
+        """Have the names of the files that belong to `frames` on the disk; what is in them is there already."""
+        keys = {head[KEY_IN_HEAD] for head, bodies in frames if None in bodies}
+        for folder in {layout.blob_folder(self.root, key) for key in keys}:
+            try:
+                private_folder(folder)
+                sync_folder(folder)
+            except OSError as error:
+                raise explain(self.database, error) from error
+
+    def _insert_new(self, database: sqlite3.Connection, frames: Sequence[Frame]) -> int:
+        """Insert those of `frames` that are not stored; return how many they are."""
+        self._make_files_last(frames)
+        stored = self._identities({prefix_of(head[KEY_IN_HEAD]) for head, _ in frames})
+        new: dict[bytes, Frame] = {}
+        for frame in frames:
+            new.setdefault(frame[0][IDENTITY_IN_HEAD], frame)
+        kept = [frame for identity, frame in new.items() if identity not in stored]
+        database.executemany(INSERT, rows_of(kept, newest_in(database) + 1))
+        return len(kept)
+
+    def _identities(self, prefixes: Iterable[int]) -> set[bytes]:
+        return {head[IDENTITY_IN_HEAD] for *_, head in self._select(BY_KEY, list(prefixes)) if is_intact(head)}
+
+    def introduce(self, experiment: str, name: str, value: bytes, shown: str) -> None:
+        """Remember which value older results had of a parameter that was introduced later.
+
+        Raises:
+            MatrixError: another value was declared before; results would be taken for what they are not.
+        """
+        known, text, stored = value, b"", b""
+        with self._ledger.writing() as database:
+            where = "WHERE experiment = ? AND name = ?"
+            query = f"SELECT digest, readable, checksum FROM introduced {where}"
+            row = database.execute(query, [experiment, name]).fetchone()
+            if row is not None:
+                known, text, stored = row
+            if row is None or checksum(experiment, name, known, text) != stored:
+                if row is not None:
+                    self.damaged.append((b"", f"what was declared as introduced[{name!r}] did not match its checksum"))
+                known = value
+                database.execute(
+                    "INSERT OR REPLACE INTO introduced VALUES (?, ?, ?, ?, ?)",
+                    [experiment, name, value, shown, checksum(experiment, name, value, shown)],
+                )
+        if known != value:
+            declared = text.decode()
+            raise MatrixError(
+                f"introduced[{name!r}] is {shown}, but earlier runs of {experiment} declared {declared}: the same old "
+                f"results cannot have had both; write {declared} again, or give the experiment another version",
+                key=f"introduced[{name!r}]",
+                value=shown,
+            )
+
+    def describe(self, run: runs.Run, sheet: bytes) -> None:
+        """Keep the readable texts of what `run` may compute, by position (matrix/sheet.py)."""
+        with self._ledger.writing(sync=False) as database:  # what is stored later syncs it too
+            database.execute("INSERT OR REPLACE INTO sheets VALUES (?, ?, ?)", [run.id, sheet, checksum(run.id, sheet)])
+
+
+def newest_in(database: sqlite3.Connection) -> int:
+    """Return the number of the newest outcome, inside a transaction."""
+    (newest,) = database.execute("SELECT max(id) FROM outcomes").fetchone()
+    return newest or 0
