@@ -358,3 +358,10 @@ def test_what_an_earlier_batch_said_of_a_key_counts_no_more_when_a_later_one_has
     tracker = Tracker(folder, RUN)
     assert not any(isinstance(report, Delivered) for report in tracker.look())
     assert tracker.keys == {key_of(0), key_of(1)}
+
+
+def test_what_was_cancelled_before_it_began_is_not_waited_for(folder: Path, slurm: Slurm) -> None:
+    tracker = Tracker(folder, RUN, grace=1000.0)
+    assert tracker.look() == []
+    tracker.returning = True
+    assert [type(report) for report in tracker.look()] == [Returned, Returned]

@@ -218,7 +218,8 @@ class Tracker:
             return []
         if state is None:
             part.missing_since = part.missing_since or now
-            if now - part.missing_since < self._grace:
+            # What was cancelled before it began is no riddle.
+            if now - part.missing_since < (SETTLE if self.returning and not part.node else self._grace):
                 return []
             state = JobState(
                 job=id_of(self._folder, part.batch.number) or "?", index=part.index, state=VANISHED, node=part.node
