@@ -14,7 +14,6 @@ from __future__ import annotations
 import heapq
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,12 +24,13 @@ from memento.matrix.runtime import seconds_of
 from memento.plan import Plan
 from memento.protocols import Advanced, Begun, Delivered, Executor, Interrupted, Lost, RemoteExecutor, Returned, Watch
 from memento.running.attending import Attendance
-from memento.running.failing import IN_A_ROW, FailureWatch
+from memento.running.failing import FailureWatch
 from memento.running.hearing import Audience
 from memento.running.interrupts import Interrupts
 from memento.running.options import Options
 from memento.running.retries import RetryPolicy
 from memento.running.tally import TICK, Tally
+from memento.running.todo import Todo
 from memento.spool import Frame, frame_of
 from memento.store import Run, SqliteStore
 from memento.store.trouble import disk_errors_explained
@@ -76,9 +76,8 @@ class Session:
         self._watch = FailureWatch(stop_at_first=options.on_error == "stop", max_failures=options.max_failures)
         self._positions = configurations.positions
         self._rows = {plan.keys[row]: row for row in plan.todo}
-        self._todo: deque[int] = deque(plan.todo)
+        self._todo = Todo(plan, store)
         self._later: list[tuple[float, int, int]] = []  # (when, row, attempt): waiting for a retry
-        self._others: set[int] = set()  # rows that another run has claimed
         self._out: dict[bytes, Task] = {}
         self._pending: list[Frame] = []
         self._finals: list[bytes] = []
@@ -126,7 +125,7 @@ class Session:
                 self._wind_up()
 
     def _loop(self) -> None:
-        while self._todo or self._out or self._later or self._others:
+        while self._todo or self._out or self._later or self._todo.others:
             if self.interrupts.count:
                 self._interrupted()
                 return
@@ -160,7 +159,7 @@ class Session:
             if self.interrupts.count < 2:
                 return
             self.left = None
-        self._attendance.cancel({self._plan.keys[row] for row in self._others})
+        self._attendance.cancel({self._plan.keys[row] for row in self._todo.others})
         self._give_back(self._executor.cancel())
         until = time.monotonic() + GRACE
         while self._out and time.monotonic() < until and self.interrupts.count < 2:
@@ -220,43 +219,10 @@ class Session:
         if not self._todo or room <= 0 or room < self._ahead() // 2:
             return
         if self._watch.suspicious:
-            self._spread_out()
-        rows = self._claim(room)
+            self._todo.spread_out()
+        rows = self._todo.claim(self._run, room)
         if rows:
             self._submit([(row, 1) for row in rows])
-
-    def _claim(self, room: int) -> list[int]:
-        """Claim the next `room` configurations that are free, and remember those before them, which another run has."""
-        claimed: list[int] = []
-        look = room
-        while self._todo and len(claimed) < room:
-            rows = self._next(look)
-            anew = self._plan.keys[rows[0]] in self._plan.anew
-            keys = [self._plan.keys[row] for row in rows]
-            granted = set(self._store.claim(self._run, keys, force=anew, most=room - len(claimed)))
-            left: list[int] = []
-            for row, key in zip(rows, keys, strict=True):
-                if key in granted:
-                    claimed.append(row)
-                elif len(claimed) < room:
-                    self._others.add(row)
-                else:
-                    left.append(row)
-            self._todo.extendleft(reversed(left))
-            # Where another run has been before, one step after the other of the same length would never catch up.
-            look = min(2 * look, LARGEST_GROUP)
-        return claimed
-
-    def _next(self, most: int) -> list[int]:
-        """Take up to `most` rows from what is to be run, all of which are to be computed anew, or none of which is."""
-        anew, todo = self._plan.anew, self._todo
-        if not anew:
-            return [todo.popleft() for _ in range(min(most, len(todo)))]
-        rows = [todo.popleft()]
-        first = self._plan.keys[rows[0]] in anew
-        while todo and len(rows) < most and (self._plan.keys[todo[0]] in anew) == first:
-            rows.append(todo.popleft())
-        return rows
 
     def _ahead(self) -> int:
         """Return how many configurations to have out: enough to keep the workers busy, not more."""
@@ -270,14 +236,6 @@ class Session:
         if pace < slots:  # longer than a second each: another run may want them sooner
             return slots
         return max(2 * slots, min(int(pace * AHEAD), 4 * done))
-
-    def _spread_out(self) -> None:
-        """Bring configurations from all over what is left to the front."""
-        rows = list(self._todo)
-        stride = max(1, len(rows) // IN_A_ROW)
-        chosen = rows[::stride]
-        picked = set(chosen)
-        self._todo = deque([*reversed(chosen), *(row for row in rows if row not in picked)])
 
     def _submit(self, rows: Sequence[tuple[int, int]]) -> None:
         tasks = [self._task(row, attempt) for row, attempt in rows]
@@ -380,29 +338,29 @@ class Session:
 
     def _ask_for_others(self) -> None:
         now = time.monotonic()
-        if not self._others or now - self._polled_at < self._poll_pause:
+        if not self._todo.others or now - self._polled_at < self._poll_pause:
             return
-        self._attendance.look({self._plan.keys[row] for row in self._others})
+        self._attendance.look({self._plan.keys[row] for row in self._todo.others})
         now = time.monotonic()
         self._store.take_over()
-        rows = {self._plan.keys[row]: row for row in self._others}
+        rows = {self._plan.keys[row]: row for row in self._todo.others}
         claimed = self._store.claimed_by_others(self._run, list(rows))
         found = self._store.find([key for key in rows if key not in claimed])
         for key, row in rows.items():
             if key in claimed:
                 continue
-            self._others.discard(row)
+            self._todo.others.discard(row)
             entry = found.get(key)
             if entry is not None and self._is_new(entry):
                 self._plan.entries[row] = entry
                 if entry.status is Status.SUCCEEDED:
                     self._tally.stored += 1
                 elif self._is_to_be_tried_again(entry.outcome):
-                    self._todo.append(row)
+                    self._todo.put_back(row)
                 else:
                     self._tally.failed += 1
             else:
-                self._todo.append(row)  # its run died, or gave it back: now it is ours
+                self._todo.put_back(row)  # its run died, or gave it back: now it is ours
         self._polled_at = time.monotonic()
         self._poll_pause = max(POLL, 10 * (self._polled_at - now))
 

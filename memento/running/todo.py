@@ -1,0 +1,71 @@
+"""What a run has yet to compute, claimed a piece at a time, so that other runs over the same store find some too."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from memento.plan import Plan
+from memento.running.failing import IN_A_ROW
+from memento.store import Run, SqliteStore
+
+LARGEST_LOOK = 5000
+
+
+class Todo:
+    """The rows of `plan` that are neither claimed nor done, in the order in which they are to be computed.
+
+    Attributes:
+        others: rows that another run has claimed; who finds out what became of them takes them out, or puts them back.
+    """
+
+    def __init__(self, plan: Plan, store: SqliteStore) -> None:
+        self._plan, self._store = plan, store
+        self._rows: deque[int] = deque(plan.todo)
+        self.others: set[int] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def put_back(self, row: int) -> None:
+        """Have `row` computed after all others."""
+        self._rows.append(row)
+
+    def claim(self, run: Run, room: int) -> list[int]:
+        """Claim the next `room` rows that are free, and remember those before them, which another run has."""
+        claimed: list[int] = []
+        look = room
+        while self._rows and len(claimed) < room:
+            rows = self._next(look)
+            anew = self._plan.keys[rows[0]] in self._plan.anew
+            keys = [self._plan.keys[row] for row in rows]
+            granted = set(self._store.claim(run, keys, force=anew, most=room - len(claimed)))
+            left: list[int] = []
+            for row, key in zip(rows, keys, strict=True):
+                if key in granted:
+                    claimed.append(row)
+                elif len(claimed) < room:
+                    self.others.add(row)
+                else:
+                    left.append(row)
+            self._rows.extendleft(reversed(left))
+            # Where another run has been before, one step after the other of the same length would never catch up.
+            look = min(2 * look, LARGEST_LOOK)
+        return claimed
+
+    def _next(self, most: int) -> list[int]:
+        """Take up to `most` rows, all of which are to be computed anew, or none of which is."""
+        anew, rows = self._plan.anew, self._rows
+        if not anew:
+            return [rows.popleft() for _ in range(min(most, len(rows)))]
+        taken = [rows.popleft()]
+        first = self._plan.keys[taken[0]] in anew
+        while rows and len(taken) < most and (self._plan.keys[rows[0]] in anew) == first:
+            taken.append(rows.popleft())
+        return taken
+
+    def spread_out(self) -> None:
+        """Bring rows from all over what is left to the front."""
+        rows = list(self._rows)
+        chosen = rows[:: max(1, len(rows) // IN_A_ROW)]
+        picked = set(chosen)
+        self._rows = deque([*reversed(chosen), *(row for row in rows if row not in picked)])
