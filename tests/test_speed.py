@@ -23,6 +23,9 @@ from benchmarks.jobs import JOBS, Job
 from benchmarks.measuring import Measured, stages
 from benchmarks.peers import GROWTH, LIMIT, OURS
 
+# Once is enough: what is measured does not depend on the version of Python.
+pytestmark = pytest.mark.slow
+
 INTERPRETER = Path(sys.executable)
 
 

@@ -6,7 +6,12 @@ import fcntl
 import os
 import time
 
+import pytest
+
 from memento import memfile, memlist
+
+# Once is enough: what is measured does not depend on the version of Python.
+pytestmark = pytest.mark.slow
 
 
 def cost(func, calls=2_000, blocks=25):
