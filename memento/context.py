@@ -42,7 +42,6 @@ class Context:
     Attributes:
         key: the key of the configuration, 32 hex digits; its result is stored under it.
         attempt: 1 for the first try in this run, 2 for the first retry, and so on.
-        checkpointed: whether a checkpoint was made or asked for, so that there may be one.
     """
 
     def __init__(
@@ -60,7 +59,6 @@ class Context:
     ) -> None:
         self.key = key.hex()
         self.attempt = attempt
-        self.checkpointed = False
         self._key, self._run, self._root = key, run, root
         limits = [limit for limit in (timeout, None if ends is None else ends - time.time()) if limit is not None]
         self._deadline = time.monotonic() + min(limits) if limits else None
@@ -191,7 +189,6 @@ class Context:
         the next run find it, and it goes when the experiment has succeeded. What was recorded so far is kept with it,
         so that a curve has no hole where the experiment was killed.
         """
-        self.checkpointed = True
         encoded = payload.encode(state)
         metrics = b"".join(self.collect_metrics())
         path = checkpoint_path(self._root, self._key)
@@ -202,7 +199,6 @@ class Context:
 
     def checkpoint_exist(self) -> bool:
         """Return whether there is a checkpoint to go on from."""
-        self.checkpointed = True
         return checkpoint_path(self._root, self._key).exists()
 
     def restore(self, default: Any = _MISSING) -> Any:
@@ -212,7 +208,6 @@ class Context:
             NotStored: there is no checkpoint, and no default was given.
             DamagedEntry: the checkpoint does not match its checksum.
         """
-        self.checkpointed = True
         path = checkpoint_path(self._root, self._key)
         try:
             data = path.read_bytes()

@@ -64,9 +64,7 @@ class Worker:
         self._inline = inline  # Ctrl-C reaches the experiment itself
         self._report = report
         self._spill = spill
-        # An experiment has a checkpoint if it made one, was tried before, or came so far in an earlier run.
-        self._had_checkpoints = (self._root / CHECKPOINTS).exists()
-        self._checkpointed = False
+        self._checkpoints = str(self._root / CHECKPOINTS)  # text: asked about after every experiment
         self._meter = Meter()
         self._host = socket.gethostname()
         self._pid = os.getpid()
@@ -123,7 +121,6 @@ class Worker:
             value = self._kept_value(task, encoded)
         recorded = context.finish()
         printed = self._output.take()
-        self._checkpointed = context.checkpointed or task.attempt > 1
         return Outcome(
             key=task.key,
             run=self._job.run,
@@ -158,7 +155,8 @@ class Worker:
 
     def finish(self, outcome: Outcome) -> None:
         """Forget what only an unfinished experiment needs; called once `outcome` is safe in the spool."""
-        if outcome.status is Status.SUCCEEDED and (self._checkpointed or self._had_checkpoints):
+        # The folder is asked for each time: not only this process may have made a checkpoint.
+        if outcome.status is Status.SUCCEEDED and os.path.exists(self._checkpoints):
             forget_checkpoint(self._root, outcome.key)
 
     def close(self) -> None:

@@ -22,6 +22,10 @@ settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background: whoever is started from here would be deaf to the interrupts that are tested.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 MARK = f"memento-tests-{uuid.uuid4().hex}"
 MARK_VARIABLE = "MEMENTO_TEST_SESSION"
 # A worker whose orchestrator was killed may take three seconds to notice; a busy machine needs some more.

@@ -96,7 +96,8 @@ class _Crew:
             while (task := self._next(number)) is not None:
                 outcome = worker.run(task)
                 spool.append(outcome)
-                worker.finish(outcome)
+                if not self._closing:  # else its run is over, and the checkpoint may be another's by now
+                    worker.finish(outcome)
                 with self._available:
                     self._running.pop(number, None)
                 self._reports.put(frame_of(outcome))

@@ -83,6 +83,8 @@ class Session:
         self._finals: list[bytes] = []
         self._read: dict[str, int] = {}  # spools, and up to where they were taken in
         self._stored: dict[str, int] = {}  # … and what was in them was committed
+        self._heard_all = True
+        self._unsure = False  # whether what is pending may be stored already
         self._shapes: dict[int, tuple[float | None, int, float | None]] = {}
         self._first_at = 0.0  # when the first outcome came: the start of the workers says nothing of their pace
         self._committed_at = 0.0
@@ -203,7 +205,8 @@ class Session:
         finally:
             self._attendance.close()
             if self.left is None:
-                self._store.end_run(self._run, self._stored)
+                # Offsets say nothing where a report before them was not taken.
+                self._store.end_run(self._run, self._stored if self._heard_all else {})
             else:
                 self._store.leave(self._run)
         self._look_up()
@@ -256,6 +259,11 @@ class Session:
     # Taking in
 
     def _hear(self, reports: Iterable[Any]) -> None:
+        whole, self._heard_all = self._heard_all, False  # until the last report was taken
+        self._hear_each(reports)
+        self._heard_all = whole
+
+    def _hear_each(self, reports: Iterable[Any]) -> None:
         for report in reports:
             if isinstance(report, Delivered):
                 for frame in report.frames:
@@ -323,10 +331,11 @@ class Session:
         if not self._pending:
             return
         begun = time.monotonic()
-        entries = self._store.save_and_release(self._run, self._pending, self._finals)
+        again, self._unsure = self._unsure, True  # Ctrl-C may come when it is stored, and before that is known here
+        entries = self._store.save_and_release(self._run, self._pending, self._finals, again=again)
         self._committed_at = time.monotonic()
         self._commit_cost = self._committed_at - begun
-        self._pending, self._finals = [], []
+        self._pending, self._finals, self._unsure = [], [], False
         self._stored.update(self._read)
         rows = [self._rows[entry.key] for entry in entries]
         for row, entry in zip(rows, entries, strict=True):
@@ -393,11 +402,18 @@ class Session:
 
     def _look_up(self) -> None:
         """Fill in what came in by the spools alone; what never came to its turn, or goes on elsewhere, stays empty."""
-        if self.left is not None:
-            return
-        for key, entry in self._store.find(list(self._out)).items():
-            if entry.run == self._run.id:
-                self._plan.entries[self._rows[key]] = entry
+        elsewhere = self._out if self.left is not None else {}
+        rows = {self._plan.keys[row]: row for row in self._plan.todo if self._plan.entries[row] is None}
+        for key, entry in self._store.find([key for key in rows if key not in elsewhere]).items():
+            own = [entry] if entry.run == self._run.id else self._own(key)
+            if own:
+                self._plan.entries[rows[key]] = own[-1]
+
+    def _own(self, key: bytes) -> list[Any]:
+        """Return what this run gave for `key`, though an older success is what others find."""
+        if key not in self._plan.anew:
+            return []
+        return [entry for entry in self._store.history(key) if entry.run == self._run.id]
 
     def conclude(self) -> None:
         """Tell everybody that the run is over, and let them finish."""

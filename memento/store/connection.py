@@ -55,22 +55,30 @@ class Ledger:
             self.require_writable()
             try:
                 database = self._open()
-                if not sync:
-                    database.execute("PRAGMA synchronous = NORMAL")
-                try:
-                    database.execute("BEGIN IMMEDIATE")
-                    self._check_format(database)
+                if database.in_transaction:  # what is done inside of one becomes part of it
                     yield database
-                    database.execute("COMMIT")
-                finally:
-                    # Where the disk is full, SQLite may have undone it already.
-                    if database.in_transaction:
-                        with suppress(sqlite3.Error):
-                            database.execute("ROLLBACK")
-                    if not sync:
-                        database.execute("PRAGMA synchronous = EXTRA")
+                else:
+                    with self._transaction(database, sync=sync):
+                        yield database
             except (sqlite3.Error, UnicodeDecodeError) as error:
                 raise explain(self.database, error) from error
+
+    @contextmanager
+    def _transaction(self, database: sqlite3.Connection, *, sync: bool) -> Iterator[None]:
+        if not sync:
+            database.execute("PRAGMA synchronous = NORMAL")
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            self._check_format(database)
+            yield
+            database.execute("COMMIT")
+        finally:
+            # Where the disk is full, SQLite may have undone it already.
+            if database.in_transaction:
+                with suppress(sqlite3.Error):
+                    database.execute("ROLLBACK")
+            if not sync:
+                database.execute("PRAGMA synchronous = EXTRA")
 
     def require_writable(self) -> None:
         """Raise StoreError if nothing can be kept in it."""

@@ -11,14 +11,27 @@ import sqlite3
 import struct
 from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from memento.matrix.sheet import pack_rows
+from memento.spool import Frame, read_all_frames
 from memento.store.entries import checksum, prefix_of
-from memento.task import EMPTY_PART, PART, STATUS_FROM_CODE, Failure, Outcome, Part
+from memento.task import (
+    EMPTY_PART,
+    KEY_BYTES,
+    KEY_IN_HEAD,
+    PART,
+    RUN_IN_HEAD,
+    STATUS_FROM_CODE,
+    Failure,
+    Outcome,
+    Part,
+)
 
 _HEAD_1 = struct.Struct("<B16s8sHBddddQQI")
 _LENGTH_1 = struct.Struct("<I")
+_MAGIC_1 = b"MSPOOL1\n"
 
 
 def from_1_to_2(database: sqlite3.Connection) -> None:
@@ -35,16 +48,25 @@ def from_1_to_2(database: sqlite3.Connection) -> None:
         "CREATE TABLE claims (run BLOB PRIMARY KEY, keys BLOB NOT NULL)",
     ):
         database.execute(statement)
-    texts = {key: text.decode() for key, text in database.execute("SELECT key, description FROM configs")}
+    texts = {
+        key: text.decode()
+        for key, experiment, text, stored in database.execute(
+            "SELECT key, experiment, description, checksum FROM configs"
+        )
+        if checksum(key, experiment, text) == stored
+    }
     positions: defaultdict[bytes, dict[bytes, int]] = defaultdict(dict)
-    for row in database.execute("SELECT * FROM outcomes_1 ORDER BY id").fetchall():
-        number, key, run, _, _, damaged, evicted, stored, head, *bodies = row
-        position = positions[run].setdefault(key, len(positions[run]))
-        whole = isinstance(head, bytes) and hashlib.sha256(head).digest()[:8] == stored
-        packed = _outcome_of_1(head, position).pack_head() if whole else b"damaged"
+    for row in database.execute("SELECT * FROM outcomes_1 ORDER BY id"):
+        number, key, _, _, _, damaged, evicted, stored, head, *bodies = row
+        if isinstance(head, bytes) and hashlib.sha256(head).digest()[:8] == stored:
+            key, run = head[KEY_IN_HEAD], head[RUN_IN_HEAD]  # the columns may be damaged, the head is not
+            position = positions[run].setdefault(key, len(positions[run]))
+            packed = _outcome_of_1(head, position).pack_head()
+        else:
+            damaged, packed = 1, b"damaged"
+        prefix = prefix_of(key) if isinstance(key, bytes) and len(key) == KEY_BYTES else 0
         database.execute(
-            "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            [number, prefix_of(key), int(damaged or not whole), evicted, packed, *bodies],
+            "INSERT INTO outcomes VALUES (?, ?, ?, ?, ?, ?, ?, ?)", [number, prefix, damaged, evicted, packed, *bodies]
         )
     for run, places in positions.items():
         sheet = pack_rows({position: texts[key] for key, position in places.items() if key in texts})
@@ -52,6 +74,15 @@ def from_1_to_2(database: sqlite3.Connection) -> None:
     database.execute("INSERT INTO claims SELECT run, CAST(group_concat(key, '') AS BLOB) FROM claims_1 GROUP BY run")
     for table in ("outcomes_1", "claims_1", "configs"):
         database.execute(f"DROP TABLE {table}")
+
+
+def frames_of_any_format(path: Path, start: int = 0) -> list[Frame]:
+    """Return the whole frames of a spool, which a run of an older memento may have left when it died."""
+    frames = read_all_frames(path, start)
+    with open(path, "rb") as file:
+        if file.read(len(_MAGIC_1)) != _MAGIC_1:
+            return frames
+    return [(_outcome_of_1(head, 0).pack_head(), bodies) for head, bodies in frames]
 
 
 def _outcome_of_1(head: bytes, position: int) -> Outcome:

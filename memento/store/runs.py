@@ -31,7 +31,8 @@ from typing import Any
 from memento import __version__
 from memento.files import private_folder
 from memento.layout import REMOTE
-from memento.spool import Frame, read_all_frames
+from memento.spool import Frame
+from memento.store.migrations import frames_of_any_format
 from memento.task import RUN_BYTES, RUN_IN_HEAD
 
 ALIVE = "alive"
@@ -199,7 +200,7 @@ def spooled(run: bytes, folder: Path, taken: Mapping[str, int] = MappingProxyTyp
     return [
         frame
         for path in sorted(folder.glob("*.spool"))
-        for frame in read_all_frames(path, taken.get(path.name, 0))
+        for frame in frames_of_any_format(path, taken.get(path.name, 0))
         if frame[0][RUN_IN_HEAD] == run
     ]
 

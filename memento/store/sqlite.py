@@ -152,7 +152,7 @@ class SqliteStore(Writer):
         return taken
 
     def _take_in(self, run: bytes, spooled: Sequence[Frame]) -> int:
-        frames = [frame for frame in spooled if None not in frame[1] or self._has_files(frame)]
+        frames = [one for one in spooled if is_intact(one[0]) and (None not in one[1] or self._has_files(one))]
         with self._ledger.writing() as database:
             new = self._insert_new(database, frames) if frames else 0
             claims.drop_claims(database, run)

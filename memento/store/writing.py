@@ -24,8 +24,16 @@ class Writer(Reader):
         with self._ledger.writing() as database:
             self._insert_new(database, frames)
 
-    def save_and_release(self, run: runs.Run, frames: Sequence[Frame], keys: Sequence[bytes]) -> list[Entry]:
+    def save_and_release(
+        self, run: runs.Run, frames: Sequence[Frame], keys: Sequence[bytes], *, again: bool = False
+    ) -> list[Entry]:
         """Store outcomes that were never stored and give up the claims on `keys`, in one transaction.
+
+        Args:
+            run: the run that has claimed the keys.
+            frames: the outcomes.
+            keys: of what is final among them.
+            again: whether some may be stored already; these stay as they are.
 
         Returns:
             the outcomes as `find` finds them from now on, in order.
@@ -35,13 +43,20 @@ class Writer(Reader):
         self._make_files_last(frames)
         with self._ledger.writing() as database:
             newest = newest_in(database)
-            rows = rows_of(frames, newest + 1)
-            database.executemany(INSERT, rows)
+            if again:
+                self._insert_new(database, frames)
+                prefixes = {prefix_of(head[KEY_IN_HEAD]) for head, _ in frames}
+                known = {head: Entry(number, head) for number, *_, head in self._select(BY_KEY, list(prefixes))}
+                entries = [known[head] for head, _ in frames]
+            else:
+                rows = rows_of(frames, newest + 1)
+                database.executemany(INSERT, rows)
+                entries = [Entry(row[0], row[2]) for row in rows]
             claims.replace_claims(database, run.id, left)
         run.claimed = left
-        if run.seen == newest:
-            run.seen += len(rows)
-        return [Entry(row[0], row[2]) for row in rows]
+        if run.seen == newest and not again:
+            run.seen += len(entries)
+        return entries
 
     def _make_files_last(self, frames: Sequence[Frame]) -> None:
         """Have the names of the files that belong to `frames` on the disk; what is in them is there already."""

@@ -28,8 +28,8 @@ BREAKAGES: list[Breakage] = [
     Breakage(
         name="transactions are not synced",
         file="memento/store/connection.py",
-        old='                if not sync:\n                    database.execute("PRAGMA synchronous = NORMAL")\n',
-        new='                database.execute("PRAGMA synchronous = OFF")\n                sync = False\n',
+        old='        if not sync:\n            database.execute("PRAGMA synchronous = NORMAL")\n',
+        new='        database.execute("PRAGMA synchronous = OFF")\n        sync = False\n',
         trial=POWER,
     ),
     Breakage(
@@ -56,11 +56,11 @@ BREAKAGES: list[Breakage] = [
     Breakage(
         name="a success is told before it is stored",
         file="memento/running/session.py",
-        old="        begun = time.monotonic()\n        entries = self._store.save_and_release(",
+        old="        entries = self._store.save_and_release(",
         new="        from memento.store import Entry\n"
         "        early = [Entry(0, head) for head, _ in self._pending]\n"
         "        self._tally.tell_successes(early, [self._rows[entry.key] for entry in early])\n"
-        "        begun = time.monotonic()\n        entries = self._store.save_and_release(",
+        "        entries = self._store.save_and_release(",
         trial=POWER,
     ),
     Breakage(
@@ -73,8 +73,8 @@ BREAKAGES: list[Breakage] = [
     Breakage(
         name="what a killed run left in its spools is not taken in",
         file="memento/store/runs.py",
-        old="        for frame in read_all_frames(path, taken.get(path.name, 0))\n",
-        new="        for frame in read_all_frames(path, taken.get(path.name, 0))[:0]\n",
+        old="        for frame in frames_of_any_format(path, taken.get(path.name, 0))\n",
+        new="        for frame in frames_of_any_format(path, taken.get(path.name, 0))[:0]\n",
         trial="test_killed.py::test_a_kill_at_a_random_instant",
     ),
     Breakage(

@@ -213,6 +213,16 @@ def test_an_error_inside_a_transaction_undoes_it(store: SqliteStore) -> None:
     assert store.claim(run, [key_of(1)]) == [key_of(1)]
 
 
+def test_a_damaged_row_met_while_claiming_is_a_configuration_to_claim(store: SqliteStore) -> None:
+    run = store.begin_run(experiment="e", code={}, about={}, since=store.newest())
+    other = store.begin_run(experiment="e", code={}, about={}, since=store.newest())
+    store.save([frame(1, run=other.id), frame(2, run=other.id)])
+    store.save([frame(1, run=other.id, attempt=2)])
+    with store._ledger.writing() as database:
+        database.execute("UPDATE outcomes SET head = substr(head, 1, 40) || x'ffff' || substr(head, 43) WHERE id = 3")
+    assert store.claim(run, [key_of(1), key_of(2), key_of(3)]) == [key_of(1), key_of(3)]
+
+
 SAVED = st.tuples(st.integers(0, 5), st.integers(1, 4), st.sampled_from(list(Status)), st.binary(max_size=20))
 
 

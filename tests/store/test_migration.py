@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from memento.errors import MatrixError, StoreError
+from memento.spool import pack_frame
 from memento.store import open_store, schema
 from memento.task import Failure, Status
 from tests.store.helpers import RUN, frame, heard, kill, process
@@ -83,6 +84,21 @@ def test_a_damaged_row_of_an_older_format_is_a_damaged_row_of_the_newest(tmp_pat
     with open_store(folder) as store:
         assert set(store.find([ONE, TWO, THREE])) == {TWO, THREE}
         assert store.history(ONE) == []
+
+
+def test_what_a_run_of_an_older_format_left_in_its_spools_is_taken_in(tmp_path: Path) -> None:
+    folder = stored(tmp_path, 1)
+    with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as database, database:
+        head, *bodies = database.execute("SELECT head, value, metrics, log FROM outcomes WHERE id = 1").fetchone()
+        database.execute("UPDATE outcomes SET head = x'00' WHERE id = 1")
+        database.execute("DELETE FROM outcomes WHERE id = 1")
+        database.execute("UPDATE outcomes SET id = id - 1")
+    spool = folder / "spool" / RUN.hex()
+    spool.mkdir(parents=True)
+    (spool / "worker-1.spool").write_bytes(b"MSPOOL1\n" + pack_frame((head, tuple(bodies))))
+    with open_store(folder) as store:
+        assert store.take_over() == 1
+        assert bytes(store.load(store.find([ONE])[ONE], "value")) == b"one"
 
 
 def add_a_column(connection: sqlite3.Connection) -> None:

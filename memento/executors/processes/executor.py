@@ -180,7 +180,9 @@ class ProcessExecutor:
             return
         now = time.monotonic()
         for worker in self._crew.workers.values():
-            if len(worker.tasks) > 1 and not worker.withdrawing and now - worker.since > QUIET and worker.ready:
+            held_up = len(worker.tasks) > 1 and not worker.withdrawing and now - worker.since > QUIET and worker.ready
+            # Where nobody else can take them, they would come straight back.
+            if held_up and self._crew.fits(worker.shape):
                 worker.withdraw()
 
     # Listening

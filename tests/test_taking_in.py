@@ -1,0 +1,160 @@
+"""What is finished is stored once, and told as it was, whatever comes between its delivery and the store."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memento import Config, Context, Memento, Status, events
+from memento.executors.processes.handle import Handle
+from memento.store import SqliteStore, open_store
+from memento.store.connection import Ledger
+from memento.task import IDENTITY_IN_HEAD, STATUS_CODES, STATUS_IN_HEAD
+
+SUCCEEDED = STATUS_CODES[Status.SUCCEEDED]
+
+
+def heads(root: Path) -> list[bytes]:
+    with open_store(root) as store:
+        store.take_over()
+        with store._ledger.reading() as database:
+            return [head for (head,) in database.execute("SELECT head FROM outcomes ORDER BY id")]
+
+
+def run(experiment: Callable[..., Any], what: Any, **options: Any) -> Any:
+    memento = {
+        name: options.pop(name) for name in ("executor", "listeners", "retries", "max_failures") if name in options
+    }
+    return Memento(experiment, num_workers=2, **memento).run(what, progress=False, **options)
+
+
+class Failing:
+    """A listener that fails slowly, so that more is delivered meanwhile."""
+
+    hears = (events.Failed,)
+
+    def handle(self, event: events.Event) -> None:
+        time.sleep(0.05)
+        raise RuntimeError("no ears")
+
+    def close(self) -> None:
+        pass
+
+
+def noting(context: Context, config: Config) -> int:
+    if config.x % 50 == 40:
+        raise ValueError("x")
+    descriptor = os.open(config.settings.notes, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    os.write(descriptor, b"finished\n")
+    os.close(descriptor)
+    time.sleep(0.0005)
+    return int(config.x)
+
+
+def test_a_report_that_breaks_off_in_the_middle_loses_nothing_behind_it(tmp_path: Path, store_path: Path) -> None:
+    """The warning of a listener that fails is an error here: it is raised while the delivered are counted."""
+    what = {"parameters": {"x": list(range(1000))}, "settings": {"notes": str(tmp_path / "notes")}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(Exception):  # noqa: B017, PT011 - whichever was first
+            run(noting, what, listeners=[Failing()])
+    finished = len((tmp_path / "notes").read_text().split())
+    stored = sum(head[STATUS_IN_HEAD] == SUCCEEDED for head in heads(store_path))
+    assert finished - 2 <= stored <= finished  # a worker may have been ended between the note and the spool
+
+
+def short(context: Context, config: Config) -> int:
+    time.sleep(0.01)
+    return int(config.x)
+
+
+@pytest.mark.parametrize("transaction", [3, 4, 6])
+def test_ctrl_c_in_the_moment_of_a_commit_stores_nothing_twice(
+    transaction: int, store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing, synced = Ledger.writing, []
+
+    @contextlib.contextmanager
+    def interrupted(self: Ledger, *, sync: bool = True) -> Iterator[Any]:
+        with writing(self, sync=sync) as database:
+            yield database
+        synced.append(sync)
+        if sync and sum(synced) == transaction:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Ledger, "writing", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(short, {"parameters": {"x": list(range(20))}}, executor="serial")
+    monkeypatch.undo()
+    stored = [head[IDENTITY_IN_HEAD] for head in heads(store_path)]
+    assert stored
+    assert len(stored) == len(set(stored))
+
+
+def ending(context: Context, config: Config) -> int:
+    if config.x == 0:
+        time.sleep(0.3)
+        raise ValueError("first")
+    time.sleep({1: 0.25, 2: 0.8}.get(config.x, 2.0))
+    if config.x == 2:
+        raise KeyError("final")
+    return int(config.x)
+
+
+def test_a_failure_whose_retry_was_given_back_is_told_as_that_failure(
+    store_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = SqliteStore.save_and_release
+
+    def slowly(self: SqliteStore, *arguments: Any, **options: Any) -> Any:
+        time.sleep(0.08)
+        return save(self, *arguments, **options)
+
+    monkeypatch.setattr(SqliteStore, "save_and_release", slowly)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says that it stopped
+        options: dict[str, Any] = {"on_error": "return", "max_failures": 1, "retries": {ValueError: 3}}
+        results = Memento(ending, num_workers=2).run({"parameters": {"x": list(range(6))}}, progress=False, **options)
+    assert results is not None
+    if results[0].attempts:
+        assert results[0].status is Status.FAILED
+        assert results[0].error is not None
+        assert results[0].error.message == "first"
+
+
+def held_up(context: Context, config: Config) -> int:
+    time.sleep(1.0 if config.x == 20 else 0.02)
+    return int(config.x)
+
+
+def test_what_nobody_else_can_run_stays_behind_a_long_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    withdraw = Handle.withdraw
+    monkeypatch.setattr(Handle, "withdraw", lambda self: (asked.append(1), withdraw(self))[1])
+    results = run(held_up, {"parameters": {"x": list(range(22))}, "runtime": {"cpus": 2}})
+    assert [result.inner for result in results] == list(range(22))
+    assert len(asked) <= 2
+
+
+def forking(context: Context, config: Config) -> int:
+    child = os.fork()
+    if child == 0:
+        begun = context.restore(0)
+        for step in range(begun, 5):
+            context.checkpoint(step + 1)
+        os._exit(5 - begun)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_a_checkpoint_made_in_a_forked_process_goes_with_the_success() -> None:
+    what = {"parameters": {"x": [1]}}
+    assert run(forking, what)[0].inner == 5
+    assert run(forking, what, force_run=True)[0].inner == 5
