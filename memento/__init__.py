@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         CacheMiss,
         CyclicDependency,
         DamagedEntry,
+        EngineLost,
         ExperimentFailed,
         MatrixError,
         MatrixWarning,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
         UnknownParameter,
         WorkerStartError,
     )
+    from memento.executors.dask import DaskExecutor
     from memento.executors.processes.executor import ProcessExecutor
     from memento.executors.serial import SerialExecutor
     from memento.executors.slurm import SlurmExecutor
@@ -92,9 +94,11 @@ __all__ = [
     "Context",
     "CyclicDependency",
     "DamagedEntry",
+    "DaskExecutor",
     "DefaultNotificationProvider",
     "DigestPolicy",
     "EmailNotificationProvider",
+    "EngineLost",
     "ExperimentCollection",
     "ExperimentFailed",
     "Failure",
@@ -163,9 +167,11 @@ _HOMES = {
     "Context": "memento.context",
     "CyclicDependency": "memento.errors",
     "DamagedEntry": "memento.errors",
+    "DaskExecutor": "memento.executors.dask",
     "DefaultNotificationProvider": "memento.notifications",
     "DigestPolicy": "memento.notifications",
     "EmailNotificationProvider": "memento.notifications",
+    "EngineLost": "memento.errors",
     "ExperimentCollection": "memento.recording",
     "ExperimentFailed": "memento.errors",
     "Failure": "memento.task",

@@ -17,6 +17,7 @@ All derive from `MementoError`, and each also from the builtin a caller would ex
     ├── TooManyFailures (RuntimeError)     why a run stopped early; found among the exceptions of the group
     ├── WorkerStartError (RuntimeError)    workers cannot load the experiment
     ├── SlurmError (RuntimeError)          Slurm is not here, or refuses
+    ├── EngineLost (ConnectionError)       Dask or Ray went away while a run used it
     ├── StoreError (OSError)               the store cannot be read or written
     │   ├── StoreUnwritable                … its disk is full or failing
     │   ├── StoreForeign                   … it is something else than a store of ours
@@ -207,6 +208,10 @@ class SlurmError(MementoError, RuntimeError):
     def __init__(self, message: str, *, command: str = "") -> None:
         super().__init__(message)
         self.command = command
+
+
+class EngineLost(MementoError, ConnectionError):
+    """The engine that ran experiments is gone, as a Dask scheduler that was ended; what it had delivered is stored."""
 
 
 class StoreError(MementoError, OSError):

@@ -17,7 +17,7 @@ from typing import Any
 
 from memento.errors import AggregateException, CacheMiss, ExperimentFailed, OptionError, TooManyFailures
 from memento.events import Counts, RunFinished
-from memento.executors.named import NAMES, executor_named, watch_over
+from memento.executors.named import NAMES, check_name, executor_named, watch_over
 from memento.hashing import digest, readable
 from memento.hashing.fingerprint import code_of_values, identify
 from memento.layout import spool_path
@@ -51,8 +51,8 @@ class Memento:
             matrix's names, by keyword, with `context`, `config` and `replicate` where it asks for them.
         notification_provider: is told of completed and failed experiments and of the end of a run.
         num_workers: how many experiments run at once; by default as many as this process may use CPUs.
-        executor: "processes", "threads", "serial" (in this process, for a debugger), or an object with the methods of
-            `memento.protocols.Executor`, which its maker closes.
+        executor: "processes", "threads", "serial" (in this process, for a debugger), "slurm", "dask", a name that
+            another package added, or an object with the methods of `memento.protocols.Executor`, closed by its maker.
         version: part of the experiment's identity; another version has other results.
         code_change: what to do with results of older code: "warn" (use them and say so), "rerun" or "ignore".
         listeners: objects with the methods of `memento.protocols.Listener`, told of everything that happens.
@@ -82,7 +82,7 @@ class Memento:
         if not callable(func):
             raise OptionError(f"func={func!r} cannot be called; pass a function", option="func", value=func)
         if isinstance(executor, str):
-            one_of("executor", executor, NAMES)
+            check_name(executor)
         elif not isinstance(executor, Executor):
             raise OptionError(
                 f"executor={executor!r} is neither one of {', '.join(map(repr, NAMES))} nor an object with the methods "

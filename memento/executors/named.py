@@ -1,9 +1,15 @@
-"""From the name of an executor to the executor, and from what one left in a run's folder to who follows it."""
+"""From the name of an executor to the executor, and from what one left in a run's folder to who follows it.
+
+Other packages add names by entry points of the group `memento.executors`: each leads to a callable that takes the
+number of workers, or None where the user gave none, and returns an executor.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from memento.errors import OptionError
 from memento.executors.processes.crew import usable_cpus
 from memento.executors.processes.executor import ProcessExecutor
 from memento.executors.serial import SerialExecutor
@@ -11,11 +17,72 @@ from memento.executors.threads import ThreadExecutor
 from memento.layout import REMOTE
 from memento.protocols import Executor, Watch
 
-NAMES = ("processes", "threads", "serial", "slurm")
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+NAMES = ("processes", "threads", "serial", "slurm", "dask")
+GROUP = "memento.executors"
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that neither is one of ours nor was added by another package.
+
+    Raises:
+        OptionError: with the nearest known name.
+    """
+    if name in NAMES or name in _added():
+        return
+    import difflib
+
+    known = [*NAMES, *sorted(_added())]
+    near = difflib.get_close_matches(name, known, 1)
+    raise OptionError(
+        f"executor={name!r} is not one of {', '.join(map(repr, known))}"
+        + (f"; did you mean {near[0]!r}?" if near else ""),
+        option="executor",
+        value=name,
+    )
+
+
+def _added() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points  # which takes longer than all the rest
+
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _from_elsewhere(name: str, workers: int | None) -> Executor:
+    point = _added()[name]
+    try:
+        made = point.load()(workers)
+    except Exception as error:
+        raise OptionError(
+            f"executor={name!r} is {point.value}, added by another package, and could not be made: "
+            f"{type(error).__name__}: {error}",
+            option="executor",
+            value=name,
+        ) from error
+    if not isinstance(made, Executor):
+        raise OptionError(
+            f"executor={name!r}: {point.value} gave {made!r}, which has not the methods of memento.protocols.Executor",
+            option="executor",
+            value=name,
+        )
+    return made
 
 
 def executor_named(name: str, workers: int | None) -> Executor:
-    """Return a new executor of one of `NAMES`; without `workers` it has one for each CPU this process may use."""
+    """Return a new executor of this name; without `workers` it has one for each CPU this process may use.
+
+    Raises:
+        OptionError: another package added the name, and what it names cannot be made.
+        MissingExtra: the engine is not installed.
+    """
+    if name not in NAMES:
+        return _from_elsewhere(name, workers)
+    if name == "dask":
+        from memento.executors.dask import DaskExecutor
+
+        return DaskExecutor(workers=workers)
     if name == "serial":
         return SerialExecutor()
     if name == "slurm":

@@ -16,12 +16,21 @@ from memento.task import Status, Task
 from tests.executors import experiments
 from tests.executors.harness import Gathered, gather, key_of, make_job, run
 
+
+def _dask() -> Executor:
+    pytest.importorskip("distributed", reason="Dask is not installed: pip install 'memento[dask]'")
+    from memento.executors.dask import DaskExecutor
+
+    return DaskExecutor(workers=2)
+
+
 MAKERS: dict[str, Callable[[], Executor]] = {
     "serial": SerialExecutor,
     "threads": lambda: ThreadExecutor(2),
     "forkserver": lambda: ProcessExecutor(2),
     "spawn": lambda: ProcessExecutor(2, start_method="spawn"),
     "fork": lambda: ProcessExecutor(2, start_method="fork"),
+    "dask": _dask,
 }
 
 

@@ -1,0 +1,99 @@
+"""What goes to an engine and comes back from it, and what an engine has to be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from memento.spool import Frame
+from memento.task import Task
+
+File = tuple[bytes, str, bytes]
+"""The key it belongs to, where it lies in the store's folder, and what is in it."""
+
+
+class Batch(NamedTuple):
+    """What one task of the engine has to do; `job` is left out where a worker that knows it may be met.
+
+    `visit` names this start of an executor, which no other has, on any machine.
+    """
+
+    number: int
+    visit: str
+    run: bytes
+    tasks: tuple[Task, ...]
+    files: tuple[File, ...]
+    job: bytes | None
+    shared: bool
+    python: tuple[int, int]
+
+
+class Answer(NamedTuple):
+    """What came of a batch: `left` are the keys that were not begun, `broken` why no worker could run them."""
+
+    frames: tuple[Frame, ...] = ()
+    files: tuple[File, ...] = ()
+    left: tuple[bytes, ...] = ()
+    elapsed: float = 0.0
+    broken: str = ""
+    unwritable: str = ""
+    needs_job: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Something about batch `number`: what a worker told, its answer, its death, or what makes going on impossible."""
+
+    number: int
+    kind: str
+    body: Any = None
+
+
+class Sent:
+    """A batch on its way: which of its tasks is running, since when, and what that has recorded so far."""
+
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
+        self.running: Task | None = None
+        self.since = time.time()
+        self.metrics = b""
+
+
+class Engine(Protocol):
+    """What runs batches: Dask or Ray. One thread calls it; what it hears it puts into the inbox, from any thread."""
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+        ...
+
+    @property
+    def slots(self) -> int:
+        """How many experiments run at once."""
+        ...
+
+    def open(self, visit: str, hear: Callable[[Heard], None]) -> None:
+        """Connect, and hear of the batches of `visit` from now on."""
+        ...
+
+    def send(self, batch: Batch) -> None:
+        """Have `batch` run."""
+        ...
+
+    def look(self) -> str:
+        """Return why the engine cannot go on, empty while it can; called often."""
+        ...
+
+    def order(self, word: str) -> None:
+        """Have running batches drain, cancel or stop."""
+        ...
+
+    def abandon(self) -> None:
+        """Forget every batch and end what runs of them."""
+        ...
+
+    def close(self) -> None:
+        """Give back what was made here. Idempotent."""
+        ...

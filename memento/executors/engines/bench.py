@@ -1,0 +1,116 @@
+"""The processes that run experiments on a worker of an engine, kept from batch to batch, and what they are told."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from memento.executors.engines.batch import Batch
+from memento.executors.processes.crew import usable_cpus
+from memento.executors.processes.devices import environment_for
+from memento.executors.processes.executor import ProcessExecutor
+from memento.executors.slurm.scratch import Scratch
+from memento.executors.slurm.sealed import sealed_job
+
+# A bench that no batch needs is closed after so many seconds.
+IDLE = 30.0
+# So many packed jobs are remembered: a worker may serve several runs by turns.
+MOST_JOBS = 4
+
+
+class Bench:
+    """One worker process for one visit, kept from batch to batch."""
+
+    def __init__(self, visit: str, packed: bytes, *, shared: bool, slots: int) -> None:
+        self.visit = visit
+        self.usable = True
+        self._scratch = Scratch()
+        self.spool = self._scratch.path / "spool"
+        self.spool.mkdir()
+        job = sealed_job(packed, spool=str(self.spool))
+        if not shared:
+            job = sealed_job(packed, spool=str(self.spool), store=str(self._scratch.path / "store"))
+        self.root = Path(job.store)
+        threads = max(1, usable_cpus() // slots)
+        self.executor = ProcessExecutor(1, environment=environment_for((), None, threads))
+        self.idle: threading.Timer | None = None
+        try:
+            self.executor.start(job)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the process and remove its files."""
+        self.usable = False
+        self.executor.close()
+        self._scratch.remove()
+
+
+_lock = threading.Lock()
+_idle: dict[str, list[Bench]] = {}
+_jobs: dict[str, bytes] = {}
+_orders: dict[str, str] = {}
+
+
+def give_order(visit: str, word: str) -> None:
+    """Have the batches of `visit` in this process do as `word` says from now on: "drain", "cancel" or "stop"."""
+    with _lock:
+        _orders[visit] = word
+        dismissed = _idle.pop(visit, []) if word == "stop" else []
+        if word == "stop":
+            _jobs.pop(visit, None)
+    for bench in dismissed:
+        if bench.idle is not None:
+            bench.idle.cancel()
+        bench.close()
+
+
+def order_for(visit: str) -> str:
+    """Return the last order for `visit`, empty while there is none."""
+    return _orders.get(visit, "")
+
+
+def take_bench(batch: Batch, slots: int) -> Bench | None:
+    """Return a bench for `batch`, an idle one if there is; None if the job is not known here.
+
+    Raises:
+        WorkerStartError: none can be made.
+    """
+    with _lock:
+        if batch.job is not None and batch.visit not in _jobs:
+            while len(_jobs) >= MOST_JOBS:
+                _jobs.pop(next(iter(_jobs)))
+            _jobs[batch.visit] = batch.job
+        waiting = _idle.get(batch.visit)
+        bench = waiting.pop() if waiting else None
+        packed = batch.job or _jobs.get(batch.visit)
+    if bench is not None:
+        if bench.idle is not None:
+            bench.idle.cancel()
+        return bench
+    return None if packed is None else Bench(batch.visit, packed, shared=batch.shared, slots=slots)
+
+
+def give_back(bench: Bench, *, keep: bool) -> None:
+    """Keep `bench` for the next batch, for a while, or close it."""
+    if keep:
+        bench.idle = threading.Timer(IDLE, _dismiss, [bench])
+        bench.idle.daemon = True
+        with _lock:
+            if _orders.get(bench.visit) != "stop":
+                _idle.setdefault(bench.visit, []).append(bench)
+                bench.idle.start()
+                return
+    bench.close()
+
+
+def _dismiss(bench: Bench) -> None:
+    with _lock:
+        waiting = _idle.get(bench.visit, [])
+        if bench not in waiting:
+            return
+        waiting.remove(bench)
+        if not waiting:
+            _idle.pop(bench.visit, None)
+    bench.close()

@@ -1,0 +1,259 @@
+"""How Dask runs batches.
+
+    this process                              scheduler                 a worker's thread
+    BatchExecutor ──submit──▶ client ────────▶ a task for each batch ──▶ run_batch ──▶ a process for each experiment
+          ▲                     │                                          │
+          └──── inbox ◀─────────┴───────────── events of one topic ◀───────┘ begun, progress, metrics
+
+Guarantees: Dask never runs a batch again by itself when its worker died: once a batch has begun, it has no further life
+on the scheduler; should its worker die before the scheduler knows that, its second beginning gives it away.
+Assumption: the workers have memento, the same Python and the user's own modules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import pickle
+import threading
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import TimeoutError as Late
+from functools import partial
+from typing import Any
+
+from memento.errors import MissingExtra, OptionError, WorkerStartError
+from memento.executors.engines.batch import Batch, Heard
+from memento.executors.engines.bench import give_order, order_for
+from memento.executors.engines.work import run_batch
+from memento.executors.processes.crew import usable_cpus
+
+PATIENCE = 10.0
+# Telling workers to stop may take so long, beyond which they are left to see for themselves that nobody wants them.
+QUICK = 3.0
+COUNT_AGAIN = 1.0
+
+
+class DaskEngine:
+    """A Dask cluster, reached through a client."""
+
+    name = "Dask"
+
+    def __init__(self, cluster: Any, workers: int | None) -> None:
+        try:
+            import distributed
+        except ImportError as error:
+            raise MissingExtra("distributed", "dask") from error
+        self._distributed = distributed
+        is_address = isinstance(cluster, str)
+        is_client = isinstance(cluster, distributed.Client)
+        if cluster is not None and not is_address and not is_client and not hasattr(cluster, "scheduler_address"):
+            raise OptionError(
+                f"DaskExecutor({cluster!r}) is neither the address of a scheduler, nor a distributed.Client, nor a "
+                "cluster with a scheduler_address",
+                option="cluster",
+                value=cluster,
+            )
+        if (is_client or not is_address) and getattr(cluster, "asynchronous", False):
+            raise OptionError(
+                f"DaskExecutor was given an asynchronous {type(cluster).__name__}; make it without asynchronous=True",
+                option="cluster",
+                value=cluster,
+            )
+        self._given, self._workers = cluster, workers
+        self._client: Any = cluster if is_client else None
+        self._own_cluster: Any = None
+        self._futures: dict[int, Any] = {}
+        self._begun: dict[int, str] = {}
+        self._ended: set[int] = set()
+        self._asking: set[asyncio.Future[Any]] = set()
+        self._visit = ""
+        self._why = ""
+        self._slots, self._counted = 0, -COUNT_AGAIN
+
+    @property
+    def slots(self) -> int:
+        """How many threads the workers have now."""
+        self._connect()
+        now = time.monotonic()
+        if now - self._counted >= COUNT_AGAIN and self._client.status == "running":
+            threads = self._ask(lambda: self._client.scheduler.ncores())
+            if threads is not None:
+                self._slots, self._counted = sum(threads.values()), now
+        return self._slots
+
+    def _connect(self) -> None:
+        if self._client is not None:
+            return
+        target = self._given
+        try:
+            if target is None:
+                # One worker with a thread for each slot: experiments run in processes of their own anyway.
+                target = self._own_cluster = self._distributed.LocalCluster(
+                    n_workers=1,
+                    threads_per_worker=self._workers or usable_cpus(),
+                    processes=False,
+                    dashboard_address=None,
+                    memory_limit=0,
+                )
+            self._client = self._distributed.Client(target, set_as_default=False, timeout=PATIENCE)
+        except (OSError, ValueError) as error:
+            raise WorkerStartError(
+                f"the Dask scheduler {getattr(target, 'scheduler_address', target)} cannot be reached: {error}; is it "
+                "running, and can this machine connect to it?"
+            ) from error
+
+    def open(self, visit: str, hear: Callable[[Heard], None]) -> None:
+        """Connect, and hear of the batches of `visit` from now on."""
+        self._connect()
+        self._forget_visit()
+        self._visit, self._hear = visit, hear
+        self._futures, self._begun, self._ended, self._why = {}, {}, set(), ""
+        self._client.subscribe_topic(visit, partial(self._on_event, visit))
+
+    def send(self, batch: Batch) -> None:
+        """Submit `batch` as one task."""
+        number = batch.number
+        future = self._client.submit(
+            _run_on_worker,
+            pickle.dumps(batch),
+            key=f"{self._visit}-{number}",
+            pure=False,
+            retries=0,
+        )
+        self._futures[number] = future
+        future.add_done_callback(partial(self._on_done, self._visit, number))
+
+    def _on_event(self, visit: str, event: tuple[float, bytes]) -> None:
+        """Hear what a worker tells; called in the client's own thread."""
+        number, kind, *body = pickle.loads(event[1])
+        if visit != self._visit or number not in self._futures:
+            return
+        if kind == "started":
+            self._started(number, body[0])
+        elif kind == "ended":
+            self._ended.add(number)
+        else:
+            self._hear(Heard(number, kind, tuple(body)))
+
+    def _started(self, number: int, worker: str) -> None:
+        before = self._begun.setdefault(number, worker)
+        future = self._futures[number]
+        if before == worker:
+            self._soon(self._client._run_on_scheduler(_end_lives, [future.key]))
+        elif number not in self._ended:  # or else its result was lost on the way, and it may well run again
+            self._hear(Heard(number, "died", f"the Dask worker {before} died while it ran the experiment"))
+            self._futures.pop(number)
+            self._soon(self._client._cancel([future]))
+
+    def _soon(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        asking = asyncio.ensure_future(_quietly(coroutine))
+        self._asking.add(asking)  # the loop itself holds it weakly
+        asking.add_done_callback(self._asking.discard)
+
+    def _on_done(self, visit: str, number: int, future: Any) -> None:
+        """Hear the end of a task; called in a thread of the client's for that."""
+        if visit != self._visit or number not in self._futures:
+            return
+        try:
+            answer = future.result(timeout=None)
+        except self._distributed.scheduler.KilledWorker as error:
+            address = error.last_worker.address
+            heard = Heard(number, "died", f"the Dask worker {address} died while it ran the experiment")
+        except Exception as error:
+            if future.status == "error":
+                heard = Heard(number, "broken", f"{type(error).__name__}: {error}")
+            else:  # cancelled, and not by us: the connection to the scheduler was lost
+                self._why = self._lost
+                return
+        else:
+            heard = Heard(number, "answer", answer)
+        self._futures.pop(number, None)
+        self._hear(heard)
+
+    @property
+    def _lost(self) -> str:
+        return f"the connection to the Dask scheduler {self._client.scheduler.address} was lost"
+
+    def look(self) -> str:
+        """Return why Dask cannot go on."""
+        return self._why or ("" if self._client.status == "running" else self._lost)
+
+    def order(self, word: str) -> None:
+        """Pass `word` on to every worker."""
+        if self._visit and self._client.status == "running":
+            self._ask(lambda: self._client._run(_pass_on, self._visit, word, on_error="ignore"))
+
+    def abandon(self) -> None:
+        """Cancel every task; the workers' threads see that and end what runs."""
+        futures, self._futures = list(self._futures.values()), {}
+        if self._client is not None and self._client.status == "running" and futures:
+            self._ask(lambda: self._client._cancel(futures))
+
+    def _ask(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
+        """Return what the client answers, None if it does not in time or at all."""
+        asked = asyncio.run_coroutine_threadsafe(_quietly(make()), self._client.loop.asyncio_loop)
+        try:
+            return asked.result(QUICK)
+        except Late:
+            asked.cancel()
+            return None
+
+    def _forget_visit(self) -> None:
+        if self._visit and self._client.status == "running":
+            self._client.unsubscribe_topic(self._visit)
+        self._visit = ""
+
+    def close(self) -> None:
+        """Close the client and the cluster that were made here."""
+        if self._client is None:
+            return
+        self._forget_visit()
+        if self._client is not self._given:
+            self._client.close(timeout=QUICK)
+            self._client = None
+        if self._own_cluster is not None:
+            self._own_cluster.close(timeout=PATIENCE)
+            self._own_cluster = None
+
+
+async def _quietly(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Await `coroutine`; None where it fails, because whoever it asks may be gone."""
+    with contextlib.suppress(Exception):
+        return await coroutine
+
+
+def _end_lives(keys: Sequence[str], dask_scheduler: Any = None) -> None:
+    """On the scheduler: the next death of their worker is the last that these tasks survive unseen."""
+    for key in keys:
+        task = dask_scheduler.tasks.get(key)
+        if task is not None:
+            task.suspicious = max(task.suspicious, dask_scheduler.allowed_failures)
+
+
+def _pass_on(visit: str, word: str) -> None:
+    """On a worker, in the thread that must never wait."""
+    threading.Thread(target=give_order, args=(visit, word), name="memento-order").start()
+
+
+def _run_on_worker(packed: bytes) -> bytes:
+    """On a worker: run a batch, telling how it goes."""
+    from distributed import get_worker
+
+    batch: Batch = pickle.loads(packed)
+    worker = get_worker()
+    key = worker.get_current_task()
+
+    def tell(message: tuple[Any, ...]) -> None:
+        worker.log_event(batch.visit, pickle.dumps((batch.number, *message)))
+
+    def order() -> str:
+        task = worker.state.tasks.get(key)
+        # Nobody waits for it any more: it was cancelled, or the client is gone.
+        unwanted = task is None or task.state == "cancelled" or worker.status.name in ("closing", "closed", "failed")
+        return "stop" if unwanted else order_for(batch.visit)
+
+    tell(("started", f"{worker.address} ({worker.id})"))
+    answer = run_batch(batch, tell, order, slots=worker.state.nthreads)
+    tell(("ended",))
+    return pickle.dumps(answer)

@@ -1,0 +1,302 @@
+"""The orchestrator's side of an engine that runs batches of tasks elsewhere (Dask, Ray).
+
+    submit ──▶ queue ──batches──▶ engine ──▶ run_batch, on a worker
+                 ▲                  │ │ └─ while it runs: begun, progress, metrics ──▶ inbox
+                 │                  │ └─── an answer ─▶ files into the store, frames into a spool ─▶ Delivered
+                 └── not begun ◀────┴───── a death ───▶ what it was running: Lost
+
+Guarantees: an outcome is in a spool on this machine, and its files in the store, before anybody is told of it; the
+death of a worker costs the experiment it was running and nothing else; where none is known, each of its batch is run
+again alone, so that the next death has a name; an outcome that comes twice counts once.
+"""
+
+from __future__ import annotations
+
+import pickle
+import queue
+import secrets
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from memento.errors import EngineLost, StoreUnwritable, WorkerStartError
+from memento.executors.engines.batch import Answer, Batch, Engine, File, Heard, Sent
+from memento.executors.engines.landing import Landing
+from memento.executors.slurm.sealed import seal
+from memento.protocols import Advanced, Begun, Lost, Report, Returned
+from memento.spool import Frame
+from memento.task import KEY_IN_HEAD, Failure, Job, Status, Task
+
+# Short experiments are sent in batches worth this many seconds; where one takes less than `AHEAD`, the next batch of a
+# worker is sent while it runs.
+BATCH_TIME = 0.2
+AHEAD = 1.0
+LARGEST_BATCH = 1000
+# A packed job up to this size goes with every batch, a larger one to each worker once.
+SMALL_JOB = 16 * 1024
+# How much the latest batch says about how long an experiment takes.
+WEIGHT = 0.3
+
+
+class BatchExecutor:
+    """Runs experiments in the workers of `engine`, each in a process of its own there."""
+
+    isolates = True
+    inline = False
+
+    def __init__(self, engine: Engine, *, shared: bool) -> None:
+        self._engine = engine
+        self._shared = shared
+        self._landing: Landing | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self._queue: deque[Task] = deque()
+        self._inbox: queue.SimpleQueue[Heard] = queue.SimpleQueue()
+        self._reports: list[Report] = []
+        self._out: dict[bytes, int] = {}
+        self._sent: dict[int, Sent] = {}
+        self._suspects: set[bytes] = set()
+        self._cancelled = self._ending = False
+
+    @property
+    def slots(self) -> int:
+        """How many experiments run at once on the workers there are now; at least one."""
+        return max(1, self._engine.slots)
+
+    def start(self, job: Job) -> None:
+        """Connect to the engine.
+
+        Raises:
+            WorkerStartError: it cannot be reached, or the experiment cannot be sent.
+        """
+        self._reset()
+        self._job, self._packed, self._number = job, seal(job), 0
+        self._pace = job.pace
+        self._close_landing()
+        spool = Path(job.spool) / f"{self._engine.name.lower()}.spool"
+        self._landing = Landing(Path(job.store), spool, shared=self._shared)
+        self._visit = f"memento-{job.run.hex()}-{secrets.token_hex(4)}"
+        self._engine.open(self._visit, self._inbox.put)
+
+    def submit(self, tasks: Sequence[Task]) -> None:
+        """Queue `tasks`."""
+        self._queue.extend(tasks)
+
+    def wait(self, timeout: float) -> Iterable[Report]:
+        """Hand out work and return what has happened.
+
+        Raises:
+            EngineLost: the engine is gone; what was delivered is kept.
+            WorkerStartError: workers cannot run anything.
+            StoreUnwritable: what came could not be kept.
+        """
+        if self._landing is None:
+            return []
+        self._assign()
+        for heard in self._arrivals(0.0 if self._reports else timeout):
+            self._hear(heard)
+        self._assign()
+        why = "" if self._ending or not (self._out or self._queue) else self._engine.look()
+        if why and not self._reports:  # else that comes first
+            raise EngineLost(f"{why}; what was delivered is stored, run the same again for the rest")
+        reports, self._reports = self._reports, []
+        return reports
+
+    def _arrivals(self, timeout: float) -> list[Heard]:
+        found: list[Heard] = []
+        try:
+            found.append(self._inbox.get(timeout=timeout) if timeout > 0 else self._inbox.get_nowait())
+            while True:
+                found.append(self._inbox.get_nowait())
+        except queue.Empty:
+            return found
+
+    # Handing out work
+
+    def _assign(self) -> None:
+        if self._cancelled or not self._queue:
+            return
+        slots = self.slots
+        quick = self._pace is not None and self._pace < AHEAD
+        while self._queue and len(self._sent) < (2 * slots if quick else slots):
+            self._send(self._next(slots))
+
+    def _next(self, slots: int) -> tuple[Task, ...]:
+        """Take the tasks of the next batch off the queue: of one shape, and suspects alone."""
+        first = self._queue.popleft()
+        batch = [first]
+        size = self._size(slots)
+        while self._queue and len(batch) < size and not self._suspects:
+            if (self._queue[0].cpus, self._queue[0].gpus) != (first.cpus, first.gpus):
+                break
+            batch.append(self._queue.popleft())
+        return tuple(batch)
+
+    def _size(self, slots: int) -> int:
+        if self._pace is None:
+            return 1
+        fair = len(self._queue) // (2 * slots) + 1
+        return max(1, min(int(BATCH_TIME / max(self._pace, 1e-6)), LARGEST_BATCH, fair))
+
+    def _send(self, tasks: tuple[Task, ...], *, with_job: bool = False) -> None:
+        self._number += 1
+        batch = Batch(
+            number=self._number,
+            visit=self._visit,
+            run=self._job.run,
+            tasks=tasks,
+            files=self._landing.checkpoints(tasks) if self._landing else (),
+            job=self._packed if with_job or len(self._packed) <= SMALL_JOB else None,
+            shared=self._shared,
+            python=sys.version_info[:2],
+        )
+        self._sent[batch.number] = Sent(batch)
+        self._out.update((task.key, batch.number) for task in tasks)
+        self._engine.send(batch)
+
+    # Hearing
+
+    def _hear(self, heard: Heard) -> None:
+        sent = self._sent.get(heard.number)
+        if sent is None:
+            return  # of a batch that is over, or of another job
+        if heard.kind == "answer":
+            self._finish(sent, pickle.loads(heard.body))
+        elif heard.kind == "died":
+            self._bury(sent, heard.body)
+        elif heard.kind == "broken":
+            self._give_up(sent, heard.body)
+        else:
+            self._hear_of(sent, heard.kind, *heard.body)
+
+    def _hear_of(self, sent: Sent, kind: str, what: Any, *more: Any) -> None:
+        if kind == "frames":
+            self._deliver(sent, what, ())
+        elif kind == "left":
+            self._take_back(self._own(sent, what))
+        else:
+            for task in self._own(sent, [what]):
+                if kind == "begun":
+                    sent.running, sent.since, sent.metrics = task, time.time(), b""
+                    self._reports.append(Begun(task=task))
+                elif kind == "advanced":
+                    self._reports.append(Advanced(task=task, done=more[0], total=more[1]))
+                elif task == sent.running:
+                    (sent.metrics,) = more
+
+    def _own(self, sent: Sent, keys: Iterable[bytes]) -> list[Task]:
+        """Return the tasks of the batch among `keys` that are still its to deliver."""
+        wanted = set(keys)
+        return [task for task in sent.batch.tasks if task.key in wanted and self._is_out(sent, task.key)]
+
+    def _is_out(self, sent: Sent, key: bytes) -> bool:
+        return self._out.get(key) == sent.batch.number
+
+    def _finish(self, sent: Sent, answer: Answer) -> None:
+        if answer.broken:
+            self._give_up(sent, answer.broken)
+        if answer.unwritable and not self._ending:
+            raise StoreUnwritable(f"a worker's disk cannot be written: {answer.unwritable}", path=answer.unwritable)
+        del self._sent[sent.batch.number]
+        if answer.needs_job and not self._cancelled:
+            self._send(sent.batch.tasks, with_job=True)
+            return
+        if answer.frames:
+            pace = answer.elapsed / len(answer.frames)
+            self._pace = pace if self._pace is None else (1 - WEIGHT) * self._pace + WEIGHT * pace
+        self._deliver(sent, answer.frames, answer.files)
+        self._take_back([task for task in sent.batch.tasks if self._is_out(sent, task.key)])
+
+    def _give_up(self, sent: Sent, why: str) -> None:
+        if not self._ending:
+            raise WorkerStartError(f"{self._engine.name} workers cannot run the experiment: {why}", details=why)
+
+    def _deliver(self, sent: Sent, frames: Sequence[Frame], files: Sequence[File]) -> None:
+        fresh = [frame for frame in frames if self._is_out(sent, frame[0][KEY_IN_HEAD])]
+        if not fresh or self._landing is None:
+            return
+        self._reports.append(self._landing.take(fresh, files))
+        for head, _ in fresh:
+            del self._out[head[KEY_IN_HEAD]]
+            self._suspects.discard(head[KEY_IN_HEAD])
+
+    def _bury(self, sent: Sent, why: str) -> None:
+        """Take note that a worker died: what it was running is lost, the rest of its batch is run elsewhere."""
+        del self._sent[sent.batch.number]
+        left = [task for task in sent.batch.tasks if self._is_out(sent, task.key)]
+        lost = sent.running if sent.running in left else None
+        if lost is None and len(left) == 1 and left[0].key in self._suspects:
+            lost = left[0]
+        if lost is None:
+            self._suspects.update(task.key for task in left)
+        else:
+            self._lose(sent, lost, why)
+        self._take_back([task for task in left if task is not lost])
+
+    def _lose(self, sent: Sent, task: Task, why: str) -> None:
+        self._out.pop(task.key)
+        self._suspects.discard(task.key)
+        failure = Failure(type="WorkerLost", message=why, cause="node", lineage=("WorkerLost", "killed"))
+        runtime = max(0.0, time.time() - sent.since)
+        lost = Lost(
+            task=task, status=Status.KILLED, failure=failure, started=sent.since, runtime=runtime, metrics=sent.metrics
+        )
+        self._reports.append(lost)
+
+    def _take_back(self, tasks: Sequence[Task]) -> None:
+        """Queue `tasks`, which were sent and not begun, again."""
+        for task in tasks:
+            self._out.pop(task.key, None)
+        if self._cancelled:
+            self._reports.extend(Returned(task=task) for task in tasks)
+        else:
+            self._queue.extendleft(reversed(tasks))
+
+    # Coming to an end
+
+    def drain(self) -> Sequence[Task]:
+        """Begin nothing more, and let running experiments go on."""
+        return self._hold_up("drain")
+
+    def cancel(self) -> Sequence[Task]:
+        """Begin nothing more, and let running experiments see `context.should_stop`."""
+        return self._hold_up("cancel")
+
+    def _hold_up(self, word: str) -> list[Task]:
+        self._cancelled = True
+        left, self._queue = list(self._queue), deque()
+        if self._sent:
+            self._engine.order(word)
+        return left
+
+    def stop(self) -> Sequence[Task]:
+        """End every experiment, and hand back what delivered nothing."""
+        if self._landing is None:
+            return []
+        self._cancelled = self._ending = True
+        for heard in self._arrivals(0.0):
+            self._hear(heard)
+        left, self._queue = [*self._queue], deque()
+        for sent in self._sent.values():
+            left += [task for task in sent.batch.tasks if self._is_out(sent, task.key)]
+        left += [report.task for report in self._reports if isinstance(report, Lost | Returned)]
+        self._reports = [report for report in self._reports if not isinstance(report, Lost | Returned)]
+        self._engine.order("stop")
+        self._engine.abandon()
+        self._sent, self._out = {}, {}
+        return left
+
+    def close(self) -> None:
+        """End what runs, and give back what was made here; what was passed in stays open."""
+        self.stop()
+        self._close_landing()
+        self._engine.close()
+
+    def _close_landing(self) -> None:
+        if self._landing is not None:
+            self._landing.close()
+            self._landing = None

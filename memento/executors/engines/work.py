@@ -1,0 +1,191 @@
+"""What a worker of another engine (Dask, Ray) does: runs a batch of tasks, and gives what came of it as bytes.
+
+    engine's task ──▶ run_batch ──▶ Bench: a ProcessExecutor with one worker ──▶ the experiment, in a process of its own
+          ▲              │  └─tell─▶ begun, progress, metrics, while it runs
+          └── Answer ◀───┘ frames, and the files that belong to them
+
+Guarantees: an experiment that crashes, hangs beyond its timeout or uses all memory costs itself, and neither the worker
+of the engine nor the rest of the batch; what it wrote into the store's folders here (large parts, `context.directory`,
+the checkpoint of an unfinished one) travels with its outcome, unless the store is shared; nothing stays behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from memento.errors import StoreUnwritable, WorkerStartError
+from memento.executors.engines.batch import Answer, Batch, File
+from memento.executors.engines.bench import Bench, give_back, take_bench
+from memento.executors.processes.child import read_spill, spill_path
+from memento.files import private_folder
+from memento.layout import artifact_path, blob_path, checkpoint_path
+from memento.protocols import Advanced, Begun, Delivered, Lost, Report, Returned
+from memento.spool import Frame, frame_of, has_succeeded
+from memento.task import ATTEMPT, ATTEMPT_IN_HEAD, KEY_IN_HEAD, PART_NAMES, Task
+from memento.undelivered import outcome_of
+
+TICK = 0.1
+# A batch of short experiments that still runs after so many seconds gives back what it has not begun.
+LONG = 1.0
+# Metrics of a running experiment, and outcomes ahead of their batch, are told up to this size.
+LARGEST_TOLD = 64 * 1024
+METRICS_INTERVAL = 1.0
+
+Tell = Callable[[tuple[Any, ...]], None]
+
+
+def run_batch(batch: Batch, tell: Tell, order: Callable[[], str], *, slots: int = 1) -> Answer:
+    """Run `batch` and return what came of it.
+
+    Args:
+        batch: what to do.
+        tell: hears, while it runs, ("begun", key), ("advanced", key, done, total), ("metrics", key, bytes),
+            ("frames", frames) and ("left", keys).
+        order: what the orchestrator wants: "", "drain", "cancel" or "stop".
+        slots: how many batches this process runs side by side.
+    """
+    if batch.python != sys.version_info[:2]:
+        ours, theirs = (".".join(map(str, version)) for version in (sys.version_info[:2], batch.python))
+        return Answer(broken=f"a worker has Python {ours} and the orchestrator {theirs}; use one version everywhere")
+    if order():
+        return Answer(left=tuple(task.key for task in batch.tasks))
+    try:
+        bench = take_bench(batch, slots)
+    except WorkerStartError as error:
+        return Answer(broken=str(error))
+    if bench is None:
+        return Answer(needs_job=True)
+    try:
+        answer = _Attendance(bench, batch, tell, order).run()
+    except WorkerStartError as error:
+        answer = Answer(broken=str(error))
+    except StoreUnwritable as error:
+        answer = Answer(unwritable=str(error))
+    except BaseException:
+        bench.close()
+        raise
+    give_back(bench, keep=bench.usable and not answer.broken and not answer.unwritable)
+    return answer
+
+
+class _Attendance:
+    """Attends to one batch."""
+
+    def __init__(self, bench: Bench, batch: Batch, tell: Tell, order: Callable[[], str]) -> None:
+        self._bench, self._batch, self._tell, self._order = bench, batch, tell, order
+        self._open = {task.key: task for task in batch.tasks}
+        self._frames: list[Frame] = []
+        self._files: list[File] = []
+        self._left: list[bytes] = []
+        self._running: Task | None = None
+        self._metrics = b""
+        self._metrics_at = self._begun = time.monotonic()
+        self._draining = False
+
+    def run(self) -> Answer:
+        """Run it to its end."""
+        for _, name, data in self._batch.files:
+            path = self._bench.root / name
+            private_folder(path.parent)
+            path.write_bytes(data)
+        executor = self._bench.executor
+        executor.submit(self._batch.tasks)
+        while self._open:
+            self._hear(executor.wait(TICK))
+            if self._heed():
+                break
+            self._tell_metrics()
+        elapsed = time.monotonic() - self._begun
+        return Answer(tuple(self._frames), tuple(self._files), tuple(self._left), elapsed)
+
+    def _heed(self) -> bool:
+        """Do as the orchestrator wants; return whether everything is to end now."""
+        word = self._order()
+        executor = self._bench.executor
+        if word == "stop":
+            self._bench.usable = False
+            executor.stop()
+            self._hear(executor.wait(0.0))
+            return True
+        long = len(self._open) > 1 and time.monotonic() - self._begun > LONG
+        if not self._draining and (word or long):
+            self._draining, self._bench.usable = True, False
+            self._hold_up(executor.cancel() if word == "cancel" else executor.drain())
+        return False
+
+    def _hold_up(self, tasks: Iterable[Task]) -> None:
+        """Others are to run `tasks`, and to have what is finished already."""
+        self._give_back(tasks)
+        if self._frames and not self._files and sum(map(_size_of, self._frames)) < LARGEST_TOLD:
+            self._tell(("frames", tuple(self._frames)))
+
+    def _give_back(self, tasks: Iterable[Task]) -> None:
+        keys = [task.key for task in tasks if self._open.pop(task.key, None) is not None]
+        self._left += keys
+        if keys:
+            self._tell(("left", tuple(keys)))
+
+    def _hear(self, reports: Iterable[Report]) -> None:
+        for report in reports:
+            if isinstance(report, Delivered):
+                for frame in report.frames:
+                    self._keep((frame[0], tuple(frame[1])))
+            elif isinstance(report, Lost):
+                self._keep(frame_of(outcome_of(report, self._bench.root, self._batch.run)))
+            elif isinstance(report, Begun):
+                self._running, self._metrics = report.task, b""
+                self._tell(("begun", report.task.key))
+            elif isinstance(report, Advanced):
+                self._tell(("advanced", report.task.key, report.done, report.total))
+            elif isinstance(report, Returned):
+                self._give_back([report.task])
+
+    def _keep(self, frame: Frame) -> None:
+        if self._open.pop(frame[0][KEY_IN_HEAD], None) is not None:
+            self._frames.append(frame)
+            if not self._batch.shared:
+                self._files += bring_along(self._bench.root, self._batch.run, frame)
+
+    def _tell_metrics(self) -> None:
+        task, now = self._running, time.monotonic()
+        if task is None or task.key not in self._open or now - self._metrics_at < METRICS_INTERVAL:
+            return
+        self._metrics_at = now
+        for worker in self._bench.spool.glob("*.metrics"):
+            metrics = read_spill(spill_path(self._bench.spool, worker.stem), task)
+            if metrics and metrics != self._metrics and len(metrics) <= LARGEST_TOLD:
+                self._metrics = metrics
+                self._tell(("metrics", task.key, metrics))
+
+
+def _size_of(frame: Frame) -> int:
+    return len(frame[0]) + sum(len(body) for body in frame[1] if body)
+
+
+def bring_along(root: Path, run: bytes, frame: Frame) -> list[File]:
+    """Return the files in the store's folder `root` that belong to the outcome in `frame`, and remove them there."""
+    head, bodies = frame
+    key = head[KEY_IN_HEAD]
+    (attempt,) = ATTEMPT.unpack_from(head, ATTEMPT_IN_HEAD)
+    paths = [
+        blob_path(root, key, run, attempt, name) for name, body in zip(PART_NAMES, bodies, strict=True) if body is None
+    ]
+    folder = artifact_path(root, key, run, attempt)
+    if folder.is_dir():
+        paths += sorted(path for path in folder.rglob("*") if path.is_file())
+    checkpoint = checkpoint_path(root, key)
+    if not has_succeeded(head) and checkpoint.exists():
+        paths.append(checkpoint)
+    return list(_moved(root, key, paths))
+
+
+def _moved(root: Path, key: bytes, paths: Sequence[Path]) -> Iterable[File]:
+    for path in paths:
+        yield key, str(path.relative_to(root)), path.read_bytes()
+        with contextlib.suppress(OSError):
+            path.unlink()
