@@ -175,7 +175,7 @@ def table(rows: list[dict[str, Any]]) -> str:
 def _line(row: dict[str, Any], first: str, failed: set[str]) -> str:
     notes = list(dict.fromkeys(row["notes"]))
     if row["broken"]:
-        notes.insert(0, f"**broke**: {row['broken'][0]}")
+        notes.insert(0, f"**broke**: {row['broken'][0].splitlines()[0]}")
     elif row["test"] in failed:
         notes.insert(0, "**its test failed**")
     cells = [first, row["trial"], str(row["many"]), str(row["many"] - len(row["broken"])), "; ".join(notes)]

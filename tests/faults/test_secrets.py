@@ -70,7 +70,7 @@ if __name__ == "__main__":
     Path("pid").write_text(str(os.getpid()))
     warnings.simplefilter("always")
     memento = Memento(experiment, provider, num_workers=2)
-    print(memento, vars(memento), provider)
+    print(memento, vars(memento), provider, vars(provider))
     try:
         memento.run({"parameters": {"index": [0, 1, 2, 3, 4]}}, progress=False)
     except AggregateException as error:
