@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     )
     from memento.executors.dask import DaskExecutor
     from memento.executors.processes.executor import ProcessExecutor
+    from memento.executors.ray import RayExecutor
     from memento.executors.serial import SerialExecutor
     from memento.executors.slurm import SlurmExecutor
     from memento.executors.threads import ThreadExecutor
@@ -116,6 +117,7 @@ __all__ = [
     "NotificationProvider",
     "OptionError",
     "ProcessExecutor",
+    "RayExecutor",
     "Record",
     "RecordKeeper",
     "RecordingError",
@@ -189,6 +191,7 @@ _HOMES = {
     "NotificationProvider": "memento.notifications",
     "OptionError": "memento.errors",
     "ProcessExecutor": "memento.executors.processes.executor",
+    "RayExecutor": "memento.executors.ray",
     "Record": "memento.recording",
     "RecordKeeper": "memento.recording",
     "RecordingError": "memento.errors",

@@ -51,8 +51,9 @@ class Memento:
             matrix's names, by keyword, with `context`, `config` and `replicate` where it asks for them.
         notification_provider: is told of completed and failed experiments and of the end of a run.
         num_workers: how many experiments run at once; by default as many as this process may use CPUs.
-        executor: "processes", "threads", "serial" (in this process, for a debugger), "slurm", "dask", a name that
-            another package added, or an object with the methods of `memento.protocols.Executor`, closed by its maker.
+        executor: "processes", "threads", "serial" (in this process, for a debugger), "slurm", "dask", "ray", a name
+            that another package added, or an object with the methods of `memento.protocols.Executor`, which its maker
+            closes.
         version: part of the experiment's identity; another version has other results.
         code_change: what to do with results of older code: "warn" (use them and say so), "rerun" or "ignore".
         listeners: objects with the methods of `memento.protocols.Listener`, told of everything that happens.

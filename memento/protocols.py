@@ -80,9 +80,17 @@ Report = Delivered | Interrupted | Begun | Advanced | Lost | Returned
 class Executor(Protocol):
     """Something that runs tasks.
 
-    One thread calls it, always the same. Every submitted task comes back exactly once: in a `Delivered` frame, as
-    `Lost` or `Returned`, or in what `cancel` or `stop` return. A task whose worker died before it was begun is run
-    elsewhere by the executor itself and costs nothing. An executor passed in as an object is closed by whoever made it.
+    The contract, which `tests/executors/test_contract.py` tries on every one of them:
+
+    - One thread calls it, always the same.
+    - Every submitted task comes back exactly once: in a `Delivered` frame, as `Lost` or `Returned`, or in what `drain`,
+      `cancel` or `stop` return.
+    - An outcome is in a spool in the job's folder before it is reported as `Delivered`: from then on no kill loses it.
+    - What an experiment raises is an outcome. What ends its worker costs it an attempt, and no other task: one whose
+      worker died before it was begun is run elsewhere by the executor itself and costs nothing.
+    - It never runs a task twice unasked: retries are the run's.
+    - After `stop` another job may follow, and nothing of the first reaches it.
+    - An executor passed in as an object is closed by whoever made it; `close` may be called twice, and without `start`.
     """
 
     @property

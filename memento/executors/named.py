@@ -20,7 +20,7 @@ from memento.protocols import Executor, Watch
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-NAMES = ("processes", "threads", "serial", "slurm", "dask")
+NAMES = ("processes", "threads", "serial", "slurm", "dask", "ray")
 GROUP = "memento.executors"
 
 
@@ -83,6 +83,10 @@ def executor_named(name: str, workers: int | None) -> Executor:
         from memento.executors.dask import DaskExecutor
 
         return DaskExecutor(workers=workers)
+    if name == "ray":
+        from memento.executors.ray import RayExecutor
+
+        return RayExecutor(workers=workers)
     if name == "serial":
         return SerialExecutor()
     if name == "slurm":

@@ -24,6 +24,13 @@ def _dask() -> Executor:
     return DaskExecutor(workers=2)
 
 
+def _ray() -> Executor:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'memento[ray]'")
+    from memento.executors.ray import RayExecutor
+
+    return RayExecutor(workers=2)
+
+
 MAKERS: dict[str, Callable[[], Executor]] = {
     "serial": SerialExecutor,
     "threads": lambda: ThreadExecutor(2),
@@ -31,6 +38,7 @@ MAKERS: dict[str, Callable[[], Executor]] = {
     "spawn": lambda: ProcessExecutor(2, start_method="spawn"),
     "fork": lambda: ProcessExecutor(2, start_method="fork"),
     "dask": _dask,
+    "ray": _ray,
 }
 
 

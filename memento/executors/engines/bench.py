@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
 from memento.executors.engines.batch import Batch
 from memento.executors.processes.crew import usable_cpus
-from memento.executors.processes.devices import environment_for
+from memento.executors.processes.devices import VARIABLES, environment_for
 from memento.executors.processes.executor import ProcessExecutor
 from memento.executors.slurm.scratch import Scratch
 from memento.executors.slurm.sealed import sealed_job
@@ -23,6 +24,7 @@ class Bench:
 
     def __init__(self, visit: str, packed: bytes, *, shared: bool, slots: int) -> None:
         self.visit = visit
+        self.devices = _devices()
         self.usable = True
         self._scratch = Scratch()
         self.spool = self._scratch.path / "spool"
@@ -71,6 +73,11 @@ def order_for(visit: str) -> str:
     return _orders.get(visit, "")
 
 
+def _devices() -> tuple[str | None, ...]:
+    """Return which accelerators the engine has leased to this process, as a bench made now would see them."""
+    return tuple(os.environ.get(variable) for variable in VARIABLES)
+
+
 def take_bench(batch: Batch, slots: int) -> Bench | None:
     """Return a bench for `batch`, an idle one if there is; None if the job is not known here.
 
@@ -82,8 +89,10 @@ def take_bench(batch: Batch, slots: int) -> Bench | None:
             while len(_jobs) >= MOST_JOBS:
                 _jobs.pop(next(iter(_jobs)))
             _jobs[batch.visit] = batch.job
-        waiting = _idle.get(batch.visit)
-        bench = waiting.pop() if waiting else None
+        waiting = _idle.get(batch.visit, [])
+        bench = next((bench for bench in waiting if bench.devices == _devices()), None)
+        if bench is not None:
+            waiting.remove(bench)
         packed = batch.job or _jobs.get(batch.visit)
     if bench is not None:
         if bench.idle is not None:

@@ -94,7 +94,8 @@ class _Attendance:
             private_folder(path.parent)
             path.write_bytes(data)
         executor = self._bench.executor
-        executor.submit(self._batch.tasks)
+        # What the engine has leased is all that the process sees: nothing is left to be leased.
+        executor.submit([task._replace(gpus=None) for task in self._batch.tasks])
         while self._open:
             self._hear(executor.wait(TICK))
             if self._heed():

@@ -1,0 +1,264 @@
+"""How Ray runs batches.
+
+    this process                       an actor             a worker
+    BatchExecutor ──remote──▶ Ray ───────────────────────▶ run_batch ──▶ a process for each experiment
+          ▲                    └─ futures: answers, deaths     │  ▲
+          └── inbox ◀──take───────── mailbox ◀──begun, progress┘  └── orders
+
+Guarantees: Ray runs no batch a second time by itself (``max_retries=0``); a worker that can no longer reach the
+mailbox, because whoever made it is gone, ends what it runs.
+Assumption: the workers have memento, the same Python and the user's own modules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pickle
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import partial
+from typing import Any
+
+from memento.errors import MissingExtra, WorkerStartError
+from memento.executors.engines.batch import Batch, Heard
+from memento.executors.engines.work import run_batch
+from memento.executors.processes.crew import usable_cpus
+
+# A worker asks so often whether it is to stop.
+ASK = 0.5
+# The mailbox answers at the latest after so many seconds, and counts as gone after `GONE`.
+LONG_POLL = 1.0
+GONE = 10.0
+
+
+class RayEngine:
+    """A Ray cluster."""
+
+    name = "Ray"
+
+    def __init__(self, address: str | None, workers: int | None) -> None:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        try:
+            import ray
+        except ImportError as error:
+            raise MissingExtra("ray", "ray") from error
+        self._ray = ray
+        self._address, self._workers = address, workers
+        self._is_ours = False
+        self._mailbox: Any = None
+        self._listener: threading.Thread | None = None
+        self._references: dict[int, Any] = {}
+        self._visit = ""
+        self._why = ""
+        self._slots = 0
+        self._connected = False
+        self._heard_at = 0.0
+
+    @property
+    def slots(self) -> int:
+        """How many CPUs the cluster had a moment ago."""
+        self._connect()
+        return self._slots
+
+    def _count(self) -> None:
+        self._slots = int(self._ray.cluster_resources().get("CPU", 0))
+
+    def _connect(self) -> None:
+        if self._connected:
+            return
+        if not self._ray.is_initialized():
+            self._initialize()
+        self._connected = True
+        self._count()
+
+    def _initialize(self) -> None:
+        options: dict[str, Any] = {"num_cpus": self._workers or usable_cpus(), "include_dashboard": False}
+        if self._address is not None:
+            options = {"address": self._address}
+        try:
+            self._ray.init(log_to_driver=False, logging_level="error", **options)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise WorkerStartError(
+                f"Ray cannot be reached at address={self._address!r}: {error}; is it running (`ray status`), and can "
+                "this machine connect to it?"
+            ) from error
+        self._is_ours = True
+
+    def open(self, visit: str, hear: Callable[[Heard], None]) -> None:
+        """Connect, and hear of the batches of `visit` from now on."""
+        self._connect()
+        self._dismiss()
+        self._visit, self._hear = visit, hear
+        self._references, self._why, self._heard_at = {}, "", time.monotonic()
+        self._mailbox = self._ray.remote(Mailbox).options(num_cpus=0, max_restarts=0).remote()
+        self._runner = self._ray.remote(_run_on_worker)
+        self._listener = threading.Thread(
+            target=self._listen, args=(visit, self._mailbox), name="memento-ray", daemon=True
+        )
+        self._listener.start()
+
+    def send(self, batch: Batch) -> None:
+        """Have `batch` run as one task, which leases what the first of its tasks asks for."""
+        first = batch.tasks[0]
+        runner = self._runner.options(num_cpus=first.cpus, num_gpus=first.gpus or 0, max_retries=0)
+        reference = runner.remote(pickle.dumps(batch), self._mailbox)
+        self._references[batch.number] = reference
+        reference.future().add_done_callback(partial(self._on_done, self._visit, batch.number))
+
+    def _listen(self, visit: str, mailbox: Any) -> None:
+        """Hear what workers tell, in a thread of its own."""
+        while visit == self._visit:
+            try:
+                messages = self._ray.get(mailbox.take.remote(), timeout=GONE)
+                self._count()
+                self._heard_at = time.monotonic()
+            except (Exception, SystemExit) as error:  # the second is what Ray raises where it is shut down meanwhile
+                if visit == self._visit:
+                    self._lose(f"{type(error).__name__}: {error}")
+                return
+            for message in messages:
+                number, kind, *body = pickle.loads(message)
+                self._hear_of(visit, Heard(number, kind, tuple(body)))
+
+    def _hear_of(self, visit: str, heard: Heard) -> None:
+        if visit == self._visit:
+            self._hear(heard)
+
+    def _lose(self, why: str) -> None:
+        self._why = f"the Ray cluster was lost ({why.strip().splitlines()[0]})"
+
+    def _on_done(self, visit: str, number: int, future: Future[bytes]) -> None:
+        """Hear the end of a task, in a thread of Ray's."""
+        errors = self._ray.exceptions
+        self._references.pop(number, None)
+        try:
+            heard = Heard(number, "answer", future.result())
+        except errors.TaskCancelledError:
+            return
+        except (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError) as error:
+            heard = Heard(number, "died", f"a Ray worker died while it ran the experiment ({type(error).__name__})")
+        except errors.RayTaskError as error:
+            heard = Heard(number, "broken", str(error))
+        except Exception as error:
+            if visit == self._visit:
+                self._lose(f"{type(error).__name__}: {error}")
+            return
+        self._hear_of(visit, heard)
+
+    def look(self) -> str:
+        """Return why Ray cannot go on."""
+        silence = time.monotonic() - self._heard_at
+        if silence > GONE:  # asking it anything would wait for minutes
+            self._lose(f"it has said nothing for {silence:.0f} s")
+        return self._why or ("" if self._ray.is_initialized() else "Ray was shut down")
+
+    def order(self, word: str) -> None:
+        """Leave `word` where the workers ask for it."""
+        if self._mailbox is not None and self._ray.is_initialized() and not self._why:
+            self._mailbox.give_order.remote(word)
+
+    def abandon(self) -> None:
+        """Cancel every task; the workers see the order to stop, or that the mailbox is gone."""
+        references, self._references = list(self._references.values()), {}
+        if self._ray.is_initialized() and not self._why:
+            for reference in references:
+                with contextlib.suppress(Exception):
+                    self._ray.cancel(reference)
+
+    def _dismiss(self) -> None:
+        self._visit = ""
+        if self._mailbox is not None and self._ray.is_initialized() and not self._why:
+            self._mailbox.end.remote()
+        if self._listener is not None and not self._why:
+            self._listener.join(2 * LONG_POLL)
+        self._mailbox = self._listener = None
+
+    def close(self) -> None:
+        """End the mailbox, and the Ray that was started here."""
+        self._dismiss()
+        if self._is_ours and self._ray.is_initialized():
+            self._ray.shutdown()
+        self._is_ours = self._connected = False
+
+
+class Mailbox:
+    """An actor between the workers and the orchestrator."""
+
+    def __init__(self) -> None:
+        self._messages: list[bytes] = []
+        self._arrived = asyncio.Event()
+        self._word = ""
+
+    async def put(self, message: bytes) -> None:
+        """Take a message of a worker in."""
+        self._messages.append(message)
+        self._arrived.set()
+
+    async def take(self) -> list[bytes]:
+        """Return the messages that have come, after a while also none."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._arrived.wait(), LONG_POLL)
+        self._arrived.clear()
+        messages, self._messages = self._messages, []
+        return messages
+
+    async def give_order(self, word: str) -> None:
+        """Let workers know what the orchestrator wants."""
+        self._word = word
+
+    async def order(self) -> str:
+        """Return what the orchestrator wants."""
+        return self._word
+
+    async def end(self) -> None:
+        """Leave, once the last order has had time to be heard."""
+        import ray
+
+        self._arrived.set()
+        await asyncio.sleep(3 * ASK)
+        ray.actor.exit_actor()
+
+
+class _Orders:
+    """What the orchestrator wants, asked for now and then without waiting for the answer."""
+
+    def __init__(self, mailbox: Any) -> None:
+        import ray
+
+        self._ray, self._mailbox = ray, mailbox
+        self._asked: Any = mailbox.order.remote()
+        self._at = time.monotonic()
+        self.word = self._answer(GONE)
+
+    def __call__(self) -> str:
+        if self._asked is None and time.monotonic() - self._at > ASK:
+            self._asked, self._at = self._mailbox.order.remote(), time.monotonic()
+        if self._asked is not None:
+            self.word = self._answer(0.0)
+        return self.word
+
+    def _answer(self, patience: float) -> str:
+        ready, _ = self._ray.wait([self._asked], timeout=patience)
+        if not ready:
+            return "stop" if time.monotonic() - self._at > GONE else getattr(self, "word", "stop")
+        try:
+            word: str = self._ray.get(self._asked)
+        except self._ray.exceptions.RayError:
+            word = "stop"  # the mailbox is gone, and with it whoever wanted this
+        self._asked = None
+        return word
+
+
+def _run_on_worker(packed: bytes, mailbox: Any) -> bytes:
+    """On a worker: run a batch, telling how it goes."""
+    batch: Batch = pickle.loads(packed)
+
+    def tell(message: tuple[Any, ...]) -> None:
+        mailbox.put.remote(pickle.dumps((batch.number, *message)))
+
+    together = max(1, usable_cpus() // max(1, batch.tasks[0].cpus))
+    return pickle.dumps(run_batch(batch, tell, _Orders(mailbox), slots=together))

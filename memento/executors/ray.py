@@ -1,0 +1,30 @@
+"""Experiments in the workers of a Ray cluster."""
+
+from __future__ import annotations
+
+from memento.executors.engines.executor import BatchExecutor
+
+
+class RayExecutor(BatchExecutor):
+    """Runs experiments in the workers of a Ray cluster, each in a process of its own there.
+
+    `runtime` in a matrix may give `cpus` and `gpus`, which Ray leases. A Ray that is started here sends no usage
+    statistics and has no dashboard. Where this process is connected to Ray already, that connection is used, and stays.
+
+    Args:
+        address: of a cluster, as ``ray.init`` takes it ("auto", "host:6379", "ray://host:10001"); None for the Ray this
+            process is connected to, or one on this machine.
+        workers: how many experiments run at once in a Ray on this machine; by default one for each CPU.
+        shared: whether this path of the store leads to the same folder on all nodes. If not, large results, files and
+            checkpoints travel as bytes, and a checkpoint is lost with its worker.
+
+    Example::
+
+        executor = RayExecutor("auto")
+        results = Memento(train, executor=executor).run(matrix)
+    """
+
+    def __init__(self, address: str | None = None, *, workers: int | None = None, shared: bool = False) -> None:
+        from memento.executors.engines.ray import RayEngine  # which loads Ray, and takes a while
+
+        super().__init__(RayEngine(address, workers), shared=shared)
