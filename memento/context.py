@@ -70,6 +70,7 @@ class Context:
         self._series: dict[str, array[float]] = {}  # x, y, x, y, …
         self._spill = spill
         self._spill_at = math.inf if spill is None else time.time() + SPILL_INTERVAL
+        self._spilled = 0
         self._spilling = threading.Lock()
         self._config: Config | None = None  # set by the worker, who can make it only after this
         self._recorder: RecordKeeper | None = None
@@ -157,8 +158,17 @@ class Context:
         while not ended.wait(max(SPILL_INTERVAL, self._spill_at - time.time())):
             self._spill_all()
 
+    def keep_up(self) -> None:
+        """Spill what was recorded and is not spilled yet, if it is time: `record` does, but may not be called again."""
+        if time.time() >= self._spill_at and self._recorded() != self._spilled:
+            self._spill_all()
+
+    def _recorded(self) -> int:
+        return sum(map(len, list(self._series.values())))
+
     def _spill_all(self) -> None:
         with self._spilling:
+            self._spilled = self._recorded()
             begun = time.time()
             if self._spill is not None:
                 self._spill(b"".join(self.collect_metrics()))

@@ -66,6 +66,7 @@ class Worker:
         self._spill = spill
         self._checkpoints = str(self._root / CHECKPOINTS)  # text: asked about after every experiment
         self._meter = Meter()
+        self._context: Context | None = None
         self._host = socket.gethostname()
         self._pid = os.getpid()
         self._surroundings = Surroundings() if owns_process else None
@@ -90,6 +91,7 @@ class Worker:
             report=lambda done, total: self._report(task, done, total),
             spill=None if spill is None else lambda metrics: spill(task, metrics),
         )
+        self._context = context
         encoded: payload.Encoded | None = None
         failure: Failure | None = None
         self._meter.start()
@@ -119,6 +121,7 @@ class Worker:
         value = EMPTY_PART
         if encoded is not None:
             value = self._kept_value(task, encoded)
+        self._context = None
         recorded = context.finish()
         printed = self._output.take()
         return Outcome(
@@ -152,6 +155,12 @@ class Worker:
 
     def _is_stopping(self) -> bool:
         return self._inline or self._stopping()
+
+    def keep_up(self) -> None:
+        """Have what the running experiment has recorded kept, for the case that it is killed; for another thread."""
+        context = self._context
+        if context is not None:
+            context.keep_up()
 
     def finish(self, outcome: Outcome) -> None:
         """Forget what only an unfinished experiment needs; called once `outcome` is safe in the spool."""

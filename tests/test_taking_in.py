@@ -158,3 +158,15 @@ def test_a_checkpoint_made_in_a_forked_process_goes_with_the_success() -> None:
     what = {"parameters": {"x": [1]}}
     assert run(forking, what)[0].inner == 5
     assert run(forking, what, force_run=True)[0].inner == 5
+
+
+def recording_and_hanging(context: Context, config: Config) -> None:
+    for step in range(20):
+        context.record({"loss": (step, 1.0)})
+    time.sleep(60)
+
+
+def test_what_was_recorded_before_an_experiment_hangs_is_kept() -> None:
+    results = run(recording_and_hanging, {"parameters": {"x": [1]}}, timeout=3, on_error="return")
+    assert results[0].status is Status.TIMED_OUT
+    assert len(results[0].metric_points("loss")[1]) == 20

@@ -12,6 +12,7 @@ from memento.recording.buffer import FILLER, Buffer
 from memento.recording.chunks import WIDEST_UNION, Chunk, join_last
 from memento.recording.columns import ABSENT, Column
 from memento.recording.shared import SharedData, check_name
+from memento.recording.snapshot import UNCHANGING, as_it_is, as_they_are
 
 if TYPE_CHECKING:
     from memento.recording.protocols import Journal
@@ -180,11 +181,13 @@ class RecordKeeper:
         values = buffer.values
         if type(record) is dict and len(record) == buffer.width:
             try:
-                values += buffer.row(record)
+                row = buffer.row(record)
             except KeyError:
-                buffer, values = self._add_unlike(record)
+                buffer, values = self._add_unlike(as_they_are(record))
+            else:
+                values += row if UNCHANGING.issuperset(map(type, row)) else map(as_it_is, row)
         else:
-            buffer, values = self._add_unlike(dict(record))
+            buffer, values = self._add_unlike(as_they_are(record))
         if len(values) >= buffer.bound:
             self._attend(buffer)
 

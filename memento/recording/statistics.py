@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import statistics
 from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from memento.errors import OptionError, UnknownMetric
+from memento.errors import OptionError, UnkeyableValue, UnknownMetric
+from memento.hashing import digest
 from memento.recording.columns import ABSENT
 
 if TYPE_CHECKING:
@@ -55,7 +57,16 @@ def _test_of(condition: Any) -> Callable[[Any], bool]:
         wanted = [_test_of(value) for value in condition]
         return lambda value: any(test(value) for test in wanted)
     truth = isinstance(condition, bool)
-    return lambda value: bool(value == condition) and isinstance(value, bool) is truth
+    return lambda value: isinstance(value, bool) is truth and _equal(value, condition)
+
+
+def _equal(value: Any, condition: Any) -> bool:
+    try:
+        return bool(value == condition)
+    except Exception:  # arrays compare by element, and strangers' classes as they like
+        with contextlib.suppress(UnkeyableValue):
+            return digest(value) == digest(condition)
+        return False
 
 
 def _filled(chunk: Chunk, name: str) -> Sequence[Any]:

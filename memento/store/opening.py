@@ -43,10 +43,15 @@ def folder_of(path: str | os.PathLike[str] | None = None) -> Path:
     return _made(path)[0]
 
 
+def place_of(path: str | os.PathLike[str] | None = None) -> Path:
+    """Return where the store at `path` is or would be: its folder, or the file of its ledger."""
+    given = os.fspath(path) if path is not None else ""
+    return Path(os.path.abspath(os.path.expanduser(given or os.environ.get(VARIABLE) or DEFAULT)))
+
+
 def _made(path: str | os.PathLike[str] | None) -> tuple[Path, Path]:
     """Return the folder and the ledger of the store at `path`, once the folder is there."""
-    given = os.fspath(path) if path is not None else ""
-    place = Path(os.path.abspath(os.path.expanduser(given or os.environ.get(VARIABLE) or DEFAULT)))
+    place = place_of(path)
     try:
         root, database = _meant(place)
         schema.refuse(database)  # before anything is made beside it

@@ -6,7 +6,9 @@ import math
 import os
 from dataclasses import dataclass
 
+from memento.errors import StoreError
 from memento.store import open_store
+from memento.store.opening import place_of
 from memento.tracking.errand import Errand
 from memento.tracking.journal import journals_in
 
@@ -35,12 +37,17 @@ def sync(cache_path: str | os.PathLike[str] | None = None) -> Synced:
         cache_path: the store, as in `Memento.run`; by default ``$MEMENTO_CACHE_PATH`` or ``.memento``.
 
     Raises:
-        StoreError: the store cannot be read.
+        StoreError: there is no store, or it cannot be read.
 
     Example:
-        >>> sync("a new store")
+        >>> from memento import open_store
+        >>> open_store("a store").close()
+        >>> sync("a store")
         Synced(delivered=0, left=0, waiting=0, problems=())
     """
+    place = place_of(cache_path)
+    if not place.exists():
+        raise StoreError(f"there is no store at {place}; say where it is, as in run(cache_path=...)", path=str(place))
     with open_store(cache_path) as store:
         if not journals_in(store.root):
             return Synced()

@@ -177,6 +177,7 @@ class _Loop:
             if time.monotonic() - ticked_at >= TICK:
                 self._tell()
                 self._note_place()
+                self._worker.keep_up()
                 ticked_at = time.monotonic()
             if not readable:
                 continue
