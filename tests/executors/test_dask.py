@@ -293,8 +293,8 @@ def test_a_cluster_or_a_client_that_is_passed_in_stays_open(tmp_path: Path) -> N
         for place in (cluster, client):
             executor = DaskExecutor(place)
             assert isinstance(executor, Executor)
-            assert executor.slots == 2
             assert run(executor, tmp_path / type(place).__name__, experiments.double, 3).values() == {0: 0, 1: 2, 2: 4}
+            assert executor.slots == 2
             executor.close()
         assert client.submit(sum, (1, 2)).result() == 3
 

@@ -73,8 +73,9 @@ class DaskEngine:
 
     @property
     def slots(self) -> int:
-        """How many threads the workers have now."""
-        self._connect()
+        """How many threads the workers have now; before there is a connection, as many as would be made."""
+        if self._client is None:
+            return 0 if self._given is not None else self._workers or usable_cpus()
         now = time.monotonic()
         if now - self._counted >= COUNT_AGAIN and self._client.status == "running":
             threads = self._ask(lambda: self._client.scheduler.ncores())
@@ -138,12 +139,14 @@ class DaskEngine:
 
     def _started(self, number: int, worker: str) -> None:
         before = self._begun.setdefault(number, worker)
-        future = self._futures[number]
+        future = self._futures.get(number)
+        if future is None:
+            return  # its end was heard first, by another thread
         if before == worker:
             self._soon(self._client._run_on_scheduler(_end_lives, [future.key]))
         elif number not in self._ended:  # or else its result was lost on the way, and it may well run again
             self._hear(Heard(number, "died", f"the Dask worker {before} died while it ran the experiment"))
-            self._futures.pop(number)
+            self._futures.pop(number, None)
             self._soon(self._client._cancel([future]))
 
     def _soon(self, coroutine: Coroutine[Any, Any, Any]) -> None:

@@ -5,13 +5,14 @@
                  │                  │ └─── an answer ─▶ files into the store, frames into a spool ─▶ Delivered
                  └── not begun ◀────┴───── a death ───▶ what it was running: Lost
 
-Guarantees: an outcome is in a spool on this machine, and its files in the store, before anybody is told of it; the
-death of a worker costs the experiment it was running and nothing else; where none is known, each of its batch is run
-again alone, so that the next death has a name; an outcome that comes twice counts once.
+Guarantees: an outcome is in a spool of this machine, and its files in the store, before anybody is told; a death costs
+the experiment that was running; where none is known, each of the batch is run again alone, so that the next death has
+a name; an outcome that comes twice counts once.
 """
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import queue
 import secrets
@@ -64,7 +65,7 @@ class BatchExecutor:
 
     @property
     def slots(self) -> int:
-        """How many experiments run at once on the workers there are now; at least one."""
+        """How many experiments run at once on the workers there are now; before `start` what is known, at least one."""
         return max(1, self._engine.slots)
 
     def start(self, job: Job) -> None:
@@ -97,8 +98,7 @@ class BatchExecutor:
         if self._landing is None:
             return []
         self._assign()
-        for heard in self._arrivals(0.0 if self._reports else timeout):
-            self._hear(heard)
+        self._listen(0.0 if self._reports else timeout)
         self._assign()
         why = "" if self._ending or not (self._out or self._queue) else self._engine.look()
         if why and not self._reports:  # else that comes first
@@ -106,14 +106,12 @@ class BatchExecutor:
         reports, self._reports = self._reports, []
         return reports
 
-    def _arrivals(self, timeout: float) -> list[Heard]:
-        found: list[Heard] = []
-        try:
-            found.append(self._inbox.get(timeout=timeout) if timeout > 0 else self._inbox.get_nowait())
+    def _listen(self, timeout: float) -> None:
+        """Hear what has arrived; what comes after something that raises is heard the next time."""
+        with contextlib.suppress(queue.Empty):
+            self._hear(self._inbox.get(timeout=timeout) if timeout > 0 else self._inbox.get_nowait())
             while True:
-                found.append(self._inbox.get_nowait())
-        except queue.Empty:
-            return found
+                self._hear(self._inbox.get_nowait())
 
     # Handing out work
 
@@ -169,7 +167,7 @@ class BatchExecutor:
         elif heard.kind == "died":
             self._bury(sent, heard.body)
         elif heard.kind == "broken":
-            self._give_up(sent, heard.body)
+            self._give_up(heard.body)
         else:
             self._hear_of(sent, heard.kind, *heard.body)
 
@@ -198,9 +196,9 @@ class BatchExecutor:
 
     def _finish(self, sent: Sent, answer: Answer) -> None:
         if answer.broken:
-            self._give_up(sent, answer.broken)
+            self._give_up(answer.broken)
         if answer.unwritable and not self._ending:
-            raise StoreUnwritable(f"a worker's disk cannot be written: {answer.unwritable}", path=answer.unwritable)
+            raise StoreUnwritable(f"a worker's disk cannot be written: {answer.unwritable}")
         del self._sent[sent.batch.number]
         if answer.needs_job and not self._cancelled:
             self._send(sent.batch.tasks, with_job=True)
@@ -211,15 +209,14 @@ class BatchExecutor:
         self._deliver(sent, answer.frames, answer.files)
         self._take_back([task for task in sent.batch.tasks if self._is_out(sent, task.key)])
 
-    def _give_up(self, sent: Sent, why: str) -> None:
+    def _give_up(self, why: str) -> None:
         if not self._ending:
             raise WorkerStartError(f"{self._engine.name} workers cannot run the experiment: {why}", details=why)
 
     def _deliver(self, sent: Sent, frames: Sequence[Frame], files: Sequence[File]) -> None:
         fresh = [frame for frame in frames if self._is_out(sent, frame[0][KEY_IN_HEAD])]
-        if not fresh or self._landing is None:
-            return
-        self._reports.append(self._landing.take(fresh, files))
+        if fresh and self._landing is not None:
+            self._reports.append(self._landing.take(fresh, files))
         for head, _ in fresh:
             del self._out[head[KEY_IN_HEAD]]
             self._suspects.discard(head[KEY_IN_HEAD])
@@ -240,6 +237,7 @@ class BatchExecutor:
     def _lose(self, sent: Sent, task: Task, why: str) -> None:
         self._out.pop(task.key)
         self._suspects.discard(task.key)
+        # Whoever asked for retries of "killed" means this as well.
         failure = Failure(type="WorkerLost", message=why, cause="node", lineage=("WorkerLost", "killed"))
         runtime = max(0.0, time.time() - sent.since)
         lost = Lost(
@@ -278,8 +276,8 @@ class BatchExecutor:
         if self._landing is None:
             return []
         self._cancelled = self._ending = True
-        for heard in self._arrivals(0.0):
-            self._hear(heard)
+        with contextlib.suppress(StoreUnwritable):  # which has been said before, or will be by the store
+            self._listen(0.0)
         left, self._queue = [*self._queue], deque()
         for sent in self._sent.values():
             left += [task for task in sent.batch.tasks if self._is_out(sent, task.key)]

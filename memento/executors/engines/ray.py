@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import pickle
 import threading
@@ -33,6 +34,8 @@ ASK = 0.5
 # The mailbox answers at the latest after so many seconds, and counts as gone after `GONE`.
 LONG_POLL = 1.0
 GONE = 10.0
+# The process of the mailbox may have to wait for a node, or for a busy one.
+BEGINNING = 120.0
 
 
 class RayEngine:
@@ -56,12 +59,13 @@ class RayEngine:
         self._why = ""
         self._slots = 0
         self._connected = False
-        self._heard_at = 0.0
+        self._heard_at = math.inf
 
     @property
     def slots(self) -> int:
-        """How many CPUs the cluster had a moment ago."""
-        self._connect()
+        """How many CPUs the cluster had a moment ago; before there is a connection, as many as would be taken."""
+        if not self._connected and self._address is None and not self._ray.is_initialized():
+            return self._workers or usable_cpus()
         return self._slots
 
     def _count(self) -> None:
@@ -93,7 +97,7 @@ class RayEngine:
         self._connect()
         self._dismiss()
         self._visit, self._hear = visit, hear
-        self._references, self._why, self._heard_at = {}, "", time.monotonic()
+        self._references, self._why, self._heard_at = {}, "", math.inf
         self._mailbox = self._ray.remote(Mailbox).options(num_cpus=0, max_restarts=0).remote()
         self._runner = self._ray.remote(_run_on_worker)
         self._listener = threading.Thread(
@@ -111,9 +115,11 @@ class RayEngine:
 
     def _listen(self, visit: str, mailbox: Any) -> None:
         """Hear what workers tell, in a thread of its own."""
+        patience = BEGINNING
         while visit == self._visit:
             try:
-                messages = self._ray.get(mailbox.take.remote(), timeout=GONE)
+                messages = self._ray.get(mailbox.take.remote(), timeout=patience)
+                patience = GONE
                 self._count()
                 self._heard_at = time.monotonic()
             except (Exception, SystemExit) as error:  # the second is what Ray raises where it is shut down meanwhile
@@ -139,10 +145,10 @@ class RayEngine:
             heard = Heard(number, "answer", future.result())
         except errors.TaskCancelledError:
             return
-        except (errors.WorkerCrashedError, errors.NodeDiedError, errors.OutOfMemoryError) as error:
-            heard = Heard(number, "died", f"a Ray worker died while it ran the experiment ({type(error).__name__})")
         except errors.RayTaskError as error:
             heard = Heard(number, "broken", str(error))
+        except errors.RayError as error:  # its worker, its node, or the node that kept what it returned
+            heard = Heard(number, "died", f"a Ray worker died while it ran the experiment ({type(error).__name__})")
         except Exception as error:
             if visit == self._visit:
                 self._lose(f"{type(error).__name__}: {error}")

@@ -1,0 +1,230 @@
+"""What a run may count on whatever engine takes its batches; the engine here does only what a test has it do."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memento.errors import EngineLost, WorkerStartError
+from memento.executors.engines.batch import Answer, Batch, Heard
+from memento.executors.engines.bench import give_order, order_for
+from memento.executors.engines.executor import BatchExecutor
+from memento.executors.engines.work import run_batch
+from memento.protocols import Advanced, Begun, Lost, Returned
+from memento.task import Status, Task
+from tests.executors import experiments
+from tests.executors.harness import Gathered, key_of, make_job, take
+
+INDICES = {key_of(index): index for index in range(100)}
+
+
+class Engine:
+    """Keeps batches until it is told to run one, or that its worker died."""
+
+    name = "Fake"
+    slots = 1
+
+    def __init__(self) -> None:
+        self.sent: list[Batch] = []
+        self.hear: Callable[[Heard], None]
+        self.visit = ""
+        self.why = ""
+
+    def open(self, visit: str, hear: Callable[[Heard], None]) -> None:
+        self.visit, self.hear = visit, hear
+
+    def send(self, batch: Batch) -> None:
+        self.sent.append(batch)
+
+    def look(self) -> str:
+        return self.why
+
+    def order(self, word: str) -> None:
+        give_order(self.visit, word)
+
+    def abandon(self) -> None:
+        self.sent.clear()
+
+    def close(self) -> None:
+        pass
+
+    def die(self, batch: Batch) -> None:
+        self.sent.remove(batch)
+        self.hear(Heard(batch.number, "died", "it died"))
+
+    def run(self, batch: Batch) -> Answer:
+        self.sent.remove(batch)
+
+        def tell(message: tuple[Any, ...]) -> None:
+            self.hear(Heard(batch.number, message[0], message[1:]))
+
+        answer = run_batch(batch, tell, lambda: order_for(batch.visit))
+        self.hear(Heard(batch.number, "answer", pickle.dumps(answer)))
+        return answer
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine()
+
+
+@pytest.fixture
+def executor(engine: Engine) -> Iterator[BatchExecutor]:
+    made = BatchExecutor(engine, shared=False)
+    yield made
+    made.close()
+
+
+def begin(executor: BatchExecutor, folder: Path, experiment: Any, count: int, *, pace: float | None = 0.001) -> None:
+    executor.start(replace(make_job(folder, experiment), pace=pace))
+    executor.submit([Task(index=index, key=key_of(index)) for index in range(count)])
+    executor.wait(0)
+
+
+def test_a_death_that_names_nobody_has_its_batch_run_again_one_by_one(
+    engine: Engine, executor: BatchExecutor, tmp_path: Path
+) -> None:
+    begin(executor, tmp_path, experiments.double, 4)
+    first = engine.sent[0]
+    assert [task.index for task in first.tasks] == [0, 1]
+    engine.die(first)
+    assert [report for report in executor.wait(0) if isinstance(report, Lost)] == []
+    gathered = Gathered()
+    while len(gathered.seen) < 4:
+        batch = engine.sent[0]
+        assert len(batch.tasks) == 1
+        if batch.tasks[0].index == 1:
+            engine.die(batch)
+        else:
+            engine.run(batch)
+        take(executor.wait(0), INDICES, gathered)
+    assert gathered.values() == {0: 0, 2: 4, 3: 6}
+    assert gathered.lost[1].status is Status.KILLED
+    assert gathered.failure(1).message == "it died"
+
+
+def test_a_death_costs_the_experiment_that_was_begun_and_no_other(
+    engine: Engine, executor: BatchExecutor, tmp_path: Path
+) -> None:
+    begin(executor, tmp_path, experiments.double, 6)
+    batch = engine.sent[0]
+    engine.hear(Heard(batch.number, "begun", (key_of(1),)))
+    engine.hear(Heard(batch.number, "metrics", (key_of(1), b"packed")))
+    engine.die(batch)
+    (begun, lost) = [report for report in executor.wait(0) if isinstance(report, Begun | Lost)]
+    assert begun.task.index == 1
+    assert isinstance(lost, Lost)
+    assert (lost.task.index, lost.metrics, lost.failure.cause) == (1, b"packed", "node")
+    gathered = Gathered()
+    while len(gathered.seen) < 5:
+        engine.run(engine.sent[0])
+        take(executor.wait(0), INDICES, gathered)
+    assert sorted(gathered.seen) == [0, 2, 3, 4, 5]
+
+
+def test_what_a_dead_batch_still_says_counts_for_nothing(
+    engine: Engine, executor: BatchExecutor, tmp_path: Path
+) -> None:
+    begin(executor, tmp_path, experiments.double, 1)
+    (batch,) = engine.sent
+    engine.die(batch)
+    executor.wait(0)
+    engine.hear(Heard(batch.number, "advanced", (key_of(0), 1.0, None)))
+    engine.sent.append(batch)
+    engine.run(batch)
+    assert [report for report in executor.wait(0) if not isinstance(report, Begun)] == []
+    engine.run(engine.sent[0])
+    gathered = Gathered()
+    take(executor.wait(0), INDICES, gathered)
+    assert gathered.seen == [0]
+
+
+def test_an_engine_that_is_gone_is_an_error_only_after_what_it_delivered(
+    engine: Engine, executor: BatchExecutor, tmp_path: Path
+) -> None:
+    begin(executor, tmp_path, experiments.double, 4)
+    engine.run(engine.sent[0])
+    engine.why = "the engine is gone"
+    gathered = Gathered()
+    take(executor.wait(0), INDICES, gathered)
+    assert gathered.seen == [0, 1]
+    with pytest.raises(EngineLost) as raised:
+        executor.wait(0)
+    assert str(raised.value) == ("the engine is gone; what was delivered is stored, run the same again for the rest")
+    assert sorted(task.index for task in executor.stop()) == [2, 3]
+
+
+def test_an_experiment_that_no_worker_can_load_ends_the_run(
+    engine: Engine, executor: BatchExecutor, tmp_path: Path
+) -> None:
+    class Unloadable:
+        def __reduce__(self) -> Any:
+            return __import__, ("no_such_module",)
+
+        def __call__(self, context: Any, config: Any) -> None: ...
+
+    begin(executor, tmp_path, Unloadable(), 1)
+    engine.run(engine.sent[0])
+    with pytest.raises(WorkerStartError, match=r"Fake workers cannot run the experiment: .*No module named 'no_such"):
+        executor.wait(0)
+
+
+def test_a_worker_of_another_python_says_so(engine: Engine, executor: BatchExecutor, tmp_path: Path) -> None:
+    begin(executor, tmp_path, experiments.double, 1)
+    answer = run_batch(engine.sent[0]._replace(python=(3, 1)), lambda message: None, lambda: "")
+    ours = ".".join(map(str, sys.version_info[:2]))
+    assert answer.broken == f"a worker has Python {ours} and the orchestrator 3.1; use one version everywhere"
+
+
+def test_a_large_job_goes_to_each_worker_once(engine: Engine, executor: BatchExecutor, tmp_path: Path) -> None:
+    ballast = bytes(100_000)
+
+    def experiment(context: Any, config: Any) -> int:
+        return len(ballast)
+
+    begin(executor, tmp_path, experiment, 3, pace=None)
+    assert engine.sent[0].job is None
+    assert engine.run(engine.sent[0]).needs_job
+    executor.wait(0)
+    assert engine.sent[-1].job is not None
+    gathered = Gathered()
+    while len(gathered.seen) < 3:
+        assert not engine.run(engine.sent[-1]).needs_job
+        take(executor.wait(0), INDICES, gathered)
+    assert set(gathered.values().values()) == {100_000}
+
+
+def test_a_cancelled_batch_that_was_not_begun_comes_back(
+    engine: Engine, executor: BatchExecutor, tmp_path: Path
+) -> None:
+    begin(executor, tmp_path, experiments.double, 4)
+    assert [task.index for task in executor.cancel()] == [3]
+    for batch in list(engine.sent):
+        engine.run(batch)
+    back = [report.task.index for report in executor.wait(0) if isinstance(report, Returned)]
+    assert sorted(back) == [0, 1, 2]
+
+
+def test_with_a_shared_store_workers_write_where_it_is(engine: Engine, tmp_path: Path) -> None:
+    def experiment(context: Any, config: Any) -> bytes:
+        context.progress(1)
+        (context.directory / "here").write_text("yes")
+        return bytes(100_000)
+
+    executor = BatchExecutor(engine, shared=True)
+    begin(executor, tmp_path, experiment, 1)
+    assert engine.run(engine.sent[0]).files == ()
+    gathered = Gathered()
+    reports = list(executor.wait(0))
+    take(reports, INDICES, gathered)
+    executor.close()
+    assert any(isinstance(report, Advanced) for report in reports)
+    assert gathered.outcomes[0].value.data is None
+    assert len(list((tmp_path / "blobs").rglob("*.value"))) == 1
+    assert [path.read_text() for path in (tmp_path / "artifacts").rglob("here")] == ["yes"]
