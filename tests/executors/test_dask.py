@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -163,6 +164,31 @@ def test_a_worker_that_dies_costs_the_experiment_it_was_running_at_once(cluster:
     assert lines(ran).count("3") == 1
     assert gathered.values() == {index: 2 * index for index in range(20) if index != 3}
     assert sorted(gathered.seen) == list(range(20))
+
+
+def test_a_worker_that_its_nanny_starts_again_does_not_run_it_again_unasked(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+
+    def experiment(context: Any, config: Any) -> int:
+        if config.x == 5:
+            with open(ran, "a") as file:
+                file.write(f"{context.attempt}\n")
+            if context.attempt == 1:
+                time.sleep(1.5)  # by then it is known what the worker is running
+                supervisor = Path(f"/proc/{os.getppid()}/stat").read_text()
+                os.kill(int(supervisor.rpartition(")")[2].split()[1]), signal.SIGKILL)
+                time.sleep(1000)
+        return int(config.x)
+
+    matrix = {"parameters": {"x": list(range(10))}}
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        executor = DaskExecutor(cluster)
+        assert executor.slots == 2
+        results = Memento(experiment, executor=executor).run(matrix, retries={"killed": 1})
+        executor.close()
+    assert [result.inner for result in results] == list(range(10))
+    assert [len(result.attempts) for result in results] == [1, 1, 1, 1, 1, 2, 1, 1, 1, 1]
+    assert lines(ran) == ["1", "2"]
 
 
 def test_a_scheduler_that_dies_is_a_clear_error_and_costs_nothing_delivered(cluster: Cluster, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from memento.errors import EngineLost, WorkerStartError
+from memento.executors.engines import executor as engines
 from memento.executors.engines.batch import Answer, Batch, Heard
 from memento.executors.engines.bench import give_order, order_for
 from memento.executors.engines.executor import BatchExecutor
@@ -110,8 +111,9 @@ def test_a_death_that_names_nobody_has_its_batch_run_again_one_by_one(
 
 
 def test_a_death_costs_the_experiment_that_was_begun_and_no_other(
-    engine: Engine, executor: BatchExecutor, tmp_path: Path
+    engine: Engine, executor: BatchExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(engines, "SETTLED", 0.0)
     begin(executor, tmp_path, experiments.double, 6)
     batch = engine.sent[0]
     engine.hear(Heard(batch.number, "begun", (key_of(1),)))
@@ -126,6 +128,21 @@ def test_a_death_costs_the_experiment_that_was_begun_and_no_other(
         engine.run(engine.sent[0])
         take(executor.wait(0), INDICES, gathered)
     assert sorted(gathered.seen) == [0, 2, 3, 4, 5]
+
+
+def test_what_was_begun_a_moment_before_a_death_may_be_over_and_is_not_blamed(
+    engine: Engine, executor: BatchExecutor, tmp_path: Path
+) -> None:
+    begin(executor, tmp_path, experiments.double, 6)
+    batch = engine.sent[0]
+    engine.hear(Heard(batch.number, "begun", (key_of(0),)))
+    engine.die(batch)
+    gathered = Gathered()
+    take(executor.wait(0), INDICES, gathered)
+    while len(gathered.seen) < 6:
+        engine.run(engine.sent[0])
+        take(executor.wait(0), INDICES, gathered)
+    assert gathered.values() == {index: 2 * index for index in range(6)}
 
 
 def test_what_a_dead_batch_still_says_counts_for_nothing(

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from memento.protocols import Lost
 from memento.spool import Frame
-from memento.task import Task
+from memento.task import Failure, Status, Task
 
 File = tuple[bytes, str, bytes]
 """The key it belongs to, where it lies in the store's folder, and what is in it."""
@@ -59,6 +60,19 @@ class Sent:
         self.running: Task | None = None
         self.since = time.time()
         self.metrics = b""
+
+    def lost(self, task: Task, why: str) -> Lost:
+        """Return the end of `task`, whose worker died."""
+        # Whoever asked for retries of "killed" means this as well.
+        failure = Failure(type="WorkerLost", message=why, cause="node", lineage=("WorkerLost", "killed"))
+        return Lost(
+            task=task,
+            status=Status.KILLED,
+            failure=failure,
+            started=self.since,
+            runtime=max(0.0, time.time() - self.since),
+            metrics=self.metrics,
+        )
 
 
 class Engine(Protocol):

@@ -73,9 +73,12 @@ class DaskEngine:
 
     @property
     def slots(self) -> int:
-        """How many threads the workers have now; before there is a connection, as many as would be made."""
-        if self._client is None:
-            return 0 if self._given is not None else self._workers or usable_cpus()
+        """How many threads the workers have now; of a cluster that would have to be made or reached first, a guess."""
+        if self._client is None and self._given is None:
+            return self._workers or usable_cpus()
+        if self._client is None and isinstance(self._given, str):
+            return 0
+        self._connect()
         now = time.monotonic()
         if now - self._counted >= COUNT_AGAIN and self._client.status == "running":
             threads = self._ask(lambda: self._client.scheduler.ncores())

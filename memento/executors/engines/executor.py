@@ -29,13 +29,16 @@ from memento.executors.engines.landing import Landing
 from memento.executors.slurm.sealed import seal
 from memento.protocols import Advanced, Begun, Lost, Report, Returned
 from memento.spool import Frame
-from memento.task import KEY_IN_HEAD, Failure, Job, Status, Task
+from memento.task import KEY_IN_HEAD, Job, Task
 
 # Short experiments are sent in batches worth this many seconds; where one takes less than `AHEAD`, the next batch of a
 # worker is sent while it runs.
 BATCH_TIME = 0.2
 AHEAD = 1.0
 LARGEST_BATCH = 1000
+# What a worker was running is known for certain so many seconds after it said so: it may have finished that and begun
+# another, and died before it could say that.
+SETTLED = 0.75
 # A packed job up to this size goes with every batch, a larger one to each worker once.
 SMALL_JOB = 16 * 1024
 # How much the latest batch says about how long an experiment takes.
@@ -226,6 +229,8 @@ class BatchExecutor:
         del self._sent[sent.batch.number]
         left = [task for task in sent.batch.tasks if self._is_out(sent, task.key)]
         lost = sent.running if sent.running in left else None
+        if len(left) > 1 and time.time() - sent.since < SETTLED:
+            lost = None
         if lost is None and len(left) == 1 and left[0].key in self._suspects:
             lost = left[0]
         if lost is None:
@@ -237,13 +242,7 @@ class BatchExecutor:
     def _lose(self, sent: Sent, task: Task, why: str) -> None:
         self._out.pop(task.key)
         self._suspects.discard(task.key)
-        # Whoever asked for retries of "killed" means this as well.
-        failure = Failure(type="WorkerLost", message=why, cause="node", lineage=("WorkerLost", "killed"))
-        runtime = max(0.0, time.time() - sent.since)
-        lost = Lost(
-            task=task, status=Status.KILLED, failure=failure, started=sent.since, runtime=runtime, metrics=sent.metrics
-        )
-        self._reports.append(lost)
+        self._reports.append(sent.lost(task, why))
 
     def _take_back(self, tasks: Sequence[Task]) -> None:
         """Queue `tasks`, which were sent and not begun, again."""
