@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.faults import work
-from tests.faults.conftest import Trials
+from tests.faults.conftest import FORM, Trials
 from tests.faults.trial import Running, in_flight, kept, logged, start
 
 COUNT = 40
-GONE_AFTER = 5.0
+# The promise is five seconds, and the long form holds it to that; beside other tests a busy machine takes longer.
+GONE_AFTER = 5.0 if FORM == "long" else 9.0
 BOUND = 60.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 STATUS = {signal.SIGINT: (-2, 130), signal.SIGTERM: (-15, 143), signal.SIGKILL: (-9,)}
