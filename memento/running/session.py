@@ -296,7 +296,7 @@ class Session:
         task = self._out.pop(key, None)
         self._tally.left_off(key)
         if task is None:
-            return  # delivered twice: the store keeps one
+            return  # delivered before, or nobody's here any more
         self._pending.append(frame)
         self._first_at = self._first_at or time.monotonic()
         if head[STATUS_IN_HEAD] == SUCCEEDED:

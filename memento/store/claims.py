@@ -1,8 +1,9 @@
 """Claims: which run computes which keys just now, one row for each run, so that no two runs compute the same.
 
-A run has no more than a few thousand keys claimed at a time, and says all of them anew whenever they change: one row
-with 16 bytes for each is several times cheaper than inserting and deleting a row for each. Everything here is called
-inside a transaction that excludes other writers.
+A run says all the keys it has claimed anew whenever they change: one row with 16 bytes for each is several times
+cheaper than inserting and deleting a row for each, as long as they are few. On this machine they are some thousands at
+most; a run in a cluster's queue claims everything at once, and writes 1.6 MB anew for each 100,000. Everything here is
+called inside a transaction that excludes other writers.
 """
 
 from __future__ import annotations
