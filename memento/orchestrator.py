@@ -1,44 +1,20 @@
-"""`Memento`: the only module that knows the others.
+"""`Memento`: what a user makes and calls. What it knows of the others is loaded when it is made.
 
-matrix ─expand→ configurations ─keys→ store.find ─→ plan ─→ session (claims, executor, store) ─→ Results
+A worker that loads the user's module comes by this one as well, and needs none of what runs a matrix.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-import time
-import warnings
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from memento.errors import AggregateException, CacheMiss, ExperimentFailed, OptionError, TooManyFailures
-from memento.events import Counts, RunFinished
-from memento.executors.named import NAMES, check_name, executor_named, watch_over
-from memento.hashing import digest, readable
-from memento.hashing.fingerprint import code_of_values, identify
-from memento.layout import spool_path
-from memento.matrix import generate_configurations
-from memento.matrix.configurations import Configurations
-from memento.notifications import NotificationProvider, ProviderListener
-from memento.payload.home import main_name
-from memento.plan import CODE_CHANGES, make_plan
-from memento.progress import make_progress
-from memento.protocols import Executor, Listener, RemoteExecutor
-from memento.results import Results
-from memento.running.calling import how_to_call
-from memento.running.checks import check_provider, check_runtime, checked_trackers
-from memento.running.dry import LISTED, print_dry_run, print_head, tasks_of
-from memento.running.hearing import Audience
-from memento.running.options import Options, one_of, worker_count
-from memento.running.retries import Retries
-from memento.running.session import Session
-from memento.stages import in_order, with_inputs
-from memento.store import SqliteStore, open_store
-from memento.task import RUN_BYTES, VALUE, Call, Experiment, Job, Status
+if TYPE_CHECKING:  # or every worker whose experiments are in a module with `from memento import Memento` would load it
+    import os
+
+    from memento.notifications import NotificationProvider
+    from memento.protocols import Executor, Listener
+    from memento.results import Results
+    from memento.running.retries import Retries
 
 Matrix = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
@@ -80,27 +56,19 @@ class Memento:
         listeners: Sequence[Listener] = (),
         trackers: Sequence[Any] = (),
     ) -> None:
-        if not callable(func):
-            raise OptionError(f"func={func!r} cannot be called; pass a function", option="func", value=func)
-        if isinstance(executor, str):
-            check_name(executor)
-        elif not isinstance(executor, Executor):
-            raise OptionError(
-                f"executor={executor!r} is neither one of {', '.join(map(repr, NAMES))} nor an object with the methods "
-                "of memento.protocols.Executor",
-                option="executor",
-                value=executor,
-            )
-        one_of("code_change", code_change, CODE_CHANGES)
-        check_provider(notification_provider)
+        from memento.conducting import Conductor
+
         self.func = func
-        self._provider = notification_provider
-        self._workers = worker_count(num_workers)
-        self._executor = executor
-        self._version = version
-        self._code_change = code_change
-        self._listeners = tuple(listeners)
-        self._trackers = checked_trackers(trackers)
+        self._conductor = Conductor(
+            func,
+            provider=notification_provider,
+            workers=num_workers,
+            executor=executor,
+            version=version,
+            code_change=code_change,
+            listeners=listeners,
+            trackers=trackers,
+        )
         self._matrices: list[Mapping[str, Any]] = []
 
     def add_matrix(self, matrix: Mapping[str, Any]) -> None:
@@ -118,37 +86,7 @@ class Memento:
             CyclicDependency, UnknownDependency, MatrixError: before anything runs.
             AggregateException: experiments of a matrix failed, and what depends on it did not run.
         """
-        notify = options.pop("notify_on_complete", True)
-        order = in_order(self._matrices)
-        if options.get("dry_run", False):
-            self._dry_run_all(order, options)
-            return None
-        begun = time.monotonic()
-        results: dict[Any, Results] = {}
-        given: dict[Any, Sequence[Any]] = {}
-        try:
-            for matrix in order:
-                done = self.run(with_inputs(matrix, given), **options, notify_on_complete=False)
-                assert done is not None
-                results[matrix["id"]] = done
-                given[matrix["id"]] = _values_for_dependants(matrix, order, done)
-        except AggregateException as error:
-            if error.results is not None:
-                results[matrix["id"]] = error.results
-            raise
-        finally:
-            if notify and self._provider is not None:
-                _tell_end_of_all(self._provider, results, time.monotonic() - begun)
-        return results
-
-    def _dry_run_all(self, order: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> None:
-        experiment = identify(self.func, version=self._version)
-        given: dict[Any, Sequence[Any]] = {}
-        for matrix in order:
-            full = with_inputs(matrix, given)
-            print(f"Matrix {matrix['id']!r}:")
-            self.run(full, **options)
-            given[matrix["id"]] = list(self._configurations(full, experiment))
+        return self._conductor.run_all(self.run, self._matrices, options)
 
     def run(
         self,
@@ -197,178 +135,21 @@ class Memento:
             WorkerStartError: workers cannot load the experiment.
             KeyboardInterrupt, SystemExit: the run was interrupted; everything finished is stored.
         """
-        options = Options(
-            force_run=force_run,
-            force_cache=force_cache,
-            on_error=on_error,
-            max_failures=max_failures,
-            timeout=timeout,
-            retries=retries,
-            wait=wait,
+        from memento.running.options import Options
+
+        return self._conductor.run(
+            matrix,
+            Options(
+                force_run=force_run,
+                force_cache=force_cache,
+                on_error=on_error,
+                max_failures=max_failures,
+                timeout=timeout,
+                retries=retries,
+                wait=wait,
+            ),
+            dry_run=dry_run,
+            cache_path=cache_path,
+            notify_on_complete=notify_on_complete,
+            progress=progress,
         )
-        experiment = identify(self.func, version=self._version)
-        configurations = self._configurations(matrix, experiment)
-        given = {f"{VALUE}{name}": code for name, code in code_of_values(configurations.space.objects()).items()}
-        experiment = replace(experiment, code={**given, **experiment.code})
-        call = how_to_call(self.func, configurations.names, configurations.settings)
-        executor = (
-            self._executor if not isinstance(self._executor, str) else executor_named(self._executor, self._workers)
-        )
-        if options.timeout is not None and not executor.isolates:
-            raise OptionError(
-                f"timeout={options.timeout:g} needs an executor that can end an experiment, which "
-                f"{type(executor).__name__} cannot; use executor='processes'",
-                option="timeout",
-                value=timeout,
-            )
-        if not options.wait and not isinstance(executor, RemoteExecutor):
-            raise OptionError(
-                "wait=False needs an executor whose work goes on without this process, which "
-                f"{type(executor).__name__} is not; use executor='slurm'",
-                option="wait",
-                value=wait,
-            )
-        check_runtime(configurations, executor)
-        with open_store(cache_path) as store:
-            store.take_over()
-            if dry_run and len(configurations) > LISTED:
-                print_head(configurations)
-                return None
-            plan = make_plan(
-                configurations, store, experiment, force_run=options.force_run, code_change=self._code_change
-            )
-            if dry_run:
-                print_dry_run(configurations, plan)
-                if isinstance(executor, RemoteExecutor) and plan.todo:
-                    job = self._job(bytes(RUN_BYTES), store, configurations, call, plan.pace)
-                    print(executor.preview(job, tasks_of(plan, configurations), script=dry_run == "script"))
-                print("Exiting due to dry run")
-                return None
-            if options.force_cache and plan.todo:
-                raise CacheMiss(configurations[plan.todo[0]])
-            damaged = [f"the store is damaged: {message}; it is computed anew" for _, message in store.damaged]
-            for note in (*experiment.notes, *plan.notes, *damaged):
-                warnings.warn(note, UserWarning, stacklevel=2)
-            for name, value in configurations.introduced.items():
-                store.introduce(experiment.name, name, digest(value), readable(value))
-            session = Session(
-                configurations=configurations,
-                plan=plan,
-                store=store,
-                make_job=lambda run: self._job(run.id, store, configurations, call, plan.pace),
-                executor=executor,
-                audience=Audience(
-                    [
-                        *self._listening(progress, notify_on_complete=notify_on_complete),
-                        *self._tracking(store, configurations, experiment),
-                    ]
-                ),
-                options=options,
-                experiment=experiment,
-                watch=watch_over,
-            )
-            try:
-                session.execute()
-            finally:
-                if executor is not self._executor:
-                    executor.close()
-                results = Results(configs=configurations, entries=plan.entries, store=store, cached=session.cached)
-                session.conclude()
-        session.interrupts.raise_again()
-        if options.on_error != "return":
-            _raise_failures(results, session.stopped)
-        elif session.stopped is not None:
-            warnings.warn(session.stopped, UserWarning, stacklevel=2)
-        return results
-
-    def _configurations(self, matrix: Matrix, experiment: Experiment) -> Configurations:
-        return generate_configurations(matrix, experiment=experiment.name)
-
-    def _job(
-        self, run: bytes, store: SqliteStore, configurations: Configurations, call: Call, pace: float | None
-    ) -> Job:
-        return Job(
-            run=run,
-            experiment=self.func,
-            configurations=configurations.space,
-            call=call,
-            store=str(store.root),
-            spool=str(spool_path(store.root, run)),
-            main=main_name(),
-            working_directory=os.getcwd(),
-            import_path=tuple(str(Path(entry).absolute()) for entry in sys.path),
-            pace=pace,
-        )
-
-    def _tracking(self, store: SqliteStore, configurations: Configurations, experiment: Experiment) -> list[Listener]:
-        if not self._trackers:
-            return []
-        from memento.tracking.listener import TrackingListener  # whoever has no tracker need not load it
-
-        return [
-            TrackingListener(
-                self._trackers,
-                root=store.root,
-                ledger=store.database,
-                configurations=configurations,
-                experiment=experiment,
-            )
-        ]
-
-    def _listening(self, progress: bool | None, *, notify_on_complete: bool) -> list[Listener]:
-        listeners = list(self._listeners)
-        shown = make_progress(progress)
-        if shown is not None:
-            listeners.append(shown)
-        if self._provider is not None:
-            listeners.append(ProviderListener(self._provider, notify_on_complete=notify_on_complete))
-        return listeners
-
-
-def _values_for_dependants(matrix: Mapping[str, Any], order: Sequence[Mapping[str, Any]], done: Results) -> list[Any]:
-    """Return what the experiments of `matrix` gave, for those that depend on it.
-
-    Raises:
-        AggregateException: something depends on it, and none of its experiments succeeded.
-    """
-    values = [result.inner for result in done if result.ok]
-    waiting = [other["id"] for other in order if matrix["id"] in other.get("dependencies", ())]
-    if waiting and not values:
-        names = ", ".join(map(repr, waiting))
-        raise AggregateException(
-            _failures_of(done), done, f"no experiment of matrix {matrix['id']!r} succeeded, and {names} depend on it"
-        )
-    return values
-
-
-def _tell_end_of_all(provider: Any, results: Mapping[Any, Results], elapsed: float) -> None:
-    """Tell `provider` once how all matrices together ended."""
-    every = [result for some in results.values() for result in some]
-    ended = Counter(result.status for result in every)
-    stored = sum(result.was_cached and result.ok for result in every)
-    counts = Counts(
-        total=len(every),
-        stored=stored,
-        succeeded=ended[Status.SUCCEEDED] - stored,
-        failed=len(every) - ended[Status.SUCCEEDED] - ended[Status.CANCELLED],
-        cancelled=ended[Status.CANCELLED],
-    )
-    audience = Audience([ProviderListener(provider)])
-    audience.tell(RunFinished(counts=counts, elapsed=elapsed, name=", ".join(map(str, results))))
-    audience.close()
-
-
-def _failures_of(results: Results) -> list[Exception]:
-    return [
-        ExperimentFailed(result.config, result.status, result.error, result.key)
-        for result in results.failures
-        if result.error is not None
-    ]
-
-
-def _raise_failures(results: Results, stopped: str | None) -> None:
-    failures = _failures_of(results)
-    if stopped is not None:
-        failures.append(TooManyFailures(stopped))
-    if failures:
-        raise AggregateException(failures, results)
