@@ -24,6 +24,9 @@ PYTEST := $(RUN) -m pytest -n 2 --dist worksteal
 POETRY := build/poetry/bin/poetry
 COMPOSE := docker compose -f slurm-docker-cluster/compose.yaml
 
+# Where it is set, each of the thousand processes that tests start would compile the library again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo test quick demo-test slurm slurm-docker faults lint format wheel-test bench bench-companions docs lock clean

@@ -28,7 +28,7 @@ from memento.files import DISK_ERRORS, private_folder, write_atomically
 from memento.layout import CHECKPOINTS, blob_path
 from memento.measure import Meter
 from memento.output import Output
-from memento.payload.home import MAIN, be_worker_of
+from memento.payload.home import MAIN, be_worker_of, dumps
 from memento.task import EMPTY_PART, Call, Failure, Job, Outcome, Part, Status, Task
 
 if TYPE_CHECKING:
@@ -269,11 +269,9 @@ def pack_job(job: Job) -> bytes:
 
     Functions and classes of `__main__` travel by value, so that workers need not run the user's script again.
     """
-    import cloudpickle
-
     fields = {name: getattr(job, name) for name in job.__slots__ if name not in ("experiment", "configurations")}
     try:
-        inner = cloudpickle.dumps((job.experiment, job.configurations))
+        inner = dumps((job.experiment, job.configurations))
     except Exception as error:
         raise WorkerStartError(
             f"the experiment cannot be sent to worker processes: {type(error).__name__}: {error}. A lock, an open file "

@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from memento import payload
 from memento.errors import UnpicklableResult, UnreadableResult
 from memento.payload import decode, encode, encode_readable, pack_metrics, summary_of, unpack_metrics
+from memento.payload.home import dumps
 
 
 def round_trip(value: Any) -> Any:
@@ -482,3 +483,13 @@ def test_uneven_columns_are_refused() -> None:
 
 def test_plain_values_are_valid_json_for_other_readers() -> None:
     assert json.loads(encode({"a": "tab\t\x00\u2028"}).summary) == {"a": "tab\t\x00\u2028"}
+
+
+def test_code_that_travels_knows_the_file_it_is_in() -> None:
+    # or else no traceback of a worker shows a line of the user's script
+    made = types.FunctionType(
+        compile("lambda: 1", "/somewhere/script.py", "eval").co_consts[0], {"__name__": "__main__"}
+    )
+    there = pickle.loads(dumps(made))
+    assert there() == 1
+    assert there.__code__.co_filename == "/somewhere/script.py"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import pickle
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
@@ -13,6 +14,7 @@ from typing import Any
 
 from memento.errors import UnkeyableValue
 from memento.hashing import digest, readable
+from memento.payload.home import dumps
 
 EAGER = 100_000
 """Axes with more values than this are digested when a digest is first needed."""
@@ -165,18 +167,16 @@ def copier_of(value: Any) -> Callable[[], Any]:
     The copy is made through pickle, which an experiment's values survive anyway on their way to a worker; then by
     `deepcopy`; what neither can copy, an open file for example, is given as it is.
     """
-    import cloudpickle
-
     try:
-        data = cloudpickle.dumps(value)
-        cloudpickle.loads(data)
+        data = dumps(value)
+        pickle.loads(data)
     except Exception:  # a value's own pickling may raise anything
         try:
             original = copy.deepcopy(value)
             return lambda: copy.deepcopy(original)
         except Exception:
             return lambda: value
-    return lambda: cloudpickle.loads(data)
+    return lambda: pickle.loads(data)
 
 
 def fragment(name: str, value: Any) -> str:

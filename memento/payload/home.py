@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import io
 import sys
+import types
 from typing import Any
 
 from memento.hashing import naming
@@ -47,12 +48,49 @@ def class_of_script(origin: str, name: str, definition: bytes) -> type:
     return made
 
 
+def dumps(value: Any) -> bytes:
+    """Return `value` as bytes for other processes: what is of `__main__` travels whole, and knows its file.
+
+    Raises:
+        Exception: whatever pickling a part of it raises.
+    """
+    file = io.BytesIO()
+    _travelling()(file, protocol=5).dump(value)
+    return file.getvalue()
+
+
+def code_of_file(filename: str, parts: tuple[Any, ...]) -> types.CodeType:
+    """Return the code made of `parts`, which is found in the file `filename`.
+
+    Pickles hold this function by its module and name, so both stay for ever.
+    """
+    return types.CodeType(*parts).replace(co_filename=filename)
+
+
+@functools.cache
+def _travelling() -> type[Any]:
+    """Return cloudpickle's pickler, with the file in which code is; without it no traceback shows the user's line.
+
+    cloudpickle 3.1.3 and later leave it out, so that pickles are equal wherever they are made; nothing here needs that.
+    """
+    import cloudpickle
+
+    class Travelling(cloudpickle.Pickler):  # type: ignore[misc,unused-ignore]
+        def reducer_override(self, value: Any) -> Any:
+            if type(value) is types.CodeType:
+                _, parts, *_ = self.dispatch_table[types.CodeType](value)
+                return code_of_file, (value.co_filename, parts)
+            return super().reducer_override(value)
+
+    return Travelling
+
+
 @functools.cache
 def pickler() -> type[Any]:
     """Return cloudpickle's pickler with our way for classes of `__main__`, and without its way for open files."""
     import cloudpickle
 
-    class Pickler(cloudpickle.Pickler):  # type: ignore[misc,unused-ignore]
+    class Pickler(_travelling()):  # type: ignore[misc]
         def reducer_override(self, value: Any) -> Any:
             if isinstance(value, type) and value.__module__ == MAIN and "." not in value.__qualname__:
                 return class_of_script, (main_name(), value.__qualname__, cloudpickle.dumps(value))
