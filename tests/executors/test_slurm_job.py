@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import sysconfig
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from memento.executors.slurm import commands
-from memento.executors.slurm.batch import Batch
+from memento.executors.slurm.batch import JOB, Batch
 from memento.executors.slurm.ending import Ending
-from memento.executors.slurm.incarnation import Incarnation
+from memento.executors.slurm.incarnation import Incarnation, read_log
 from memento.executors.slurm.memory import granted, kills
 from memento.executors.slurm.part import Part
 from memento.executors.slurm.scratch import Scratch
@@ -50,6 +53,18 @@ def test_a_warning_is_obeyed_unless_slurm_only_sent_it_too_early(
     made = ending(monkeypatch, left=left, warning=60)
     made._warn(signal.SIGUSR1, None)
     assert made.is_due() is obeyed
+
+
+def test_the_end_that_somebody_wants_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[float | None] = []
+    made = ending(monkeypatch, left=None, warning=60)
+    made.when_terminated(told.append)
+    assert told == []
+    made._terminate(signal.SIGTERM, None)
+    made._terminate(signal.SIGTERM, None)
+    assert told == [None]
+    made.when_terminated(told.append)  # whoever comes late is told as well
+    assert told == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -208,3 +223,32 @@ def test_what_killed_jobs_left_on_a_node_is_removed_by_the_next(
     for scratch in (first, second):
         scratch.remove()
     assert not list(tmp_path.iterdir())
+
+
+def test_an_experiment_that_is_ended_with_its_job_is_not_told_as_its_own_death(tmp_path: Path) -> None:
+    """Where Slurm follows processes without control groups, SIGTERM reaches all of them, in whatever order."""
+
+    def experiment(context: Any, config: Any) -> None:
+        (tmp_path / "worker").write_text(str(os.getpid()))
+        time.sleep(60)
+
+    folder = tmp_path / "run"
+    folder.mkdir()
+    Batch(run=RUN, number=1, parts=[[Task(index=0, key=key_of(0))]]).write(folder)
+    (folder / JOB).write_bytes(seal(make_job(tmp_path, experiment)))
+    code = f"from memento.executors.slurm.job import main; main({str(folder)!r}, '1')"
+    environment = {**os.environ, "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0", "SLURMD_NODENAME": "node1"}
+    leader = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    try:
+        while not (tmp_path / "worker").exists() or not (tmp_path / "worker").read_text():
+            assert leader.poll() is None
+            time.sleep(0.05)
+        os.kill(int((tmp_path / "worker").read_text()), signal.SIGTERM)
+        time.sleep(0.4)
+        leader.terminate()
+        assert leader.wait(timeout=15) == 0  # it waits for nothing that is over
+    finally:
+        leader.kill()
+
+    assert read_frames(folder / "1-0.1.spool")[0] == []
+    assert [line["left"] for line in read_log(folder / "1-0.1.log")[0] if line.get("terminated")] == [None]

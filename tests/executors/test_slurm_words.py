@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from memento.errors import OptionError, WorkerStartError
-from memento.executors.slurm import commands, tracking
+from memento.executors.slurm import asking, commands, tracking
 from memento.executors.slurm.batch import Batch
 from memento.executors.slurm.commands import JobState
 from memento.executors.slurm.incarnation import Incarnation
@@ -32,6 +32,7 @@ class Slurm:
     def __init__(self) -> None:
         self.queued: list[JobState] | None = []
         self.recorded: list[JobState] | None = []
+        self.memory = 300.0
 
     def queue(self) -> list[JobState] | None:
         return self.queued
@@ -45,8 +46,9 @@ def slurm(monkeypatch: pytest.MonkeyPatch) -> Slurm:
     answering = Slurm()
     monkeypatch.setattr(commands, "queue", answering.queue)
     monkeypatch.setattr(commands, "accounted", answering.accounted)
-    for name in ("FIRST", "SETTLE"):
-        monkeypatch.setattr(tracking, name, 0.0)
+    monkeypatch.setattr(commands, "remembered", lambda: answering.memory)
+    monkeypatch.setattr(asking, "FIRST", 0.0)
+    monkeypatch.setattr(tracking, "SETTLE", 0.0)
     return answering
 
 
@@ -208,6 +210,84 @@ def test_a_job_that_nobody_knows_is_lost_after_the_time_of_grace(
     assert lost.failure.type == "JobVanished"
     assert lost.failure.cause == "node"
     assert returned.task.key == key_of(1)
+
+
+def forgotten(folder: Path, slurm: Slurm, *lines: dict[str, Any], output: str = "") -> Any:
+    """Return what is reported of a job of which nobody knows, that has logged `lines` and whose output is `output`."""
+    begin(folder).note(*lines)
+    (folder / "1-0.out").write_text(output)
+    slurm.recorded = None
+    lost, *_ = [one for one in Tracker(folder, RUN, grace=0.0).look() if not isinstance(one, Begun)]
+    return lost
+
+
+def test_how_a_job_ended_is_remembered_when_squeue_forgets_it(
+    folder: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "SETTLE", 60.0)
+    begin(folder)
+    tracker = Tracker(folder, RUN, grace=1000.0)
+    slurm.queued, slurm.recorded = [state("CANCELLED", node="node1")], None
+    assert [type(report) for report in tracker.look()] == [Begun]
+    slurm.queued = []
+    monkeypatch.setattr(tracking, "SETTLE", 0.0)
+    assert [(one.status, one.failure.cause) for one in tracker.look()] == [(Status.CANCELLED, "cancelled")] * 2
+
+
+@pytest.mark.parametrize(
+    ("left", "status"), [(500.0, Status.CANCELLED), (None, Status.CANCELLED), (-20.0, Status.TIMED_OUT)]
+)
+def test_a_job_that_nobody_knows_any_more_has_said_itself_that_it_was_ended(
+    folder: Path, slurm: Slurm, left: float | None, status: Status
+) -> None:
+    lost = forgotten(folder, slurm, {"terminated": True, "left": left})
+    assert (lost.task.key, lost.status) == (key_of(0), status)
+    assert lost.failure.message.startswith("its Slurm job 7_0 on node1 ")
+
+
+def test_what_said_that_it_was_ended_is_not_waited_for_when_nobody_knows_it(folder: Path, slurm: Slurm) -> None:
+    begin(folder).note({"terminated": True, "left": 500.0})
+    tracker = Tracker(folder, RUN, grace=1000.0)
+    assert [type(report) for report in tracker.look()] == [Begun, Lost, Lost]
+
+
+def test_a_process_that_begins_after_another_was_ended_counts_as_begun(folder: Path, slurm: Slurm) -> None:
+    begin(folder).note({"terminated": True, "left": 500.0})
+    begin(folder, attempt=2)
+    tracker = Tracker(folder, RUN, grace=1000.0)
+    assert [type(report) for report in tracker.look()] == [Begun, Begun]
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        ("", "cancelled"),
+        (" DUE TO TIME LIMIT", "timeout"),
+        (" DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS", "node"),
+        (" DUE TO JOB REQUEUE", "node"),
+    ],
+)
+def test_a_job_that_nobody_knows_any_more_is_known_by_what_its_daemon_wrote(
+    folder: Path, slurm: Slurm, reason: str, cause: str
+) -> None:
+    said = f"slurmstepd-node1: error: *** JOB 7 ON node1 CANCELLED AT 2026-11-26T08:30:04{reason} ***\n"
+    lost = forgotten(folder, slurm, output=f"printed before\n{said}")
+    assert lost.failure.cause == cause
+    assert (lost.failure.type == "JobVanished") is (reason == " DUE TO JOB REQUEUE")
+
+
+def test_a_job_is_asked_after_before_squeue_forgets_it(
+    folder: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "FIRST", 3.0)
+    slurm.queued, slurm.memory = [state("RUNNING")], 20.0
+    questions = asking.Questions(folder, RUN.hex())
+    for _ in range(30):
+        questions.ask({})
+    assert questions._interval == 10.0
+    slurm.queued = [state("COMPLETING")]
+    questions.ask({})
+    assert questions._interval == 3.0
 
 
 def test_what_never_reached_the_queue_comes_back_and_can_not_begin_later(folder: Path, slurm: Slurm) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from memento import Memento, SlurmExecutor, Status
-from memento.executors.slurm.commands import queue
+from memento.executors.slurm.commands import JobState, queue
 from tests.slurm.cluster import Script, crash, executed, jobs, require_native, restore, running, slurm, until
 
 
@@ -99,22 +100,34 @@ def test_another_executor_takes_in_what_jobs_deliver(tmp_path: Path) -> None:
     assert executed(tmp_path) == {"1": 1}
 
 
-def test_a_job_that_squeue_has_forgotten_is_known_to_the_accounting_or_lost(tmp_path: Path) -> None:
+def test_jobs_that_squeue_has_forgotten_are_known_by_what_they_left_behind_or_lost(tmp_path: Path) -> None:
+    require_native()
     if int(os.environ.get("REMEMBERED", "300")) > 30:
         pytest.skip("squeue remembers too long here; native/test starts a cluster whose memory is short")
-    memento = Memento(long, executor=SlurmExecutor())
-    memento.run(matrix(tmp_path, 300), wait=False)
-    until(lambda: executed(tmp_path).total() == 1)
-    (job,) = running()
-    slurm("scancel", job.job)
-    until(lambda: (answer := queue()) is not None and all(one.job != job.job for one in answer), 150)
+    asked = {"parameters": {"n": [1, 2], "folder": [str(tmp_path)], "seconds": [300]}}
+    memento = Memento(long, executor=SlurmExecutor(pack=1, grace=5))
+    memento.run(asked, wait=False)
+    until(lambda: executed(tmp_path).total() == 2)
+    cancelled, killed = sorted(running(), key=lambda job: job.index or 0)
+    slurm("scancel", f"{cancelled.job}_{cancelled.index}")
+    os.kill(leader_of(killed), signal.SIGKILL)
+    until(lambda: (answer := queue()) is not None and all(one.job != killed.job for one in answer), 150)
 
-    results = memento.run(matrix(tmp_path, 300), on_error="return")
+    results = memento.run(asked, on_error="return")
 
     assert results is not None
+    assert results[0].status is Status.CANCELLED
+    assert f"its Slurm job {cancelled.job}_0 on {cancelled.node} was cancelled" in results[0].error.message
+    named = f"its Slurm job {killed.job}_1 on {killed.node} "
     if os.environ["ACCOUNTING"] == "yes":
-        assert results[0].status is Status.CANCELLED
-        assert f"its Slurm job {job.job}_0 on {job.node} was cancelled" in results[0].error.message
+        assert results[1].error.cause == "killed"
+        assert f"{named}ended before the experiment did (FAILED, exit 0:9)" in results[1].error.message
     else:
-        assert results[0].error.cause == "node"
-        assert "is known neither to squeue nor to sacct any more" in results[0].error.message
+        assert results[1].error.cause == "node"
+        assert f"{named}is known neither to squeue nor to sacct any more" in results[1].error.message
+
+
+def leader_of(job: JobState) -> int:
+    """Return the process that leads `job`, which is one of this machine's own."""
+    (log,) = (Path(os.environ["MEMENTO_CACHE_PATH"]) / "spool").glob(f"*/1-{job.index}.1.log")
+    return int(json.loads(log.read_text().splitlines()[0])["pid"])

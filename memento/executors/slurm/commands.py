@@ -7,6 +7,7 @@ A command that fails or takes too long means "unknown": `squeue` and `sacct` the
 from __future__ import annotations
 
 import functools
+import math
 import os
 import re
 import shutil
@@ -22,7 +23,7 @@ PATIENCE = 60.0
 SUBMIT_PATIENCE = 120.0
 # So many job ids in one command line.
 MOST_IDS = 500
-DEFAULT_ARRAY_SIZE = 1001
+DEFAULT_ARRAY_SIZE, DEFAULT_MEMORY = 1001, 300
 
 calls: Counter[str] = Counter()
 
@@ -202,15 +203,27 @@ def cancel(jobs: Sequence[str], *arguments: str) -> None:
                 ) from error
 
 
-@functools.cache
 def largest_array() -> int:
     """Return how many tasks a job array may have here, which is also the largest index and one more."""
+    return max(1, _setting("MaxArraySize", DEFAULT_ARRAY_SIZE))
+
+
+def remembered() -> float:
+    """Return for how many seconds squeue shows a job that has ended."""
+    return _setting("MinJobAge", DEFAULT_MEMORY) or math.inf
+
+
+def _setting(name: str, otherwise: int) -> int:
     try:
-        answer = run("scontrol", "show", "config")
+        found = re.search(rf"^{name}\s*=\s*(\d+)", _configuration(), re.MULTILINE)
     except (CommandFailed, SlurmError):
-        return DEFAULT_ARRAY_SIZE
-    found = re.search(r"^MaxArraySize\s*=\s*(\d+)", answer, re.MULTILINE)
-    return int(found[1]) if found and int(found[1]) > 0 else 1
+        return otherwise
+    return int(found[1]) if found else otherwise
+
+
+@functools.cache  # of what it raises nothing is kept: then it is asked again
+def _configuration() -> str:
+    return run("scontrol", "show", "config")
 
 
 def partitions() -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections.abc import Callable
 from types import FrameType
 
 from memento.executors.slurm import commands
@@ -27,6 +28,7 @@ class Ending:
         """When the job is ended, seconds since the epoch; None: not known."""
         self.terminated: float | None = None
         """When SIGTERM came."""
+        self._tell: Callable[[float | None], None] = lambda left: None
         self._warned: float | None = None
         self._warning = 0.0
         self._stop_at: float | None = None
@@ -37,7 +39,21 @@ class Ending:
         self._warned = self._warned or time.time()
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:
-        self.terminated = self.terminated or time.time()
+        if self.terminated is None:
+            self.terminated = time.time()
+            self._tell(self._left())
+
+    def _left(self) -> float | None:
+        return None if self.at is None else self.at - time.time()
+
+    def when_terminated(self, tell: Callable[[float | None], None]) -> None:
+        """Have `tell` called when SIGTERM comes, or now if it has come, with the seconds to the end, None: unknown.
+
+        It is called by the signal itself, whatever this process is waiting for: SIGKILL may follow soon.
+        """
+        self._tell = tell
+        if self.terminated is not None:
+            tell(self._left())
 
     def know_the_end(self, job: str, warning: float) -> None:
         """Ask Slurm when the job ends; `warning` is how many seconds before that it is to stop."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from memento.executors.slurm.batch import Batch
+from memento.executors.slurm.commands import JobState
 from memento.protocols import Advanced, Begun, Report
 from memento.spool import Frame, is_final
 from memento.task import KEY_IN_HEAD, Outcome, Task
@@ -25,6 +26,12 @@ class Followed:
         """Which attempt was delivered last, and was not the end."""
         self.started: dict[bytes, float] = {}
         self.node = ""
+        self.terminated = False
+        """Whether the process that runs it, or ran it last, was sent SIGTERM."""
+        self.left: float | None = None
+        """How many seconds it would have had then, None: not known."""
+        self.over: JobState | None = None
+        """How its job ended, by the last that Slurm said of it."""
         self.ended_at: float | None = None
         self.missing_since: float | None = None
 
@@ -32,7 +39,11 @@ class Followed:
         """Take note of what a process of this part has logged, and of what its job was granted."""
         reports: list[Report] = []
         for line in lines:
-            self.node = str(line.get("node", self.node))
+            if "node" in line:  # a process begins
+                self.node, self.terminated = str(line["node"]), False
+            if "terminated" in line:
+                left = line.get("left")
+                self.terminated, self.left = True, None if left is None else float(str(left))
             granted.update({name: float(str(line[name])) for name in ("memory", "time") if line.get(name) is not None})
             for word in ("begun", "advanced"):
                 task = self.open.get(bytes.fromhex(str(line.get(word, ""))))

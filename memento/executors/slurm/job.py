@@ -12,6 +12,7 @@ again; a process that was replaced delivers nothing more.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -41,6 +42,8 @@ TICK = 0.25
 LOOK = 2.0
 # After SIGTERM there is KillWait, half a minute by default, before SIGKILL.
 AFTER_TERM = 20.0
+# Where Slurm sends SIGTERM to all processes of a job, a worker may have died of it this long before we hear of our own.
+TOGETHER = 1.0
 REQUEUE_PATIENCE = 30.0
 
 
@@ -88,6 +91,7 @@ class Leader:
             store=Path(sealed_job(self._packed).store),
             place=f"{node}, job {self._shown}",
         )
+        ending.when_terminated(self._note_termination)
         self._kills = kills()
         self._looked = time.monotonic()
         self._draining = False
@@ -114,6 +118,11 @@ class Leader:
                 scratch.remove()
         self._part.flush(now=True)
 
+    def _note_termination(self, left: float | None) -> None:
+        """Say at once that somebody ends this job: where there is no accounting, nobody else will remember."""
+        with contextlib.suppress(OSError):
+            self._incarnation.note({"terminated": True, "left": left})
+
     def _loop(self, executor: ProcessExecutor) -> None:
         while self._part.open:
             self._hear(executor.wait(TICK), self._ended)
@@ -121,7 +130,7 @@ class Leader:
                 executor.stop()
                 return
             if self._ending.terminated is not None:
-                self._wind_down(executor, self._ending.terminated + AFTER_TERM, self._ended_by_others)
+                self._wind_down(executor, self._ending.terminated + AFTER_TERM, self._ended)
                 return  # whoever ended the job decides whether it comes back
             if self._ending.is_due():
                 self._wind_down(executor, self._ending.last_moment(), self._interrupted)
@@ -164,7 +173,10 @@ class Leader:
                 for frame in report.frames:
                     ended(Outcome.unpack_head(*frame))
             elif isinstance(report, Lost):
-                self._part.lose(self._with_cause(report))
+                if self._was_terminated(report):
+                    self._part.leave(report.task.key)
+                else:
+                    self._part.lose(self._with_cause(report))
             elif isinstance(report, Begun):
                 self._part.begin(report.task)
             elif isinstance(report, Advanced):
@@ -173,12 +185,18 @@ class Leader:
                 self._part.give_back([report.task])
 
     def _ended(self, outcome: Outcome) -> None:
-        self._part.finish(outcome)
-
-    def _ended_by_others(self, outcome: Outcome) -> None:
         """What an experiment raises because its job is ended is no failure of its own: the job's end says what was."""
-        if outcome.status.ok:
+        if outcome.status.ok or self._ending.terminated is None:
             self._part.finish(outcome)
+        else:
+            self._part.leave(outcome.key)
+
+    def _was_terminated(self, lost: Lost) -> bool:
+        """Return whether a worker died because the whole job is ended, which the job's end tells better."""
+        until = time.monotonic() + TOGETHER
+        while lost.failure.signal == signal.SIGTERM and self._ending.terminated is None and time.monotonic() < until:
+            time.sleep(0.05)
+        return self._ending.terminated is not None
 
     def _interrupted(self, outcome: Outcome) -> None:
         """An experiment that returns has its result, also when it was told to stop; one that raises is to go on."""

@@ -68,6 +68,10 @@ class Part:
         """Note an experiment that ended without an outcome."""
         self.finish(self._outcome_of(lost))
 
+    def leave(self, key: bytes) -> None:
+        """Say nothing of an experiment that has ended; whoever follows the job knows why."""
+        self.running.discard(key)
+
     def give_back(self, tasks: Iterable[Task]) -> None:
         """Forget `tasks`, which will not be begun here."""
         for task in tasks:

@@ -1,12 +1,12 @@
 """What became of the batches of a run: read from the files in its folder first, then asked of Slurm.
 
     spools, logs ──every look──▶ Tracker ──▶ Delivered, Interrupted, Begun, Advanced
-    squeue ──now and then──────▶    │
-    sacct ──for what is missing─▶   └──────▶ Lost, Returned
+    Questions: squeue, sacct ──▶    └──────▶ Lost, Returned
 
-Truth, in this order: a delivered outcome; squeue; sacct with every requeue; and time. A command that fails means that
-nothing is known, and time does not pass then. A part of a batch is over when Slurm says so of its job, or when its job
-has been missing for `grace` seconds; even then its files are read once more before anything counts as lost.
+Truth, in this order: a delivered outcome; squeue; sacct with every requeue; what squeue said before it forgot; what the
+job, or the daemon that watched over it, wrote down when it was ended; and time. A command that fails means that nothing
+is known, and time does not pass then. A part of a batch is over when Slurm says so of its job, or when its job has been
+missing for `grace` seconds; even then its files are read once more before anything counts as lost.
 
 It is made from the folder alone, so whoever comes next goes on where the one that died was.
 """
@@ -15,24 +15,31 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from memento.errors import WorkerStartError
 from memento.executors.slurm import commands
-from memento.executors.slurm.batch import Batch, batches_in, id_of, parse_name, tag_parts, void_of
+from memento.executors.slurm.asking import FIRST, Questions
+from memento.executors.slurm.batch import Batch, batches_in, id_of, parse_name, void_of
 from memento.executors.slurm.cancelling import jobs_of
 from memento.executors.slurm.commands import JobState
 from memento.executors.slurm.followed import Followed
 from memento.executors.slurm.incarnation import read_log
-from memento.executors.slurm.verdict import MAY_COME_BACK, VANISHED, failure_of, is_over, named, verdict_of
+from memento.executors.slurm.verdict import (
+    MAY_COME_BACK,
+    VANISHED,
+    failure_of,
+    is_over,
+    named,
+    told_by_itself,
+    verdict_of,
+    word_of,
+)
 from memento.protocols import Delivered, Interrupted, Lost, Report, Returned
 from memento.spool import Frame, read_frames
 from memento.task import KEY_IN_HEAD, Status, Task
 
-# Slurm is asked at these intervals: the first, how they grow while nothing changes, the longest.
-FIRST, GROWTH, LONGEST = 3.0, 1.3, 60.0
 # A job that has ended gets this long for its last words to come through a network file system.
 SETTLE = 3.0
 # So much of a job's output is shown where nothing else tells what went wrong.
@@ -49,9 +56,7 @@ class Tracker:
     def __init__(self, folder: Path, run: bytes, *, grace: float = 60.0) -> None:
         self._folder, self._run, self._grace = folder, run.hex(), grace
         self._parts: dict[tuple[int, int], Followed] = {}
-        self._known: set[int] = set()
-        self._interval = FIRST
-        self._asked = 0.0
+        self._questions = Questions(folder, run.hex())
         self._misfortunes = 0
         self._unsaid: list[Report] = []  # what was read on another occasion
         self.granted: dict[str, float] = {}
@@ -63,14 +68,13 @@ class Tracker:
 
     def follow(self, batch: Batch) -> None:
         """Take note of a batch that was written into the folder; earlier ones have nothing more to say of its keys."""
-        self._known.add(batch.number)
         again = {task.key for tasks in batch.parts for task in tasks}
         for part in self._parts.values():
             part.open = {key: task for key, task in part.open.items() if key not in again}
         for index, tasks in enumerate(batch.parts):
             if not void_of(self._folder, batch.number, index).exists():
                 self._parts[batch.number, index] = Followed(batch, index, tasks)
-        self._interval = FIRST
+        self._questions.hurry()
 
     @property
     def open(self) -> int:
@@ -117,7 +121,7 @@ class Tracker:
             WorkerStartError: jobs end before they can begin anything.
         """
         reports, self._unsaid = [*self._unsaid, *self._read()], []
-        if self._parts and time.monotonic() - self._asked >= self._interval:
+        if self._parts and self._questions.are_due():
             reports += self._ask()
         self._parts = {place: part for place, part in self._parts.items() if part.open}
         return reports
@@ -153,7 +157,7 @@ class Tracker:
         if frames:
             reports.append(Delivered(frames=frames))
         if reports:
-            self._interval = min(self._interval, 2 * FIRST)
+            self._questions.hurry(2 * FIRST)
             self._misfortunes = 0
         return reports
 
@@ -168,72 +172,46 @@ class Tracker:
     # Slurm
 
     def _ask(self) -> list[Report]:
-        self._interval = min(LONGEST, self._interval * GROWTH)
-        answer = commands.queue()
-        self._asked = time.monotonic()  # a controller that is gone takes nine seconds to say so
-        if answer is None:
+        seen = self._questions.ask(self._parts)
+        if seen is None:
             return []
-        seen: dict[tuple[int, int], JobState] = {}
-        for state in answer:
-            tag = tag_parts(state.tag)
-            if tag is not None and tag[0] == self._run:
-                self._learn_id(tag[1], state.job)
-                place = tag[1], state.index or 0
-                # Of two with one tag the one that goes on counts.
-                if place not in seen or is_over(seen[place]):
-                    seen[place] = state
-        missing = [part for place, part in self._parts.items() if place not in seen and part.open]
-        self._ask_accounting(missing, seen)
-        reports: list[Report] = []
-        for place, part in self._parts.items():
-            if part.open:
-                reports += self._judge(part, seen.get(place))
-        return reports
-
-    def _learn_id(self, number: int, job: str) -> None:
-        """Keep the id of a job whose submitter died, or lost patience, before it was told."""
-        if number in self._known and id_of(self._folder, number) is None:
-            (self._folder / f"{number}.job").write_text(job)
-
-    def _ask_accounting(self, missing: Sequence[Followed], seen: dict[tuple[int, int], JobState]) -> None:
-        ids = {id_of(self._folder, part.batch.number) for part in missing}
-        wanted = sorted(job for job in ids if job is not None)
-        if not wanted:
-            return
-        found: dict[tuple[str, int], JobState] = {}
-        for state in commands.accounted(wanted) or ():
-            # An id may have been another job's, before a controller forgot its last seconds.
-            if state.folder == str(self._folder):
-                found[state.job, state.index or 0] = state
-        for part in missing:
-            known = found.get((id_of(self._folder, part.batch.number) or "", part.index))
-            if known is not None and is_over(known):
-                seen[part.batch.number, part.index] = known
+        return [
+            report for place, part in self._parts.items() if part.open for report in self._judge(part, seen.get(place))
+        ]
 
     def _judge(self, part: Followed, state: JobState | None) -> list[Report]:
         """Return what follows from what Slurm says of a part; None: it says nothing."""
         now = time.monotonic()
         if state is not None and not is_over(state):
-            part.ended_at = part.missing_since = None
+            part.ended_at = part.missing_since = part.over = None
             return []
-        if state is None:
-            part.missing_since = part.missing_since or now
-            # What was cancelled before it began is no riddle.
-            if now - part.missing_since < (SETTLE if self.returning and not part.node else self._grace):
-                return []
-            state = JobState(
-                job=id_of(self._folder, part.batch.number) or "?", index=part.index, state=VANISHED, node=part.node
-            )
-            if not part.begun and self._has_begun_meanwhile(part):
+        if state is not None:
+            part.over = state
+        if part.over is not None:  # and it may be forgotten by now
+            part.ended_at = part.ended_at or now
+            self._questions.hurry()
+            if now - part.ended_at < (2 if part.over.state in MAY_COME_BACK else 1) * SETTLE:
                 return []
         else:
-            part.ended_at = part.ended_at or now
-            self._interval = FIRST
-            if now - part.ended_at < (2 if state.state in MAY_COME_BACK else 1) * SETTLE:
+            part.missing_since = part.missing_since or now
+            if now - part.missing_since < self._grace_for(part) or (not part.begun and self._has_begun_meanwhile(part)):
                 return []
         self._refresh()
         reports = self._read()
-        return [*reports, *self._close(part, replace(state, node=state.node or part.node))] if part.open else reports
+        if part.open:
+            over = part.over or self._vanished(part)
+            reports += self._close(part, replace(over, node=over.node or part.node))
+        return reports
+
+    def _grace_for(self, part: Followed) -> float:
+        """Return for how long a job that nobody knows may be missing."""
+        # What was cancelled before it began is no riddle, nor what has said itself that it was ended.
+        return SETTLE if part.terminated or (self.returning and not part.node) else self._grace
+
+    def _vanished(self, part: Followed) -> JobState:
+        """Return how a job ended that Slurm has forgotten, as far as it and its daemon have written that down."""
+        word = word_of(self._output_of(part)) or (told_by_itself(part.left) if part.terminated else VANISHED)
+        return JobState(job=id_of(self._folder, part.batch.number) or "?", index=part.index, state=word)
 
     def _has_begun_meanwhile(self, part: Followed) -> bool:
         """Keep a part that nobody knows from beginning; return whether it was too late for that."""

@@ -6,6 +6,7 @@ taken for over while it runs would be run twice, the other way round it is only 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from memento.executors.slurm.commands import JobState
@@ -54,6 +55,9 @@ _VERDICTS = {
     ),
 }  # fmt: skip
 _ENDED = Verdict(status=Status.KILLED, type="JobEnded", cause="killed", words="ended before the experiment did")
+# What slurmstepd writes into the job's output when it ends it; without a reason it was cancelled.
+_NOTICE = re.compile(r"^.*\*\*\* (?:JOB|STEP) \S+ ON \S+ CANCELLED AT \S+(?: DUE TO ([A-Z ]+))?", re.MULTILINE)
+_REASONS = {"TIME LIMIT": "TIMEOUT", "PREEMPTION": "PREEMPTED", "NODE FAILURE": "NODE_FAIL", "": "CANCELLED"}
 # What slurmstepd writes into the job's output where memory is watched without control groups.
 _MEMORY_WORDS = ("oom-kill", "out-of-memory", "exceeded memory limit", "exceeded job memory limit", "oom killed")
 
@@ -68,6 +72,17 @@ def verdict_of(state: JobState, output: str) -> Verdict:
     if state.state == "FAILED" and any(words in output.lower() for words in _MEMORY_WORDS):
         return _VERDICTS["OUT_OF_MEMORY"]
     return _VERDICTS.get(state.state, _ENDED)
+
+
+def word_of(output: str) -> str | None:
+    """Return in Slurm's word how a job was ended, as its daemon wrote into its output; None where it wrote nothing."""
+    reasons = _NOTICE.findall(output)
+    return _REASONS.get(reasons[-1].strip()) if reasons else None
+
+
+def told_by_itself(left: float | None) -> str:
+    """Return in Slurm's word why a job was sent SIGTERM that had so many seconds left (None: not known)."""
+    return "TIMEOUT" if left is not None and left <= 0 else "CANCELLED"
 
 
 def failure_of(verdict: Verdict, state: JobState, output: str = "") -> Failure:
