@@ -31,10 +31,11 @@ from memento.protocols import Executor, Listener, RemoteExecutor
 from memento.results import Results
 from memento.running.calling import how_to_call
 from memento.running.checks import check_provider, check_runtime, checked_trackers
-from memento.running.dry import LISTED, print_dry_run, print_head, tasks_of
+from memento.running.dry import LISTED, print_dry_run, print_head
 from memento.running.hearing import Audience
 from memento.running.options import Options, one_of, worker_count
 from memento.running.session import Session
+from memento.running.tasks import Tasks
 from memento.stages import in_order, with_inputs
 from memento.store import SqliteStore, open_store
 from memento.task import RUN_BYTES, VALUE, Call, Experiment, Job, Status
@@ -168,7 +169,8 @@ class Conductor:
                 print_dry_run(configurations, plan)
                 if isinstance(executor, RemoteExecutor) and plan.todo:
                     job = self._job(bytes(RUN_BYTES), store, configurations, call, plan.pace)
-                    print(executor.preview(job, tasks_of(plan, configurations), script=dry_run == "script"))
+                    tasks = Tasks(configurations, plan, limited=False)
+                    print(executor.preview(job, [tasks.of(row) for row in plan.todo], script=dry_run == "script"))
                 print("Exiting due to dry run")
                 return None
             if options.force_cache and plan.todo:

@@ -19,6 +19,11 @@ class Known(Protocol):
     """What a plan needs to know of a stored outcome."""
 
     @property
+    def id(self) -> int:
+        """Its number; numbers only grow."""
+        ...
+
+    @property
     def run(self) -> bytes:
         """The run that computed it."""
         ...
@@ -45,6 +50,39 @@ class Finder(Protocol):
         ...
 
 
+class Standing:
+    """Which stored successes count for a run, whoever computed them and whenever.
+
+    All do, except: with `force_run` those that were stored before the run looked; with `rerun` those that another code
+    than today's computed. What other runs store meanwhile is judged by the same rule, so that runs at once share the
+    work also where everything is computed anew.
+    """
+
+    def __init__(self, store: Finder, experiment: Experiment, *, newest: int, force_run: bool, rerun: bool) -> None:
+        self._store, self._experiment = store, experiment
+        self._newest, self._force_run, self._rerun = newest, force_run, rerun
+        self._changed: dict[bytes, tuple[str, ...]] = {}
+
+    def counts(self, entry: Known) -> bool:
+        """Return whether `entry`, a success, is a result that need not be computed any more."""
+        if self._force_run and not self.is_newer(entry):
+            return False
+        return not (self._rerun and self.changed_in([entry.run])[entry.run])
+
+    def is_newer(self, entry: Known) -> bool:
+        """Return whether `entry` was stored since the run looked for what is stored."""
+        return entry.id > self._newest
+
+    def changed_in(self, runs: Iterable[bytes]) -> dict[bytes, tuple[str, ...]]:
+        """Return the names of the functions in which the code of each of `runs` differs from today's."""
+        asked = set(runs)
+        unknown = asked - self._changed.keys()
+        if unknown:
+            for run, code in self._store.code_of(unknown).items():
+                self._changed[run] = self._experiment.changed_since(dict(code))
+        return {run: self._changed[run] for run in asked}
+
+
 @dataclass(kw_only=True, slots=True)
 class Plan:
     """What a run of some configurations would do; rows count in matrix order.
@@ -55,6 +93,8 @@ class Plan:
 
     newest: int
     """The newest outcome when the store was asked."""
+    standing: Standing
+    """Which of the results that others store meanwhile count."""
     keys: list[bytes]
     entries: list[Any]
     todo: list[int]
@@ -97,7 +137,9 @@ def make_plan(
     found = store.find(keys)
     entries: list[Any] = list(map(found.get, keys))
     todo = [row for row, entry in enumerate(entries) if entry is None or entry.status is not Status.SUCCEEDED]
-    plan = Plan(newest=newest, keys=keys, entries=entries, todo=todo)
+    rerun = code_change == "rerun"
+    standing = Standing(store, experiment, newest=newest, force_run=force_run, rerun=rerun)
+    plan = Plan(newest=newest, standing=standing, keys=keys, entries=entries, todo=todo)
     for row in todo:
         plan.failed_before += entries[row] is not None
         entries[row] = None
@@ -106,7 +148,7 @@ def make_plan(
     if configurations.introduced and not force_run:
         _adopt_older(plan, configurations, store)
     if code_change != "ignore":
-        _compare_code(plan, store, experiment, rerun=code_change == "rerun")
+        _compare_code(plan, rerun=rerun)
     return plan
 
 
@@ -124,13 +166,10 @@ def _adopt_older(plan: Plan, configurations: Configurations, store: Finder) -> N
     plan.todo = left
 
 
-def _compare_code(plan: Plan, store: Finder, experiment: Experiment, *, rerun: bool) -> None:
+def _compare_code(plan: Plan, *, rerun: bool) -> None:
     """See which stored results were computed by other code than today's; with `rerun` they are computed anew."""
-    differing: dict[bytes, tuple[str, ...]] = {}
-    for run, code in store.code_of({entry.run for entry in plan.entries if entry is not None}).items():
-        changed = experiment.changed_since(dict(code))
-        if changed:
-            differing[run] = changed
+    compared = plan.standing.changed_in(entry.run for entry in plan.entries if entry is not None)
+    differing = {run: changed for run, changed in compared.items() if changed}
     if not differing:
         return
     plan.changed = tuple(sorted({name for names in differing.values() for name in names}))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 HELPER = "RATE = 2\n\ndef helper(x):\n    return x * RATE\n"
 SCRIPT = """
@@ -71,3 +74,77 @@ def test_the_code_of_a_class_that_is_a_value_counts_too(tmp_path: Path) -> None:
     _, err = run(tmp_path, "warn")
     assert "2 of 2 stored results were computed by older code, which differs in helpers.Model;" in err
     assert run(tmp_path, "rerun")[0] == "[3, 6]"
+
+
+AT_ONCE = """
+import os, sys, time
+from memento import Memento
+from memento.events import RunStarted
+from helpers import helper
+
+class Looked:
+    hears = (RunStarted,)
+
+    def handle(self, event):
+        open(f"looked {os.getpid()}", "w").close()
+
+    def close(self):
+        pass
+
+def both_looked():
+    return sum(name.startswith("looked") for name in os.listdir()) >= int(os.environ["MANY"])
+
+def experiment(x):
+    with open("ran", "a") as log:
+        print(x, file=log)
+    while not both_looked():
+        time.sleep(0.01)
+    time.sleep(0.01)
+    if x == 59 and os.environ["FAIL"] == "yes":
+        raise ValueError("fifty-nine")
+    return helper(x)
+
+if __name__ == "__main__":
+    mode, failing = sys.argv[1], os.environ["FAIL"] == "yes"
+    options = {"code_change": mode} if mode != "force" else {}
+    results = Memento(experiment, num_workers=2, listeners=[Looked()], **options).run(
+        {"parameters": {"x": list(range(60))}}, force_run=mode == "force", progress=False, on_error="return")
+    print([result.inner for result in results if result.ok] == [3 * x for x in range(60 - failing)])
+    print([result.status.name for result in results if not result.ok])
+"""
+
+
+def at_once(folder: Path, mode: str, many: int = 2, *, failing: bool = False) -> list[str]:
+    """Return what so many runs printed, none of which gives a result before all have looked at what is stored."""
+    for mark in (*folder.glob("looked *"), *folder.glob("ran")):
+        mark.unlink()
+    environment = {**os.environ, "MANY": str(many), "FAIL": "yes" if failing else "no"}
+    command = [sys.executable, "script.py", mode]
+    runs = [
+        subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(many)
+    ]
+    return [run.communicate(timeout=60)[0] for run in runs]
+
+
+def numbers_run(folder: Path) -> list[int]:
+    return sorted(map(int, (folder / "ran").read_text().split()))
+
+
+@pytest.mark.parametrize("mode", ["rerun", "force"])
+def test_two_runs_at_once_compute_each_configuration_anew_once_and_both_have_all(tmp_path: Path, mode: str) -> None:
+    write(tmp_path, script=AT_ONCE)
+    assert at_once(tmp_path, "warn", many=1) == ["False\n[]\n"]
+    write(tmp_path, HELPER.replace("RATE = 2", "RATE = 3"), AT_ONCE)
+    assert at_once(tmp_path, mode) == ["True\n[]\n"] * 2
+    assert numbers_run(tmp_path) == list(range(60))
+    assert at_once(tmp_path, "rerun", many=1) == ["True\n[]\n"]
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("mode", ["rerun", "force"])
+def test_what_fails_anew_fails_in_both_of_two_runs_at_once(tmp_path: Path, mode: str) -> None:
+    write(tmp_path, script=AT_ONCE)
+    at_once(tmp_path, "warn", many=1)
+    write(tmp_path, HELPER.replace("RATE = 2", "RATE = 3"), AT_ONCE)
+    assert at_once(tmp_path, mode, failing=True) == ["True\n['FAILED']\n"] * 2
+    assert numbers_run(tmp_path)[:60] == list(range(60))

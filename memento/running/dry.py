@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from memento.matrix.configurations import Configurations
 from memento.plan import Plan
-from memento.task import Task
 
 # A dry run prints and looks up so many configurations, and of more the first few.
 LISTED = 1_000_000
@@ -29,13 +28,3 @@ def print_dry_run(configurations: Configurations, plan: Plan) -> None:
     for note in plan.notes:
         print(note)
     print(plan.summary())
-
-
-def tasks_of(plan: Plan, configurations: Configurations) -> list[Task]:
-    """Return the first attempts at what `plan` would run."""
-    positions = [configurations.positions[row] for row in plan.todo]
-    runtimes = [configurations.runtime(position) for position in positions]
-    return [
-        Task(index=position, key=plan.keys[row], cpus=runtime.get("cpus", 1), gpus=runtime.get("gpus"))
-        for row, position, runtime in zip(plan.todo, positions, runtimes, strict=True)
-    ]

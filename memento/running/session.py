@@ -20,33 +20,29 @@ from typing import Any
 
 from memento.errors import StoreError
 from memento.matrix.configurations import Configurations
-from memento.matrix.runtime import seconds_of
 from memento.plan import Plan
 from memento.protocols import Advanced, Begun, Delivered, Executor, Interrupted, Lost, RemoteExecutor, Returned, Watch
 from memento.running.attending import Attendance
 from memento.running.failing import FailureWatch
 from memento.running.hearing import Audience
 from memento.running.interrupts import Interrupts
+from memento.running.keeping import Keeper
 from memento.running.options import Options
+from memento.running.others import Others
+from memento.running.pace import Pace
 from memento.running.retries import RetryPolicy
 from memento.running.tally import TICK, Tally
+from memento.running.tasks import Tasks
 from memento.running.todo import Todo
-from memento.spool import Frame, frame_of
+from memento.spool import Frame, frame_of, has_succeeded
 from memento.store import Run, SqliteStore
 from memento.store.trouble import disk_errors_explained
-from memento.task import KEY_IN_HEAD, STATUS_CODES, STATUS_IN_HEAD, Experiment, Failure, Job, Outcome, Status, Task
+from memento.task import KEY_IN_HEAD, Experiment, Failure, Job, Outcome, Status, Task
 from memento.undelivered import outcome_of
 
-SUCCEEDED = STATUS_CODES[Status.SUCCEEDED]
 # Running experiments are given this many seconds to see `context.should_stop` after Ctrl-C: with what it takes to end
 # the others after that, everything is gone in five.
 GRACE = 3.5
-# As much work as this many seconds take is claimed ahead, so that other runs find some too.
-AHEAD = 0.15
-LARGEST_GROUP = 5000
-# Storing may take this share of the time between two commits; slow experiments are stored at once.
-COMMIT_PAUSE = 4.0
-POLL = 0.2
 # An engine with a queue of its own is given everything at once.
 WITHOUT_END = 1 << 60
 
@@ -74,25 +70,20 @@ class Session:
         self._run: Run
         self._retries = RetryPolicy(options.retries)
         self._watch = FailureWatch(stop_at_first=options.on_error == "stop", max_failures=options.max_failures)
-        self._positions = configurations.positions
         self._rows = {plan.keys[row]: row for row in plan.todo}
         self._todo = Todo(plan, store)
         self._later: list[tuple[float, int, int]] = []  # (when, row, attempt): waiting for a retry
         self._out: dict[bytes, Task] = {}
-        self._pending: list[Frame] = []
-        self._finals: list[bytes] = []
-        self._read: dict[str, int] = {}  # spools, and up to where they were taken in
-        self._stored: dict[str, int] = {}  # … and what was in them was committed
+        self._keeper = Keeper(store)
         self._heard_all = True
-        self._unsure = False  # whether what is pending may be stored already
-        self._shapes: dict[int, tuple[float | None, int, float | None]] = {}
-        self._first_at = 0.0  # when the first outcome came: the start of the workers says nothing of their pace
-        self._committed_at = 0.0
-        self._commit_cost = 0.0
-        self._polled_at = 0.0
-        self._poll_pause = POLL
+        self._pace = Pace()
         self._remote = executor if isinstance(executor, RemoteExecutor) else None
+        self._tasks = Tasks(configurations, plan, timeout=options.timeout, limited=self._remote is None)
         self._attendance = Attendance(store, watch, self._tally.tell_notice)
+        self._others = Others(
+            plan=plan, todo=self._todo, store=store, attendance=self._attendance, tally=self._tally,
+            retries=self._retries, remote=self._remote,
+        )  # fmt: skip
         self.left: str | None = None
         """What a reader should know of work that goes on without this process, None where none does."""
         self.stopped: str | None = None
@@ -137,7 +128,7 @@ class Session:
             self._feed()
             self._hear(self._executor.wait(self._patience()))
             self._commit_when_due()
-            self._ask_for_others()
+            self._others.look(self._run)
             self._tally.tell_progress()
             if not self._options.wait and not self._todo and self._remote is not None and self._remote.is_submitted:
                 self._leave()
@@ -148,8 +139,8 @@ class Session:
         patience = TICK
         if self._later:
             patience = min(patience, self._later[0][0] - time.monotonic())
-        if self._pending:
-            patience = min(patience, self._committed_at + COMMIT_PAUSE * self._commit_cost - time.monotonic())
+        if self._keeper.patience is not None:
+            patience = min(patience, self._keeper.patience)
         return max(0.0, patience)
 
     def _interrupted(self) -> None:
@@ -206,7 +197,7 @@ class Session:
             self._attendance.close()
             if self.left is None:
                 # Offsets say nothing where a report before them was not taken.
-                self._store.end_run(self._run, self._stored if self._heard_all else {})
+                self._store.end_run(self._run, self._keeper.taken if self._heard_all else {})
             else:
                 self._store.leave(self._run)
         self._look_up()
@@ -228,33 +219,12 @@ class Session:
             self._submit([(row, 1) for row in rows])
 
     def _ahead(self) -> int:
-        """Return how many configurations to have out: enough to keep the workers busy, not more."""
-        if self._remote is not None:
-            return WITHOUT_END
-        slots = self._executor.slots
-        done = self._tally.done
-        if done < 2 * slots:
-            return 2 * slots
-        pace = done / max(time.monotonic() - self._first_at, 1e-6)
-        if pace < slots:  # longer than a second each: another run may want them sooner
-            return slots
-        return max(2 * slots, min(int(pace * AHEAD), 4 * done))
+        return WITHOUT_END if self._remote is not None else self._pace.ahead(self._executor.slots, self._tally.done)
 
     def _submit(self, rows: Sequence[tuple[int, int]]) -> None:
-        tasks = [self._task(row, attempt) for row, attempt in rows]
+        tasks = [self._tasks.of(row, attempt) for row, attempt in rows]
         self._out.update((task.key, task) for task in tasks)
         self._executor.submit(tasks)
-
-    def _task(self, row: int, attempt: int) -> Task:
-        position = self._positions[row]
-        block, _ = self._configurations.space.locate(position)
-        shape = self._shapes.get(id(block))
-        if shape is None:
-            runtime = block.runtime
-            limit = seconds_of(runtime["time"]) if "time" in runtime and self._remote is None else None
-            timeout = self._options.timeout or limit
-            shape = self._shapes[id(block)] = timeout, runtime.get("cpus", 1), runtime.get("gpus")
-        return Task(position, self._plan.keys[row], attempt, *shape)
 
     # Taking in
 
@@ -269,7 +239,7 @@ class Session:
                 for frame in report.frames:
                     self._take(frame)
                 if report.spool:
-                    self._read[report.spool] = report.end
+                    self._keeper.read_up_to(report.spool, report.end)
             elif isinstance(report, Interrupted):
                 self._keep(report.frames)
             elif isinstance(report, Lost):
@@ -286,7 +256,7 @@ class Session:
         for frame in frames:
             outcome = Outcome.unpack_head(*frame)
             if outcome.key in self._out and outcome.failure is not None:
-                self._pending.append(frame)
+                self._keeper.add(frame)
                 self._tally.left_off(outcome.key)
                 self._tally.tell_failure(outcome, outcome.failure, self._rows[outcome.key], will_retry=True)
 
@@ -297,12 +267,12 @@ class Session:
         self._tally.left_off(key)
         if task is None:
             return  # delivered before, or nobody's here any more
-        self._pending.append(frame)
-        self._first_at = self._first_at or time.monotonic()
-        if head[STATUS_IN_HEAD] == SUCCEEDED:
+        self._keeper.add(frame)
+        self._pace.note()
+        if has_succeeded(head):
             self._tally.succeeded += 1
             self._watch.succeeded()
-            self._finals.append(key)
+            self._keeper.add_final(key)
             return
         outcome = Outcome.unpack_head(*frame)
         failure = outcome.failure or Failure(type="unknown", message="")
@@ -313,81 +283,22 @@ class Session:
         elif outcome.status is not Status.CANCELLED:
             self._tally.failed += 1
             self._watch.failed(failure)
-            self._finals.append(key)
+            self._keeper.add_final(key)
         if outcome.status is Status.CANCELLED:
             return
         self._tally.tell_failure(outcome, failure, self._rows[key], will_retry=wait is not None)
 
-    # Storing
-
     def _commit_when_due(self) -> None:
-        if self._pending and (
-            len(self._pending) >= LARGEST_GROUP
-            or time.monotonic() - self._committed_at >= COMMIT_PAUSE * self._commit_cost
-        ):
+        if self._keeper.patience == 0.0:
             self._commit()
 
     def _commit(self) -> None:
-        if not self._pending:
-            return
-        begun = time.monotonic()
-        again, self._unsure = self._unsure, True  # Ctrl-C may come when it is stored, and before that is known here
-        entries = self._store.save_and_release(self._run, self._pending, self._finals, again=again)
-        self._committed_at = time.monotonic()
-        self._commit_cost = self._committed_at - begun
-        self._pending, self._finals, self._unsure = [], [], False
-        self._stored.update(self._read)
+        entries = self._keeper.commit(self._run)
         rows = [self._rows[entry.key] for entry in entries]
         for row, entry in zip(rows, entries, strict=True):
             if entry.key not in self._out:  # else it is tried again already, or goes on elsewhere
                 self._plan.entries[row] = entry
         self._tally.tell_successes(entries, rows)
-
-    # Other runs over the same store
-
-    def _ask_for_others(self) -> None:
-        now = time.monotonic()
-        if not self._todo.others or now - self._polled_at < self._poll_pause:
-            return
-        self._attendance.look({self._plan.keys[row] for row in self._todo.others})
-        now = time.monotonic()
-        self._store.take_over()
-        rows = {self._plan.keys[row]: row for row in self._todo.others}
-        claimed = self._store.claimed_by_others(self._run, list(rows))
-        found = self._store.find([key for key in rows if key not in claimed])
-        for key, row in rows.items():
-            if key in claimed:
-                continue
-            self._todo.others.discard(row)
-            entry = found.get(key)
-            if entry is not None and self._is_new(entry):
-                self._plan.entries[row] = entry
-                if entry.status is Status.SUCCEEDED:
-                    self._tally.stored += 1
-                elif self._is_to_be_tried_again(entry.outcome):
-                    self._todo.put_back(row)
-                else:
-                    self._tally.failed += 1
-            else:
-                self._todo.put_back(row)  # its run died, or gave it back: now it is ours
-        self._polled_at = time.monotonic()
-        self._poll_pause = max(POLL, 10 * (self._polled_at - now))
-
-    def _is_to_be_tried_again(self, outcome: Outcome) -> bool:
-        """Whether this run tries once more what failed in another, of which nobody else will."""
-        failure = outcome.failure
-        if failure is None or self._retries.wait_before_retry(outcome.key, failure) is None:
-            return False
-        if self._remote is not None:
-            self._remote.learn(outcome.key, failure.cause)
-        return True
-
-    def _is_new(self, entry: Any) -> bool:
-        """Whether another run computed `entry` while this one went on; an older failure is to be tried again."""
-        if entry.status is Status.SUCCEEDED and entry.key not in self._plan.anew:
-            return True
-        outcome = entry.outcome
-        return bool(outcome.started + outcome.runtime >= self._tally.began_at)
 
     # The end
 

@@ -35,10 +35,10 @@ class Todo:
         claimed: list[int] = []
         look = room
         while self._rows and len(claimed) < room:
-            rows = self._next(look)
-            anew = self._plan.keys[rows[0]] in self._plan.anew
+            rows = [self._rows.popleft() for _ in range(min(look, len(self._rows)))]
             keys = [self._plan.keys[row] for row in rows]
-            granted = set(self._store.claim(run, keys, force=anew, most=room - len(claimed)))
+            most = room - len(claimed)
+            granted = set(self._store.claim(run, keys, most=most, counts=self._plan.standing.counts))
             left: list[int] = []
             for row, key in zip(rows, keys, strict=True):
                 if key in granted:
@@ -51,17 +51,6 @@ class Todo:
             # Where another run has been before, one step after the other of the same length would never catch up.
             look = min(2 * look, LARGEST_LOOK)
         return claimed
-
-    def _next(self, most: int) -> list[int]:
-        """Take up to `most` rows, all of which are to be computed anew, or none of which is."""
-        anew, rows = self._plan.anew, self._rows
-        if not anew:
-            return [rows.popleft() for _ in range(min(most, len(rows)))]
-        taken = [rows.popleft()]
-        first = self._plan.keys[taken[0]] in anew
-        while rows and len(taken) < most and (self._plan.keys[rows[0]] in anew) == first:
-            taken.append(rows.popleft())
-        return taken
 
     def spread_out(self) -> None:
         """Bring rows from all over what is left to the front."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -20,11 +20,11 @@ from typing import Any, Self
 from memento import layout
 from memento.spool import Frame, has_succeeded, is_final, read_frames
 from memento.store import claims, garbage, runs
-from memento.store.entries import is_intact
+from memento.store.entries import Entry, is_intact
 from memento.store.reading import SUCCEEDED, run_checksum
 from memento.store.trouble import explain
 from memento.store.writing import Writer, newest_in
-from memento.task import KEY_IN_HEAD, PART_NAMES, STATUS_IN_HEAD, Outcome
+from memento.task import KEY_IN_HEAD, PART_NAMES, Outcome
 
 
 class SqliteStore(Writer):
@@ -69,17 +69,23 @@ class SqliteStore(Writer):
         return run
 
     def claim(
-        self, run: runs.Run, keys: Sequence[bytes], *, force: bool = False, most: int | None = None
+        self,
+        run: runs.Run,
+        keys: Sequence[bytes],
+        *,
+        most: int | None = None,
+        counts: Callable[[Entry], bool] = lambda entry: True,
     ) -> list[bytes]:
         """Return the first `most` of `keys` that are free, which are now this run's alone to compute.
 
-        Left out is what another run has claimed, and, without `force`, what has been stored successfully meanwhile.
+        Left out is what another run has claimed, and what has been stored successfully since the run looked, where that
+        success `counts`.
         """
         with self._ledger.writing(sync=False) as database:
             taken = claims.claimed_by_others(database, run.id)
             newest = self._see_what_others_stored(database, run)
-            if not force:
-                taken |= self._stored([key for key in keys if key in run.stored_by_others])
+            found = self.find([key for key in keys if key in run.stored_by_others]) if run.stored_by_others else {}
+            taken.update(key for key, entry in found.items() if entry.code == SUCCEEDED and counts(entry))
             granted = [key for key in dict.fromkeys(keys) if key not in taken and key not in run.claimed][:most]
             claimed = {**run.claimed, **dict.fromkeys(granted)}
             claims.replace_claims(database, run.id, claimed)
@@ -92,12 +98,8 @@ class SqliteStore(Writer):
         if newest > run.seen:
             heads = database.execute("SELECT head FROM outcomes WHERE id > ?", [run.seen])
             whole = (head for (head,) in heads if is_intact(head))
-            run.stored_by_others.update(head[KEY_IN_HEAD] for head in whole if head[STATUS_IN_HEAD] == SUCCEEDED)
+            run.stored_by_others.update(head[KEY_IN_HEAD] for head in whole if has_succeeded(head))
         return newest
-
-    def _stored(self, keys: Sequence[bytes]) -> set[bytes]:
-        """Return those of `keys` whose success `find` finds."""
-        return {key for key, entry in self.find(keys).items() if entry.code == SUCCEEDED} if keys else set()
 
     def release(self, run: runs.Run, keys: Sequence[bytes]) -> None:
         """Give up the claims on `keys`."""

@@ -1,0 +1,87 @@
+"""Other runs over the same store: what they compute is waited for, and taken up where they died or gave up."""
+
+from __future__ import annotations
+
+import time
+
+from memento.plan import Plan
+from memento.protocols import RemoteExecutor
+from memento.running.attending import Attendance
+from memento.running.retries import RetryPolicy
+from memento.running.tally import Tally
+from memento.running.todo import Todo
+from memento.store import Entry, Run, SqliteStore
+from memento.task import Outcome, Status
+
+POLL = 0.2
+
+
+class Others:
+    """Follows the rows of `todo` that other runs have claimed, until each has a result or is this run's to compute."""
+
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        todo: Todo,
+        store: SqliteStore,
+        attendance: Attendance,
+        tally: Tally,
+        retries: RetryPolicy,
+        remote: RemoteExecutor | None,
+    ) -> None:
+        self._plan, self._todo, self._store = plan, todo, store
+        self._attendance, self._tally, self._retries, self._remote = attendance, tally, retries, remote
+        self._looked_at = 0.0
+        self._pause = POLL
+
+    def look(self, run: Run) -> None:
+        """See what has become of what others have claimed; does nothing where that was seen a moment ago."""
+        if not self._todo.others or time.monotonic() - self._looked_at < self._pause:
+            return
+        rows = {self._plan.keys[row]: row for row in self._todo.others}
+        self._attendance.look(set(rows))
+        begun = time.monotonic()
+        self._store.take_over()
+        claimed = self._store.claimed_by_others(run, list(rows))
+        free = [key for key in rows if key not in claimed]
+        found = self._store.find(free)
+        for key in free:
+            self._todo.others.discard(rows[key])
+            self._settle(rows[key], self._newest(found.get(key)))
+        self._looked_at = time.monotonic()
+        self._pause = max(POLL, 10 * (self._looked_at - begun))
+
+    def _newest(self, entry: Entry | None) -> Entry | None:
+        """Return what another run gave where `entry`, which `find` found, is a success that does not count."""
+        if entry is None or entry.status is not Status.SUCCEEDED or self._plan.standing.counts(entry):
+            return entry
+        newer = [one for one in self._store.history(entry.key) if self._plan.standing.is_newer(one)]
+        failed = [one for one in newer if one.status is not Status.SUCCEEDED]
+        return failed[-1] if failed else None
+
+    def _settle(self, row: int, entry: Entry | None) -> None:
+        if entry is not None and entry.status is Status.SUCCEEDED:
+            self._plan.entries[row] = entry
+            self._tally.stored += 1
+        elif entry is not None and self._is_of_now(entry.outcome):
+            self._plan.entries[row] = entry
+            if self._is_to_be_tried_again(entry.outcome):
+                self._todo.put_back(row)
+            else:
+                self._tally.failed += 1
+        else:
+            self._todo.put_back(row)  # its run died, or gave it back: now it is ours
+
+    def _is_of_now(self, failure: Outcome) -> bool:
+        """Whether it failed while this run went on; an older failure is to be tried again."""
+        return failure.started + failure.runtime >= self._tally.began_at
+
+    def _is_to_be_tried_again(self, outcome: Outcome) -> bool:
+        """Whether this run tries once more what failed in another, of which nobody else will."""
+        failure = outcome.failure
+        if failure is None or self._retries.wait_before_retry(outcome.key, failure) is None:
+            return False
+        if self._remote is not None:
+            self._remote.learn(outcome.key, failure.cause)
+        return True
