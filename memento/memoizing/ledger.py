@@ -113,9 +113,9 @@ class CallLedger(SqliteStore):
             with self._ledger.writing(sync=False) as database:
                 if key in claims.claimed_by_others(database, run.id):
                     return False
-                claimed = {**run.claimed, key: None}
-                claims.replace_claims(database, run.id, claimed)
-            run.claimed = claimed
+                claimed = run.claimed.plus([key])
+                claims.change_claims(database, run.id, run.written, claimed)
+            run.claimed = run.written = claimed
             return True
 
     def release_call(self, key: bytes) -> None:
@@ -123,9 +123,11 @@ class CallLedger(SqliteStore):
         with self._mutex:
             run = self._alive
             if run is not None and key in run.claimed:
-                run.claimed = {each: None for each in run.claimed if each != key}
-                with suppress(StoreError), self._ledger.writing(sync=False) as database:
-                    claims.replace_claims(database, run.id, run.claimed)
+                run.claimed = run.claimed.minus([key])
+                with suppress(StoreError):
+                    with self._ledger.writing(sync=False) as database:
+                        claims.change_claims(database, run.id, run.written, run.claimed)
+                    run.written = run.claimed
 
     def free_claims_of_the_dead(self) -> None:
         """Free what processes had claimed that have died, at most every so often."""
@@ -152,13 +154,13 @@ class CallLedger(SqliteStore):
         sync = now - self._synced + outcome.runtime > UNSYNCED_SECONDS
         with self._mutex:
             run = self._run()
-            left = {key: None for key in run.claimed if key != outcome.key}
+            left = run.claimed.minus([outcome.key])
             with self._ledger.writing(sync=sync) as database:
                 if outcome.run not in self._codes:
                     self._record_code(outcome.run, code)
                 database.executemany(INSERT, rows_of([frame_of(outcome)], self.newest() + 1))
-                claims.replace_claims(database, run.id, left)
-            run.claimed = left
+                claims.change_claims(database, run.id, run.written, left)
+            run.claimed = run.written = left
             self._codes.add(outcome.run)
             if sync:
                 self._synced = now

@@ -43,8 +43,8 @@ class Attendance:
             except (WorkerStartError, SlurmError):
                 # What was submitted there can never run; what is submitted from here may.
                 watch.cancel(watch.keys)
-                self._store.release(run, list(self._store.claims_of(number)))
-            if not self._store.claims_of(number):
+                self._store.release(run, list(run.claimed))
+            if not run.claimed:
                 del self._attended[number]
                 self._store.end_run(run)
 
@@ -79,7 +79,8 @@ class Attendance:
         if frames:
             self._store.save_claimed(run, frames)
         # What it had claimed when it died and had not submitted yet will not come either.
-        free += self._store.claims_of(run.id) - watch.keys
+        awaited = watch.keys
+        free += [key for key in run.claimed if key not in awaited]
         if free:
             self._store.release(run, free)
 

@@ -263,7 +263,8 @@ class Reader:
     def claimed_by(self, run: bytes, keys: Sequence[bytes]) -> set[bytes]:
         """Return those of `keys` that `run` has claimed, and so is not done with."""
         with self._ledger.reading() as database:
-            return claims.claimed_by(database, run).intersection(keys)
+            claimed = claims.claimed_by(database, run)
+        return {key for key in keys if key in claimed}
 
     def artifact_path(self, key: bytes, run: bytes, attempt: int) -> Path:
         """Return the folder that one attempt was given, which need not exist."""

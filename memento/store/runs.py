@@ -32,6 +32,7 @@ from memento import __version__
 from memento.files import private_folder
 from memento.layout import REMOTE
 from memento.spool import Frame
+from memento.store.claims import Claimed
 from memento.store.migrations import frames_of_any_format
 from memento.task import RUN_BYTES, RUN_IN_HEAD
 
@@ -47,13 +48,14 @@ class Run:
     """One run: its id, its spool folder, the lock that says it lives, and what it knows of the ledger.
 
     Attributes:
-        claimed: the keys it has claimed, as the ledger has them.
+        claimed: the keys it has claimed.
+        written: what the ledger says that it has claimed.
         stored_by_others: keys of successes that other runs stored since this one began to look.
         seen: up to which number it has looked at what is stored.
     """
 
     def __init__(self, spools: Path, *, since: int = 0) -> None:
-        self.claimed: dict[bytes, None] = {}
+        self.claimed = self.written = Claimed()
         self.stored_by_others: set[bytes] = set()
         self.seen = since
         self.id = secrets.token_bytes(RUN_BYTES)
@@ -69,7 +71,8 @@ class Run:
         """Return `run`, whose process is gone and whose work goes on elsewhere; None when somebody else has it."""
         adopted = cls.__new__(cls)
         adopted.id, adopted.spool = run, spools / run.hex()
-        adopted.claimed, adopted.stored_by_others, adopted.seen = {}, set(), 0
+        adopted.claimed = adopted.written = Claimed()
+        adopted.stored_by_others, adopted.seen = set(), 0
         try:
             adopted._lock = os.open(adopted.spool / ALIVE, os.O_RDWR | os.O_CLOEXEC)
         except FileNotFoundError:

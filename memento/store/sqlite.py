@@ -87,9 +87,10 @@ class SqliteStore(Writer):
             found = self.find([key for key in keys if key in run.stored_by_others]) if run.stored_by_others else {}
             taken.update(key for key, entry in found.items() if entry.code == SUCCEEDED and counts(entry))
             granted = [key for key in dict.fromkeys(keys) if key not in taken and key not in run.claimed][:most]
-            claimed = {**run.claimed, **dict.fromkeys(granted)}
-            claims.replace_claims(database, run.id, claimed)
-        run.claimed, run.seen = claimed, newest
+            claimed = run.claimed.plus(granted)
+            claims.change_claims(database, run.id, run.written, claimed)
+        run.claimed = run.written = claimed
+        run.seen = newest
         return granted
 
     def _see_what_others_stored(self, database: sqlite3.Connection, run: runs.Run) -> int:
@@ -103,11 +104,10 @@ class SqliteStore(Writer):
 
     def release(self, run: runs.Run, keys: Sequence[bytes]) -> None:
         """Give up the claims on `keys`."""
-        given_up = set(keys)
-        left = {key: None for key in run.claimed if key not in given_up}
+        left = run.claimed.minus(keys)
         with self._ledger.writing(sync=False) as database:
-            claims.replace_claims(database, run.id, left)
-        run.claimed = left
+            claims.change_claims(database, run.id, run.written, left)
+        run.claimed = run.written = left
 
     def claimed_by_others(self, run: runs.Run, keys: Sequence[bytes]) -> set[bytes]:
         """Return those of `keys` that another run has claimed."""
@@ -182,7 +182,8 @@ class SqliteStore(Writer):
         """Return a remote run that this process may attend to now; None when it is over, or another attends to it."""
         adopted = runs.Run.adopt(self._spools, run) if self.writable else None
         if adopted is not None:
-            adopted.claimed = dict.fromkeys(self.claims_of(run))
+            with self._ledger.reading() as database:
+                adopted.claimed = adopted.written = claims.claimed_by(database, run)
         return adopted
 
     def leave(self, run: runs.Run) -> None:
@@ -192,7 +193,7 @@ class SqliteStore(Writer):
     def claims_of(self, run: bytes) -> set[bytes]:
         """Return the keys that `run` has claimed."""
         with self._ledger.reading() as database:
-            return claims.claimed_by(database, run)
+            return set(claims.claimed_by(database, run))
 
     def save_claimed(self, run: runs.Run, frames: Sequence[Frame], *, failures_end: bool = True) -> int:
         """Store those of `frames` whose keys `run` has claimed, end the claims of the final ones; return how many.
@@ -200,14 +201,13 @@ class SqliteStore(Writer):
         Where the claim is gone somebody else computes the configuration, and what an old attempt delivers is refused.
         Who does not know whether a failure was tried again since leaves its claim, by `failures_end=False`.
         """
+        ends = is_final if failures_end else has_succeeded
+        kept = [frame for frame in frames if frame[0][KEY_IN_HEAD] in run.claimed]
+        left = run.claimed.minus(head[KEY_IN_HEAD] for head, _ in kept if ends(head))
         with self._ledger.writing() as database:
-            claimed = claims.claimed_by(database, run.id)
-            ends = is_final if failures_end else has_succeeded
-            kept = [frame for frame in frames if frame[0][KEY_IN_HEAD] in claimed]
             self._insert_new(database, kept)
-            left = claimed.difference(head[KEY_IN_HEAD] for head, _ in kept if ends(head))
-            claims.replace_claims(database, run.id, left)
-        run.claimed = dict.fromkeys(left)
+            claims.change_claims(database, run.id, run.written, left)
+        run.claimed = run.written = left
         return len(kept)
 
     def _take_in_remote(self, number: bytes) -> int:

@@ -38,8 +38,7 @@ class Writer(Reader):
         Returns:
             the outcomes as `find` finds them from now on, in order.
         """
-        given_up = set(keys)
-        left = {key: None for key in run.claimed if key not in given_up}
+        left = run.claimed.minus(keys)
         self._make_files_last(frames)
         with self._ledger.writing() as database:
             newest = newest_in(database)
@@ -52,8 +51,8 @@ class Writer(Reader):
                 rows = rows_of(frames, newest + 1)
                 database.executemany(INSERT, rows)
                 entries = [Entry(row[0], row[2]) for row in rows]
-            claims.replace_claims(database, run.id, left)
-        run.claimed = left
+            claims.change_claims(database, run.id, run.written, left)
+        run.claimed = run.written = left
         if run.seen == newest and not again:
             run.seen += len(entries)
         return entries

@@ -94,7 +94,7 @@ BREAKAGES: list[Breakage] = [
     Breakage(
         name="what is claimed is not written down",
         file="memento/store/sqlite.py",
-        old="            claims.replace_claims(database, run.id, claimed)\n",
+        old="            claims.change_claims(database, run.id, run.written, claimed)\n",
         new="",
         trial="test_runs_at_once.py::test_runs_at_once",
     ),
