@@ -18,13 +18,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from memento.capture.notation import SIMPLE, Notes, first_step, from_plain, step_to, to_plain
+from memento.capture.notation import SIMPLE, Notes, first_step, from_plain, is_simple, step_to, to_plain
 from memento.errors import NameClash
 from memento.hashing import KeyMaker, digest
 
 NOTE = "$memento"
 RESULT = "result"
 _QUICK = SIMPLE | {float}
+SHORTEST_LONG = 300
+"""Fewer characters than a line has that holds an integer too wide to be written as a number."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,9 +142,13 @@ def text_of(
     returned_dict = isinstance(result, dict) and len(result) == 1 and RESULT in result
     if written is None and not (tell_key or tell_names or returned_dict) and is_quick(record.values()):
         try:
-            return _encode(record)
-        except ValueError:  # NaN or an infinity
+            text = _encode(record)
+        except ValueError:  # NaN, an infinity, or an integer of too many digits
             pass
+        else:
+            # Nearly every line is too short to hold an integer that is not written as a number.
+            if len(text) < SHORTEST_LONG or all(type(value) is float or is_simple(value) for value in record.values()):
+                return text
     written = written or Written(arguments)
     notes = Notes(written.notes)
     plain = dict(written.plain)

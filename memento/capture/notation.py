@@ -3,6 +3,7 @@
 What is written, the note, and what is read back:
 
     None, bool, int, str, finite float   themselves
+    int of more than 1,024 bits          "0x…"                 int                  the same
     NaN                                  null                  float                NaN
     infinity                             "Infinity"            float                infinity
     numbers of numpy and other libraries numbers                                    Python's numbers
@@ -40,9 +41,10 @@ from typing import Any
 
 from memento.hashing import readable
 from memento.hashing.naming import qualified, resolve
+from memento.hashing.text import WIDEST_INTEGER
 
 SIMPLE = frozenset({type(None), bool, int, str})
-"""Types of which every value is its own JSON."""
+"""Types of which every value is its own JSON, but for the widest integers."""
 _INFINITIES = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
@@ -92,6 +94,16 @@ def from_plain(value: Any, notes: dict[str, str]) -> tuple[Any, list[str]]:
     return holder[0], inexact
 
 
+def is_simple(value: Any) -> bool:
+    """Return whether `value` is immutable and its own JSON.
+
+    >>> is_simple(2**1000), is_simple(2**2000), is_simple(0.5)
+    (True, False, False)
+    """
+    kind = type(value)
+    return kind in SIMPLE and (kind is not int or value.bit_length() <= WIDEST_INTEGER)
+
+
 def step_to(name: str) -> str:
     """Return the pointer from an object to its entry `name`."""
     return "/" + name.replace("~", "~0").replace("/", "~1")
@@ -108,8 +120,10 @@ def first_step(pointer: str) -> str:
 
 def _plain(value: Any, notes: Notes, place: str) -> Any:
     kind = type(value)
-    if kind in SIMPLE:
+    if is_simple(value):
         return value
+    if kind is int:
+        return _noted(hex(value), "int", notes, place)
     if kind is float:
         return value if math.isfinite(value) else _noted(_not_finite(value), "float", notes, place)
     if kind is list:
@@ -133,7 +147,7 @@ def _not_finite(value: float) -> str | None:
 
 def _listed(values: Iterable[Any], notes: Notes, place: str) -> list[Any]:
     listed = list(values)
-    if all(type(value) in SIMPLE for value in listed):
+    if all(map(is_simple, listed)):
         return listed
     return [_plain(value, notes, f"{place}/{index}") for index, value in enumerate(listed)]
 
@@ -277,6 +291,7 @@ def _float(plain: Any) -> float:
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
+    "int": lambda plain: int(plain, 16),
     "float": _float,
     "tuple": tuple,
     "set": set,

@@ -16,6 +16,8 @@ from memento.hashing.naming import public_name
 
 LONGEST = 120
 _DEEPEST = 6
+WIDEST_INTEGER = 1024
+"""Bits of an integer that every Python writes and reads in decimal: it may refuse more than 640 digits."""
 _LARGEST_INT_BITS = 400
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]+")
 

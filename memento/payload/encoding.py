@@ -26,6 +26,7 @@ from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memento.errors import UnpicklableResult, UnreadableResult
+from memento.hashing.text import WIDEST_INTEGER
 from memento.payload.home import pickler
 from memento.payload.points import Points, pack_metrics, unpack_metrics
 from memento.payload.unpicklable import blamed, culprit, type_name
@@ -60,7 +61,6 @@ ALIGNMENT = 64
 SMALLEST_BUFFER = 1024  # smaller arrays stay inside the pickle: their padding would weigh more than the copy
 LONGEST_STRING = 8192  # longer ones are pickled, so that reading a table stays cheap
 LARGEST_SUMMARY = 65536
-WIDEST_INTEGER = 1024  # bits; Python may refuse to print integers of more than 640 digits
 
 
 class Encoded(NamedTuple):

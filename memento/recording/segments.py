@@ -134,9 +134,14 @@ def _take_in(segment: Segment, body: memoryview, known: Mapping[int, Level]) -> 
 
 def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        name: value if type(value) in _PLAIN else {"pickled": base64.b64encode(pickle_of(value)).decode()}
+        name: value if _is_plain(value) else {"pickled": base64.b64encode(pickle_of(value)).decode()}
         for name, value in data.items()
     }
+
+
+def _is_plain(value: Any) -> bool:
+    # Of integers those of 64 bits, as in columns: Python may refuse to write out the widest.
+    return type(value) in _PLAIN and (type(value) is not int or -(1 << 63) <= value < 1 << 63)
 
 
 def _read(value: Any) -> Any:

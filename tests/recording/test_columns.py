@@ -106,17 +106,20 @@ def test_scalars_of_numpy_become_plain_numbers():
     assert dict(record) == {"a": 0.5, "b": 3, "c": True, "d": 2.0}
 
 
-def test_arrays_dates_and_classes_of_a_script_come_back_as_they_were(tmp_path):
+def test_arrays_dates_wide_integers_and_classes_of_a_script_come_back_as_they_were(tmp_path):
     class Own:
         def __eq__(self, other):
             return type(other).__name__ == "Own"
 
         __hash__ = None
 
-    with ExperimentCollection(tmp_path).new_experiment(when=datetime.date(2026, 1, 2)) as keeper:
-        keeper.push(array=numpy.arange(3), own=Own())
+    # Python does not write the widest integers out in decimal digits.
+    with ExperimentCollection(tmp_path).new_experiment(when=datetime.date(2026, 1, 2), wide=16**5000) as keeper:
+        keeper.push(array=numpy.arange(3), own=Own(), wider=16**6000)
 
     (record,) = ExperimentCollection(tmp_path).records
+    assert record["wide"] == 16**5000
+    assert record["wider"] == 16**6000
     assert record["array"].tolist() == [0, 1, 2]
     assert record["own"] == Own()
     assert record["when"] == datetime.date(2026, 1, 2)
