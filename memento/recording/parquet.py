@@ -6,13 +6,14 @@ import os
 import secrets
 import shutil
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from memento.errors import MissingExtra, OptionError
-from memento.recording.statistics import column_values
+from memento.hashing.text import WIDEST_INTEGER
+from memento.recording.statistics import column_values, told_apart_by
 
 if TYPE_CHECKING:
     from memento.recording.records import Records
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 TIMES = ("experiment_start_time", "experiment_end_time", "experiment_duration")
 NULL = "__HIVE_DEFAULT_PARTITION__"
 _AS_FOLDERS = (str, int, float, type(None))
+_LONGEST_NAME = 255  # bytes of a folder's name, on most file systems
 
 
 def write_parquet(records: Records, folder: str | os.PathLike[str], partition_by: Sequence[str] | None = None) -> None:
@@ -27,7 +29,7 @@ def write_parquet(records: Records, folder: str | os.PathLike[str], partition_by
 
     Raises:
         MissingExtra: pyarrow is not installed.
-        OptionError: there is something in the folder.
+        OptionError: there is something in the folder, or a value is too long for the name of its partition.
     """
     arrow = _pyarrow()
     target = Path(folder)
@@ -38,16 +40,19 @@ def write_parquet(records: Records, folder: str | os.PathLike[str], partition_by
             value=str(target),
         )
     names = _partition_names(records) if partition_by is None else list(partition_by)
-    groups = records.groupby(*names) if names else {(): records}
+    groups = told_apart_by(records, names)
     inside = [name for name in records.names() if name not in names]
-    tables = {key: _table(arrow, some, inside) for key, some in groups.items()}
-    schema = _common_schema(arrow, [table.schema for table in tables.values()], inside)
+    places = [Path(*_folders(names, key)) for key, _ in groups]
+    columns = [_columns(arrow, some, inside) for _, some in groups]
+    schema = _common_schema(arrow, columns, inside)
     aside = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
-        for key, table in tables.items():
-            place = aside.joinpath(*_folders(names, key if len(names) != 1 else (key,)))
+        for (_, some), folder, own in zip(groups, places, columns, strict=True):
+            table = _table(arrow, schema, own, len(some))
+            place = aside / folder
             place.mkdir(parents=True, exist_ok=True)
-            arrow.parquet.write_table(_fitted(arrow, table, schema), place / "part-0.parquet", compression="zstd")
+            part = len(list(place.iterdir()))  # 1 and "1" are told apart here, and not by the name of a folder
+            arrow.parquet.write_table(table, place / f"part-{part}.parquet", compression="zstd")
         target.parent.mkdir(parents=True, exist_ok=True)
         aside.rename(target)
     finally:
@@ -55,31 +60,59 @@ def write_parquet(records: Records, folder: str | os.PathLike[str], partition_by
 
 
 def _partition_names(records: Records) -> list[str]:
-    """Return the names that the keepers know, without times and without what no folder can be named after."""
-    names = [name for name in records.shared_names() if name not in TIMES]
-    plain = [name for name in names if all(isinstance(value, _AS_FOLDERS) for value in _distinct(records, name))]
+    """Return the names that the keepers alone know, without times and without what no folder can be named after."""
+    own = {name for chunk, _ in records.parts() for name in chunk.columns}  # as many folders as records, maybe
+    names = [name for name in records.shared_names() if name not in TIMES and name not in own]
+    fit = [name for name in names if _can_name_folders(name, _distinct(records, name))]
     # A file needs a column, or it could not tell how many records it has.
-    return plain if len(plain) < len(records.names()) else plain[:-1]
+    return fit if len(fit) < len(records.names()) else fit[:-1]
 
 
 def _distinct(records: Records, name: str) -> list[Any]:
     return [chunk.shared().get(name) for chunk, _ in records.parts()]
 
 
+def _can_name_folders(name: str, values: Sequence[Any]) -> bool:
+    """Return whether each of `values` has a folder's name, and not every one of them that of no value."""
+    if not all(isinstance(value, _AS_FOLDERS) for value in values):
+        return False
+    folders = {_folder(name, value) for value in values}
+    return folders != {_folder(name, None)} and not any(map(_is_too_long, folders))
+
+
+def _is_too_long(folder: str) -> bool:
+    return len(folder.encode()) > _LONGEST_NAME
+
+
 def _folders(names: Sequence[str], key: Sequence[Any]) -> list[str]:
-    return [f"{quote(name, safe='')}={_folder_text(value)}" for name, value in zip(names, key, strict=True)]
+    folders = [_folder(name, value) for name, value in zip(names, key, strict=True)]
+    for name, folder in zip(names, folders, strict=True):
+        if _is_too_long(folder):
+            raise OptionError(
+                f"partition_by names {name!r}, of which a value is too long for the name of a folder: {folder[:60]}…; "
+                "leave it out",
+                option="partition_by",
+                value=name,
+            )
+    return folders
 
 
-def _folder_text(value: Any) -> str:
+def _folder(name: str, value: Any) -> str:
     if value is None or value == "":
-        return NULL
-    return str(value).lower() if isinstance(value, bool) else quote(str(value), safe="")
+        text = NULL
+    else:
+        text = str(value).lower() if isinstance(value, bool) else _escaped(_text(value))
+    return f"{_escaped(_text(name))}={text}"
 
 
-def _table(arrow: Any, records: Records, names: Sequence[str]) -> Any:
+def _escaped(text: str) -> str:
+    # Spark takes each escape for a character of its own, so that none may stand for a byte of a longer one.
+    return "".join(quote(character, safe="") if character.isascii() else character for character in text)
+
+
+def _columns(arrow: Any, records: Records, names: Sequence[str]) -> dict[str, Any]:
     known = set(records.names())
-    columns = {name: _array(arrow, column_values(records, name)) for name in names if name in known}
-    return arrow.table(columns)
+    return {name: _array(arrow, column_values(records, name)) for name in names if name in known}
 
 
 def _array(arrow: Any, values: Sequence[Any]) -> Any:
@@ -89,18 +122,25 @@ def _array(arrow: Any, values: Sequence[Any]) -> Any:
         return numbers if values.typecode == "d" else numbers.cast(arrow.int64())
     try:
         return arrow.array(values)
-    except (arrow.ArrowException, TypeError, OverflowError):  # of several types, or of one that Parquet has not
+    except (arrow.ArrowException, TypeError, OverflowError, UnicodeError):  # of several types, or of none of Parquet's
         return _texts(arrow, values)
 
 
 def _texts(arrow: Any, values: Sequence[Any]) -> Any:
-    return arrow.array([None if value is None else str(value) for value in values], arrow.string())
+    return arrow.array([None if value is None else _text(value) for value in values], arrow.string())
 
 
-def _common_schema(arrow: Any, schemas: Sequence[Any], names: Sequence[str]) -> Any:
+def _text(value: Any) -> str:
+    # Python may refuse to write the widest integers out in decimal digits.
+    is_wide = isinstance(value, int) and value.bit_length() > WIDEST_INTEGER
+    text = hex(value) if is_wide else str(value)
+    return text.encode("utf-8", "replace").decode()  # half of a surrogate pair is no text of Parquet's
+
+
+def _common_schema(arrow: Any, groups: Iterable[Mapping[str, Any]], names: Sequence[str]) -> Any:
     fields = []
     for name in names:
-        own = [arrow.schema([schema.field(name)]) for schema in schemas if name in schema.names]
+        own = [arrow.schema([(name, columns[name].type)]) for columns in groups if name in columns]
         try:
             fields += list(arrow.unify_schemas(own, promote_options="permissive"))
         except arrow.ArrowException:
@@ -108,17 +148,17 @@ def _common_schema(arrow: Any, schemas: Sequence[Any], names: Sequence[str]) -> 
     return arrow.schema(fields)
 
 
-def _fitted(arrow: Any, table: Any, schema: Any) -> Any:
-    columns = []
+def _table(arrow: Any, schema: Any, columns: Mapping[str, Any], length: int) -> Any:
+    """Return `columns` of `length` rows as `schema` has them, those that are missing without a value."""
+    fitted = []
     for field in schema:
-        if field.name not in table.column_names:
-            columns.append(arrow.nulls(len(table), field.type))
-            continue
-        column = table.column(field.name)
-        if column.type != field.type and field.type == arrow.string():
+        column = columns.get(field.name)
+        if column is None:
+            column = arrow.nulls(length, field.type)
+        elif column.type != field.type and field.type == arrow.string():
             column = _texts(arrow, column.to_pylist())
-        columns.append(column.cast(field.type))
-    return arrow.table(columns, schema=schema)
+        fitted.append(column.cast(field.type))
+    return arrow.table(fitted, schema=schema)
 
 
 def _pyarrow() -> Any:

@@ -6,12 +6,12 @@ import contextlib
 import math
 import statistics
 from array import array
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from memento.errors import OptionError, UnkeyableValue, UnknownMetric
 from memento.hashing import digest
-from memento.recording.columns import ABSENT
+from memento.recording.columns import ABSENT, PICKLED
 
 if TYPE_CHECKING:
     from memento.recording.chunks import Chunk
@@ -243,35 +243,46 @@ class Groups(dict[Any, "Records"]):
 
 
 def groups_of(records: Records, names: Sequence[str]) -> Groups:
-    """Return `records` by the values of `names`."""
+    """Return `records` by the values of `names`; values that a dict takes for one key, as 1 and True, are one group."""
+    groups = Groups()
+    for key, some in told_apart_by(records, names):
+        alone = key[0] if len(names) == 1 else key
+        groups[alone] = groups[alone] + some if alone in groups else some
+    return groups
+
+
+def told_apart_by(records: Records, names: Sequence[str]) -> list[tuple[tuple[Any, ...], Records]]:
+    """Return the values of `names` that there are, and with them their records; 1 and True are two, NaN is one."""
     from memento.recording.records import Records
 
     for name in names:
         _check_known(records, name)
-    found: dict[Any, tuple[Any, list[Chunk], list[Rows]]] = {}
+    found: dict[Any, tuple[tuple[Any, ...], list[Chunk], list[Rows]]] = {}
     for chunk, rows in records.parts():
-        for key, some in _split(chunk, rows, names).items():
-            _, chunks, kept = found.setdefault(_told_apart(key), (key, [], []))
+        for key, some in _split(chunk, rows, names):
+            _, chunks, kept = found.setdefault(_identity(key), (key, [], []))
             chunks.append(chunk)
             kept.append(some)
-    alone = len(names) == 1
-    return Groups({key[0] if alone else key: Records(chunks, kept) for key, chunks, kept in found.values()})
+    return [(key, Records(chunks, kept)) for key, chunks, kept in found.values()]
 
 
-def _told_apart(key: Any) -> Any:
-    # A dict takes 1 and True for one key; records do not.
-    return tuple((isinstance(value, bool), value) for value in key)
+def _identity(key: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return what is equal for two keys of one group alone."""
+    return tuple((isinstance(value, bool), value if value == value else "NaN") for value in key)
 
 
-def _split(chunk: Chunk, rows: Rows, names: Sequence[str]) -> dict[Any, Rows]:
+def _split(chunk: Chunk, rows: Rows, names: Sequence[str]) -> Iterable[tuple[tuple[Any, ...], Rows]]:
     shared = chunk.shared()
-    if not any(name in chunk.columns for name in names):
-        return {tuple(shared.get(name) for name in names): rows}
+    own = [chunk.columns[name] for name in names if name in chunk.columns]
+    if not own:
+        return [(tuple(shared.get(name) for name in names), rows)]
+    # Where all values are of one type, and not floats, they tell themselves apart.
+    identity = _identity if any(column.mask or column.kind in (PICKLED, "d") for column in own) else tuple
     columns = [_filled(chunk, name) if name in chunk.columns else None for name in names]
-    split: dict[Any, list[int]] = {}
+    split: dict[Any, tuple[tuple[Any, ...], list[int]]] = {}
     for row in rows:
         key = tuple(
             shared.get(name) if column is None else column[row] for name, column in zip(names, columns, strict=True)
         )
-        split.setdefault(key, []).append(row)
-    return dict(split)
+        split.setdefault(identity(key), (key, []))[1].append(row)
+    return split.values()

@@ -144,6 +144,17 @@ def test_groups_answer_each_for_itself(records):
     assert records.groupby("model").std("index")["svm"] == pytest.approx(statistics.stdev([0, 1, 2, 3] * 2))
 
 
+def test_in_groups_one_and_true_are_one_key_and_so_is_nan():
+    keeper = RecordKeeper()
+    for value in (1, True, 1.0, math.nan, None):
+        keeper.sub_record_keeper(shared=value).push(own=value)
+        keeper.push(own=value, shared="none")
+    keeper.push(own=float("nan"), shared="none")
+
+    assert list(keeper.records.groupby("own").count().values()) == [6, 3, 2]
+    assert list(keeper.records.groupby("shared").count().values()) == [6, 3, 1, 1]
+
+
 def test_records_are_a_sequence(records):
     assert records[0]["note"] == "svm 0"
     assert records[-1]["note"] == "tree 3"
