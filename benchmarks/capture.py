@@ -66,7 +66,7 @@ print(json.dumps(found))
 def measured(interpreter: Path | str, module: str, calls: int) -> Mapping[str, float]:
     """Return the microseconds of one call of each kind, measured in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [str(interpreter), "-c", PROGRAM, module, str(calls)]
+        command = [str(Path(interpreter).absolute()), "-c", PROGRAM, module, str(calls)]
         environment = {"PYTHONPATH": str(ROOT)} if module == "memento" else {}
         done = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, timeout=MOST_SECONDS, check=True

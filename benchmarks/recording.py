@@ -111,7 +111,7 @@ FIGURES = ("recorded", "recorded, CPU", "bytes", "asked first", "asked again")
 def measured(interpreter: Path | str, program: str, how: str, count: int) -> Mapping[str, float]:
     """Return the figures of one process that records `count` records in the way `how` and asks for their mean."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [str(interpreter), "-c", program, str(count), how]
+        command = [str(Path(interpreter).absolute()), "-c", program, str(count), how]
         environment = {"PYTHONPATH": str(ROOT)} if program is OURS else {}
         done = subprocess.run(
             command, cwd=folder, env=environment, capture_output=True, text=True, timeout=MOST_SECONDS, check=True

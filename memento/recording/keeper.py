@@ -185,7 +185,11 @@ class RecordKeeper:
             except KeyError:
                 buffer, values = self._add_unlike(as_they_are(record))
             else:
-                values += row if UNCHANGING.issuperset(map(type, row)) else map(as_it_is, row)
+                for value in row:  # for few values half the time of `issuperset(map(type, row))`
+                    if type(value) not in UNCHANGING:
+                        row = tuple(map(as_it_is, row))
+                        break
+                values += row
         else:
             buffer, values = self._add_unlike(as_they_are(record))
         if len(values) >= buffer.bound:
