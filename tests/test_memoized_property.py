@@ -170,6 +170,17 @@ def test_a_copy_computes_its_own(kind: Any, copied: Any) -> None:
     assert computed == [3, 5]
 
 
+@pytest.mark.parametrize("kind", [Square, Slotted])
+def test_a_copy_of_a_copy_computes_its_own_where_the_original_was_in_memory(kind: Any) -> None:
+    for _ in range(100):
+        original = kind(3)
+        assert original.area == 9
+        other = copy.copy(original)
+        other.side = 5
+        del original
+        assert [copy.copy(other).area for _ in range(3)] == [25, 25, 25]
+
+
 def test_what_cannot_be_pickled_does_not_keep_its_instance_from_it() -> None:
     class_with_lock = Locked()
     assert class_with_lock.lock is class_with_lock.lock

@@ -12,6 +12,7 @@ import functools
 import inspect
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any, Generic, Never, NoReturn, Self, TypeVar, overload
 
@@ -40,12 +41,20 @@ class Kept:
     __slots__ = ("cells", "owner")
     __memento_transient__ = True
 
-    def __init__(self, owner: int = 0) -> None:
-        self.owner = owner  # whose it is, by address: a shallow copy holds its original's
+    def __init__(self, owner: Callable[[], Any] = lambda: None) -> None:
+        self.owner = owner  # a shallow copy holds its original's
         self.cells: dict[str, dict[Any, _Cell]] = {}
 
     def __reduce__(self) -> Any:
         return Kept, ()
+
+
+def _reference_to(instance: Any) -> Callable[[], Any]:
+    # By address it could not be told from a copy of a copy that has been made where it was.
+    try:
+        return weakref.ref(instance)
+    except TypeError:  # its class has slots, and none for weak references
+        return lambda: instance
 
 
 _making = threading.Lock()
@@ -56,7 +65,8 @@ class memoized_property(Generic[T]):  # it is written as `property` is
 
     The value is kept on the instance and goes with it. It is computed once, however many threads ask. It cannot be set;
     ``del instance.name`` has it computed again at the next access. Copies and pickles compute their own. An exception
-    is not kept. A class with `__slots__` and no ``__dict__`` needs the slot ``"_memoized"``, one for all properties.
+    is not kept. A class with `__slots__` and no ``__dict__`` needs the slot ``"_memoized"``, one for all properties;
+    with ``"__weakref__"`` beside it, its instances go as soon as nobody has them, and not with the next garbage.
 
     Args:
         func: the method that computes it.
@@ -113,7 +123,7 @@ class memoized_property(Generic[T]):  # it is written as `property` is
             return self
         try:
             kept = object.__getattribute__(instance, ATTRIBUTE)
-            if kept.owner == id(instance):
+            if kept.owner() is instance:
                 value = kept.cells[self._name][self].value
                 if value is not _NOT_YET:
                     return value
@@ -133,7 +143,7 @@ class memoized_property(Generic[T]):  # it is written as `property` is
         with _making:
             kept = self._kept_by(instance)
             if kept is None:
-                kept = Kept(id(instance))
+                kept = Kept(_reference_to(instance))
                 try:
                     object.__setattr__(instance, ATTRIBUTE, kept)  # not by a `__setattr__` that refuses, or records
                 except AttributeError:
@@ -150,7 +160,7 @@ class memoized_property(Generic[T]):  # it is written as `property` is
             kept = object.__getattribute__(instance, ATTRIBUTE)
         except AttributeError:
             return None
-        return kept if kept.owner == id(instance) else None
+        return kept if kept.owner() is instance else None
 
     def _without_place(self, instance: Any) -> TypeError:
         kind = type(instance).__qualname__
