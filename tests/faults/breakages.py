@@ -56,11 +56,11 @@ BREAKAGES: list[Breakage] = [
     Breakage(
         name="a success is told before it is stored",
         file="memento/running/session.py",
-        old="        entries = self._store.save_and_release(",
+        old="        entries = self._keeper.commit(self._run)\n",
         new="        from memento.store import Entry\n"
-        "        early = [Entry(0, head) for head, _ in self._pending]\n"
+        "        early = [Entry(0, head) for head, _ in self._keeper._pending]\n"
         "        self._tally.tell_successes(early, [self._rows[entry.key] for entry in early])\n"
-        "        entries = self._store.save_and_release(",
+        "        entries = self._keeper.commit(self._run)\n",
         trial=POWER,
     ),
     Breakage(
