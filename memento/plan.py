@@ -101,8 +101,8 @@ class Plan:
     failed_before: int = 0
     older: int = 0
     changed: tuple[str, ...] = ()
-    anew: set[bytes] = field(default_factory=set)
-    """Keys that are to be computed although a success is stored under them."""
+    anew: dict[bytes, int] = field(default_factory=dict)
+    """Keys that are to be computed although a success is stored under them, and the number of that."""
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -144,7 +144,8 @@ def make_plan(
         plan.failed_before += entries[row] is not None
         entries[row] = None
     if force_run:
-        plan.entries, plan.todo, plan.anew = [None] * len(keys), list(range(len(keys))), set(keys)
+        plan.anew = {entry.key: entry.id for entry in entries if entry is not None}
+        plan.entries, plan.todo = [None] * len(keys), list(range(len(keys)))
     if configurations.introduced and not force_run:
         _adopt_older(plan, configurations, store)
     if code_change != "ignore":
@@ -179,7 +180,8 @@ def _compare_code(plan: Plan, *, rerun: bool) -> None:
             if entry is not None and entry.run in differing:
                 plan.entries[row] = None
                 plan.todo.append(row)
-                plan.anew.add(plan.keys[row])
+                if entry.key == plan.keys[row]:  # else it was stored before a parameter was introduced
+                    plan.anew[entry.key] = entry.id
         plan.todo.sort()
         return
     plan.notes.append(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -137,6 +138,9 @@ def test_two_runs_at_once_compute_each_configuration_anew_once_and_both_have_all
     write(tmp_path, HELPER.replace("RATE = 2", "RATE = 3"), AT_ONCE)
     assert at_once(tmp_path, mode) == ["True\n[]\n"] * 2
     assert numbers_run(tmp_path) == list(range(60))
+    with sqlite3.connect(tmp_path / ".memento" / "ledger.sqlite") as ledger:
+        assert ledger.execute("SELECT count(*) FROM outcomes WHERE damaged = 2").fetchone() == (60,)  # REPLACED
+    ledger.close()
     assert at_once(tmp_path, "rerun", many=1) == ["True\n[]\n"]
     assert not (tmp_path / "ran").exists()
 

@@ -14,10 +14,13 @@ COMMIT_PAUSE = 4.0
 
 
 class Keeper:
-    """Keeps the outcomes of one run in `store`: those that came since the last commit are pending."""
+    """Keeps the outcomes of one run in `store`: those that came since the last commit are pending.
 
-    def __init__(self, store: SqliteStore) -> None:
-        self._store = store
+    `replaced` are stored successes that are computed anew, as numbers by keys.
+    """
+
+    def __init__(self, store: SqliteStore, replaced: Mapping[bytes, int]) -> None:
+        self._store, self._replaced = store, replaced
         self._pending: list[Frame] = []
         self._finals: list[bytes] = []
         self._unsure = False  # whether what is pending may be stored already
@@ -58,7 +61,7 @@ class Keeper:
             return []
         begun = time.monotonic()
         again, self._unsure = self._unsure, True  # Ctrl-C may come when it is stored, and before that is known here
-        entries = self._store.save_and_release(run, self._pending, self._finals, again=again)
+        entries = self._store.save_and_release(run, self._pending, self._finals, again=again, replaced=self._replaced)
         self._committed_at = time.monotonic()
         self._commit_cost = self._committed_at - begun
         self._pending, self._finals, self._unsure = [], [], False

@@ -74,7 +74,7 @@ class Session:
         self._todo = Todo(plan, store)
         self._later: list[tuple[float, int, int]] = []  # (when, row, attempt): waiting for a retry
         self._out: dict[bytes, Task] = {}
-        self._keeper = Keeper(store)
+        self._keeper = Keeper(store, plan.anew)
         self._heard_all = True
         self._pace = Pace()
         self._remote = executor if isinstance(executor, RemoteExecutor) else None

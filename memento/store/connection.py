@@ -12,7 +12,9 @@ from pathlib import Path
 
 from memento.errors import StoreError, StoreTooNew
 from memento.store import schema
-from memento.store.trouble import explain
+from memento.store.trouble import BUSY_TIMEOUT_MS, explain
+
+SETTLING_MS = 1000
 
 _registry = threading.Lock()
 _ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
@@ -79,6 +81,20 @@ class Ledger:
                     database.execute("ROLLBACK")
             if not sync:
                 database.execute("PRAGMA synchronous = EXTRA")
+
+    def settle(self) -> None:
+        """Bring what is in the write-ahead log into the database itself, unless others keep reading meanwhile.
+
+        SQLite takes a log that a kill has left up to the first bit that has flipped in it, and what came behind is gone
+        without a word. So whoever is about to remove the last other copy of something has it settled first.
+        """
+        with self._lock, suppress(sqlite3.Error):
+            database = self._open()
+            database.execute(f"PRAGMA busy_timeout = {SETTLING_MS}")
+            try:
+                database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            finally:
+                database.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
 
     def require_writable(self) -> None:
         """Raise StoreError if nothing can be kept in it."""

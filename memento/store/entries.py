@@ -23,6 +23,9 @@ from memento.task import (
 
 CHECKSUM_BYTES = 8
 COLUMNS = "id, prefix, damaged, head"
+# What the column `damaged` can say of a row, besides 0.
+DAMAGED = 1
+REPLACED = 2  # by a newer success of its key: it never counts again, also where damage hides the newer one
 INSERT = f"INSERT INTO outcomes (id, prefix, head, {', '.join(PART_NAMES)}) VALUES (?, ?, ?, ?, ?, ?)"
 BY_KEY = f"SELECT {COLUMNS} FROM outcomes WHERE prefix IN"
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from memento.errors import StoreError
 from memento.files import private_folder
 from memento.store import runs
-from memento.store.entries import Entry, is_intact, prefix_of
+from memento.store.entries import DAMAGED, Entry, is_intact, prefix_of
 from memento.task import KEY_BYTES, PART_NAMES, RUN_BYTES, STATUS_CODES, Outcome, Status
 
 TRASH = "trash"
@@ -130,7 +130,7 @@ def _superseded(database: sqlite3.Connection, before: float) -> dict[Identity, i
     """Return the successes that ended before a moment and have a newer intact success of the same key."""
     found: dict[Identity, int] = {}
     newest: dict[bytes, Entry] = {}
-    for number, head in database.execute("SELECT id, head FROM outcomes WHERE damaged = 0 ORDER BY id"):
+    for number, head in database.execute(f"SELECT id, head FROM outcomes WHERE damaged != {DAMAGED} ORDER BY id"):
         entry = Entry(number, head)
         if not is_intact(head) or entry.code != SUCCEEDED:
             continue

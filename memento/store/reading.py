@@ -16,7 +16,7 @@ from memento.errors import DamagedEntry, NotStored, StoreError
 from memento.matrix.sheet import Sheet
 from memento.store import claims
 from memento.store.connection import Ledger
-from memento.store.entries import BY_KEY, COLUMNS, Entry, checksum, is_intact, prefix_of
+from memento.store.entries import BY_KEY, COLUMNS, DAMAGED, REPLACED, Entry, checksum, is_intact, prefix_of
 from memento.store.parts import matches, read_file
 from memento.store.trouble import is_damage
 from memento.task import KEY_IN_HEAD, PART_NAMES, RUN_IN_HEAD, STATUS_CODES, STATUS_IN_HEAD, WHOLE, Part, Status
@@ -53,17 +53,19 @@ class Reader:
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Entry]:
         """Return, for each of `keys` that has any intact outcome, the newest success, else the newest of all.
 
-        Where a damaged outcome is newer than that, the configuration counts as not stored: what was computed anew is
-        not replaced by what it was to replace.
+        Where a damaged outcome is newer than that, or a newer success was stored and cannot be seen, the configuration
+        counts as not stored: what was computed anew is not replaced by what it was to replace.
         """
         wanted = set(keys)
         found: dict[bytes, Entry] = {}
         lost: dict[int, Any] = {}
         known_damaged = self._set_aside
-        for number, prefix, set_aside, head in self._rows(keys):
+        for number, prefix, mark, head in self._rows(keys):
             # As `is_intact` says; but this is done for every row of the ledger whenever anything is run.
-            if set_aside or type(head) is not bytes or crc32(head) != WHOLE or number in known_damaged:
-                if not set_aside and number not in known_damaged:
+            if mark or type(head) is not bytes or crc32(head) != WHOLE or number in known_damaged:
+                if mark == REPLACED:
+                    continue
+                if not mark and number not in known_damaged:
                     self._set_apart(number, b"", f"entry {number} of the ledger does not match its checksum")
                 lost[number] = prefix if _names(head, prefix) else None
                 continue
@@ -92,7 +94,7 @@ class Reader:
 
     def history(self, key: bytes) -> list[Entry]:
         """Return every intact outcome of `key`, of all runs and attempts, oldest first."""
-        rows = sorted((number, head) for number, _, set_aside, head in self._rows([key]) if not set_aside)
+        rows = sorted((number, head) for number, _, mark, head in self._rows([key]) if mark in (0, REPLACED))
         return [Entry(number, head) for number, head in rows if is_intact(head) and head[KEY_IN_HEAD] == key]
 
     def _rows(self, keys: Sequence[bytes]) -> list[tuple[Any, ...]]:
@@ -120,7 +122,7 @@ class Reader:
         prefixes = {prefix_of(key) for key in keys}
         rows = self._select(BY_KEY, list(prefixes))
         wrong = [row for row in rows if is_intact(row[-1]) and not _names(row[-1], row[1])]
-        if not wrong:
+        if not wrong and not _lacks_newer(rows):
             return rows
         self.damaged.append((b"", "an index of the ledger was damaged; it was made anew"))
         with suppress(StoreError), self._ledger.writing() as database:
@@ -202,14 +204,16 @@ class Reader:
         self.damaged.append((key, message))
         self._set_aside.add(number)
         with suppress(StoreError), self._ledger.writing() as database:
-            database.execute("UPDATE outcomes SET damaged = 1 WHERE id = ?", [number])
+            database.execute("UPDATE outcomes SET damaged = ? WHERE id = ?", [DAMAGED, number])
 
     def _give_up_unmarked(self, entry: Entry) -> None:
         """Add a marked row above one that could not be marked: its columns are mixed up, and to touch it is unsafe."""
         with suppress(StoreError), self._ledger.writing() as database:
-            if not database.execute("SELECT 1 FROM outcomes WHERE id = ? AND damaged", [entry.id]).fetchone():
-                row = prefix_of(entry.key), entry.head
-                database.execute("INSERT INTO outcomes (prefix, damaged, head) VALUES (?, 1, ?)", row)
+            if not database.execute(
+                f"SELECT 1 FROM outcomes WHERE id = ? AND damaged = {DAMAGED}", [entry.id]
+            ).fetchone():
+                row = prefix_of(entry.key), DAMAGED, entry.head
+                database.execute("INSERT INTO outcomes (prefix, damaged, head) VALUES (?, ?, ?)", row)
 
     def _mend_indexes(self) -> None:
         with suppress(StoreError), self._ledger.writing() as database:
@@ -251,7 +255,9 @@ class Reader:
     def outcomes_of(self, run: bytes, *, after: int = 0, most: int = LOADED_AT_ONCE) -> list[Entry]:
         """Return the first `most` intact outcomes of `run`, of all attempts, with ids above `after`."""
         with self._ledger.reading() as database:
-            rows = database.execute("SELECT id, head FROM outcomes WHERE id > ? AND damaged = 0 ORDER BY id", [after])
+            rows = database.execute(
+                f"SELECT id, head FROM outcomes WHERE id > ? AND damaged != {DAMAGED} ORDER BY id", [after]
+            )
             own = (Entry(*row) for row in rows if is_intact(row[1]) and row[1][RUN_IN_HEAD] == run)
             return list(islice(own, most))
 
@@ -274,6 +280,16 @@ class Reader:
 def run_checksum(run: bytes, experiment: bytes | str, started: float, code: bytes | str, about: bytes | str) -> bytes:
     """Return what stands beside the record of a run."""
     return checksum(run, experiment, repr(started), code, about)
+
+
+def _lacks_newer(rows: Sequence[tuple[Any, ...]]) -> bool:
+    """Whether one of `rows` was replaced by a newer one that is not among them."""
+    if not any(row[2] == REPLACED for row in rows):
+        return False
+    newest: dict[Any, tuple[int, Any]] = {}
+    for number, prefix, mark, _ in rows:
+        newest[prefix] = max((number, mark), newest.get(prefix, (0, 0)))
+    return any(mark == REPLACED for _, mark in newest.values())
 
 
 def _names(head: Any, prefix: Any) -> bool:

@@ -125,6 +125,7 @@ class SqliteStore(Writer):
                 self._take_in(run.id, [])
             else:
                 self._take_in(run.id, runs.spooled(run.id, run.spool, taken or {}))
+            self._ledger.settle()
         finally:
             # Where the disk is full the folder stays, and whoever comes next takes in what is in it.
             run.unlock()
@@ -151,6 +152,7 @@ class SqliteStore(Writer):
             with suppress(OSError), runs.taken(folder) as aside:
                 if aside is not None:
                     taken += self._take_in(run, runs.spooled(run, aside))
+                    self._ledger.settle()
         return taken
 
     def _take_in(self, run: bytes, spooled: Sequence[Frame]) -> int:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 from memento import layout
 from memento.errors import MatrixError
 from memento.files import private_folder, sync_folder
-from memento.spool import Frame
+from memento.spool import Frame, has_succeeded
 from memento.store import claims, runs
-from memento.store.entries import BY_KEY, INSERT, Entry, checksum, is_intact, prefix_of, rows_of
+from memento.store.entries import BY_KEY, INSERT, REPLACED, Entry, checksum, is_intact, prefix_of, rows_of
 from memento.store.reading import Reader
 from memento.store.trouble import explain
 from memento.task import IDENTITY_IN_HEAD, KEY_IN_HEAD
@@ -25,7 +27,13 @@ class Writer(Reader):
             self._insert_new(database, frames)
 
     def save_and_release(
-        self, run: runs.Run, frames: Sequence[Frame], keys: Sequence[bytes], *, again: bool = False
+        self,
+        run: runs.Run,
+        frames: Sequence[Frame],
+        keys: Sequence[bytes],
+        *,
+        again: bool = False,
+        replaced: Mapping[bytes, int] = MappingProxyType({}),
     ) -> list[Entry]:
         """Store outcomes that were never stored and give up the claims on `keys`, in one transaction.
 
@@ -34,6 +42,7 @@ class Writer(Reader):
             frames: the outcomes.
             keys: of what is final among them.
             again: whether some may be stored already; these stay as they are.
+            replaced: successes that are stored, as numbers by keys; a new one among the outcomes replaces them.
 
         Returns:
             the outcomes as `find` finds them from now on, in order.
@@ -48,6 +57,9 @@ class Writer(Reader):
                 known = {head: Entry(number, head) for number, *_, head in self._select(BY_KEY, list(prefixes))}
                 entries = [known[head] for head, _ in frames]
             else:
+                if replaced:
+                    new = {head[KEY_IN_HEAD] for head, _ in frames if has_succeeded(head)}
+                    mark_replaced(database, [replaced[key] for key in new & replaced.keys()])
                 rows = rows_of(frames, newest + 1)
                 database.executemany(INSERT, rows)
                 entries = [Entry(row[0], row[2]) for row in rows]
@@ -70,16 +82,16 @@ class Writer(Reader):
     def _insert_new(self, database: sqlite3.Connection, frames: Sequence[Frame]) -> int:
         """Insert those of `frames` that are not stored; return how many they are."""
         self._make_files_last(frames)
-        stored = self._identities({prefix_of(head[KEY_IN_HEAD]) for head, _ in frames})
+        rows = self._select(BY_KEY, list({prefix_of(head[KEY_IN_HEAD]) for head, _ in frames}))
+        stored = {head[IDENTITY_IN_HEAD] for *_, head in rows if is_intact(head)}
         new: dict[bytes, Frame] = {}
         for frame in frames:
             new.setdefault(frame[0][IDENTITY_IN_HEAD], frame)
         kept = [frame for identity, frame in new.items() if identity not in stored]
+        successes = {head[KEY_IN_HEAD] for head, _ in kept if has_succeeded(head)}
+        mark_replaced(database, [number for number, _, mark, head in rows if not mark and _is_of(head, successes)])
         database.executemany(INSERT, rows_of(kept, newest_in(database) + 1))
         return len(kept)
-
-    def _identities(self, prefixes: Iterable[int]) -> set[bytes]:
-        return {head[IDENTITY_IN_HEAD] for *_, head in self._select(BY_KEY, list(prefixes)) if is_intact(head)}
 
     def introduce(self, experiment: str, name: str, value: bytes, shown: str) -> None:
         """Remember which value older results had of a parameter that was introduced later.
@@ -121,3 +133,17 @@ def newest_in(database: sqlite3.Connection) -> int:
     """Return the number of the newest outcome, inside a transaction."""
     (newest,) = database.execute("SELECT max(id) FROM outcomes").fetchone()
     return newest or 0
+
+
+def mark_replaced(database: sqlite3.Connection, numbers: Iterable[int]) -> None:
+    """Mark successes of which newer ones are being stored, inside a transaction.
+
+    A reader who cannot see the newer one, because a bit in an index or in a page has flipped, then knows that there is
+    one, rather than to take the older for it.
+    """
+    database.executemany("UPDATE outcomes SET damaged = ? WHERE id = ?", [(REPLACED, number) for number in numbers])
+
+
+def _is_of(head: Any, keys: Container[bytes]) -> bool:
+    """Whether `head` is a success of one of `keys`."""
+    return is_intact(head) and has_succeeded(head) and head[KEY_IN_HEAD] in keys

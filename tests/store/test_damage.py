@@ -14,7 +14,8 @@ import pytest
 from memento.errors import DamagedEntry, StoreError
 from memento.matrix.sheet import pack_rows
 from memento.store import SqliteStore, open_store, reading
-from tests.store.helpers import frame, key_of, save_in_file
+from memento.task import Status
+from tests.store.helpers import frame, heard, key_of, kill, process, save_in_file
 
 INLINE, IN_FILES = 60, 6
 KEYS = [key_of(number) for number in range(INLINE + IN_FILES)]
@@ -314,3 +315,76 @@ def test_damage_met_in_the_middle_of_a_question_is_a_clear_error_and_deletes_not
         store.find([key_of(number) for number in range(500)])
     store.close()
     assert store.database.stat().st_size >= size
+
+
+@pytest.mark.parametrize("how", ["saved", "delivered"])
+def test_an_older_success_does_not_stand_in_for_a_newer_one_that_the_index_lost(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    save_again(store, how)
+    data = store.database.read_bytes()
+    newer = b"\x03\x06\x01" + KEYS[1][7::-1] + b"\x03"  # as the index has it: types, beginning of the key, row 3
+    assert data.count(newer) == 1
+    store.database.write_bytes(data.replace(newer, newer[:3] + bytes([newer[3] ^ 0x80]) + newer[4:]))
+    monkeypatch.setattr(reading, "SCANNED_PER_KEY", 0)
+    assert store.load(store.find([KEYS[1]])[KEYS[1]], "value") == b"newer"
+    assert store.damaged == [(b"", "an index of the ledger was damaged; it was made anew")]
+
+
+@pytest.mark.parametrize("how", ["saved", "delivered"])
+def test_an_older_success_does_not_stand_in_for_a_newer_one_that_its_page_lost(store: SqliteStore, how: str) -> None:
+    save_again(store, how)
+    data = bytearray(store.database.read_bytes())
+    with sqlite3.connect(store.database) as database:
+        (page,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'outcomes'").fetchone()
+    database.close()
+    cells = (page - 1) * 4096 + 4  # the lower byte of how many rows the page has
+    assert data[cells] == 3
+    data[cells] ^= 1
+    store.database.write_bytes(data)
+    assert set(store.find(KEYS[:2])) == {KEYS[0]}
+
+
+def test_what_was_replaced_stays_in_the_history_and_what_failed_anew_replaces_nothing(store: SqliteStore) -> None:
+    save_again(store, "delivered")
+    assert [entry.attempt for entry in store.history(KEYS[1])] == [1, 2]
+    run = store.begin_run(experiment="train", code={}, about={})
+    store.save_and_release(run, [frame(1, run=run.id, status=Status.FAILED)], KEYS[:2], replaced={KEYS[1]: 2})
+    assert store.load(store.find(KEYS)[KEYS[1]], "value") == b"newer"
+
+
+def save_again(store: SqliteStore, how: str) -> None:
+    """Store two outcomes, and the second anew; nothing has the ledger open afterwards."""
+    store.save([frame(0), frame(1, b"older")])
+    if how == "saved":
+        store.save([frame(1, b"newer", attempt=2)])
+    else:
+        run = store.begin_run(experiment="train", code={}, about={})
+        store.save_and_release(run, [frame(1, b"newer", attempt=2, run=run.id)], KEYS[:2], replaced={KEYS[1]: 2})
+        store.end_run(run)
+    store.close()
+
+
+HOLDING = """
+store = open_store(sys.argv[1])
+run = store.begin_run(experiment="e", code={}, about={})
+print("holds the log", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_what_a_run_has_ended_with_does_not_lie_in_the_log_of_one_that_is_killed(
+    store: SqliteStore, path: Path
+) -> None:
+    """A flipped bit in that log would undo it without a word, and an older success would be there instead."""
+    store.save([frame(1, b"older")])
+    with process(HOLDING, path) as other:
+        assert heard(other) == "holds the log"
+        run = store.begin_run(experiment="e", code={}, about={})
+        store.save_and_release(run, [frame(1, b"newer", run=run.id)], KEYS[:2])
+        store.end_run(run)
+        store.close()
+        kill(other)
+    log = Path(f"{store.database}-wal")
+    log.write_bytes(bytes(len(log.read_bytes())))
+    assert store.load(store.find([KEYS[1]])[KEYS[1]], "value") == b"newer"
