@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -9,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from memento.store import open_store
 
 HELPER = "RATE = 2\n\ndef helper(x):\n    return x * RATE\n"
 SCRIPT = """
@@ -138,9 +141,8 @@ def test_two_runs_at_once_compute_each_configuration_anew_once_and_both_have_all
     write(tmp_path, HELPER.replace("RATE = 2", "RATE = 3"), AT_ONCE)
     assert at_once(tmp_path, mode) == ["True\n[]\n"] * 2
     assert numbers_run(tmp_path) == list(range(60))
-    with sqlite3.connect(tmp_path / ".memento" / "ledger.sqlite") as ledger:
+    with open_store() as store, contextlib.closing(sqlite3.connect(store.database)) as ledger:
         assert ledger.execute("SELECT count(*) FROM outcomes WHERE damaged = 2").fetchone() == (60,)  # REPLACED
-    ledger.close()
     assert at_once(tmp_path, "rerun", many=1) == ["True\n[]\n"]
     assert not (tmp_path / "ran").exists()
 

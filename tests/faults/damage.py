@@ -71,7 +71,7 @@ def fill(kind):
         Session._wind_up = lambda self: os._exit(0)
         run(1, executor="processes")
     else:
-        SqliteStore.close = lambda self: os._exit(0)
+        SqliteStore.end_run = lambda self, run, taken: os._exit(0)
         run(1)
 
 
