@@ -21,7 +21,9 @@ import os
 import struct
 import weakref
 import zlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from memento.files import write_all
 from memento.task import PART_NAMES, STATUS_CODES, STATUS_IN_HEAD, Outcome, Status
@@ -35,6 +37,9 @@ FRAME_MAGIC = 0x4D46
 FRAME_START = FRAME_MAGIC.to_bytes(2, "little")
 LENGTH = struct.Struct("<I")
 ABSENT = 0xFFFFFFFF
+PIECE = 1 << 20  # bytes that are read at once
+PIECE_OF_FRAMES = 8 << 20
+OBJECTS = 300  # bytes that Python needs for a frame beside what is in it
 SMALLEST_BODY = (1 + len(PART_NAMES)) * LENGTH.size  # nothing and a checksum of zeros would match each other
 _NO_BODIES = (b"",) * len(PART_NAMES)
 _PACKED_NO_BODIES = bytes(len(PART_NAMES) * LENGTH.size)
@@ -162,21 +167,91 @@ def read_frames(path: Path, start: int = 0) -> tuple[list[Frame], int]:
     return frames, start + end
 
 
-def read_all_frames(path: Path, start: int = 0) -> list[Frame]:
-    """Return every whole frame of the spool at `path` from offset `start` on, also those behind a damaged one.
+def read_all_frames(path: Path, start: int = 0) -> Iterator[Frame]:
+    """Yield every whole frame of the spool at `path` from offset `start` on, also those behind a damaged one.
 
-    Nobody may write to it any more.
+    Nobody may write to it any more. A spool is as large as what a run computed: a piece of it is in memory at a time.
     """
-    with open(path, "rb") as file:
-        file.seek(start)
-        data = file.read()
-    found: list[Frame] = []
-    position = 0
-    while position >= 0:
-        frames, end = _frames(data, position)
-        found += frames
-        position = data.find(FRAME_START, end if frames else position + 1)
-    return found
+    with open(path, "rb", buffering=PIECE) as file:
+        position = start
+        while position >= 0:
+            for frame, end in _frames_in(file, position):
+                yield frame
+                position = end
+            position = _next_start(file, position + 1)
+
+
+def read_frames_in_pieces(path: Path, start: int = 0) -> Iterator[tuple[list[Frame], int]]:
+    """Yield what `read_frames` returns a piece at a time, each with the offset behind it."""
+    with open(path, "rb", buffering=PIECE) as file:
+        if start == 0 and file.read(len(FILE_MAGIC)) != FILE_MAGIC:
+            return
+        end = start or len(FILE_MAGIC)
+        for piece in in_pieces(frame for frame, _ in _frames_in(file, end)):
+            end += sum(map(_size_of, piece))
+            yield piece, end
+
+
+def in_pieces(frames: Iterable[Frame]) -> Iterator[list[Frame]]:
+    """Yield `frames` in lists that take some megabytes of memory at most, unless a single frame is larger."""
+    piece: list[Frame] = []
+    room = PIECE_OF_FRAMES
+    for frame in frames:
+        size = OBJECTS + _size_of(frame)
+        if piece and size > room:
+            yield piece
+            piece, room = [], PIECE_OF_FRAMES
+        piece.append(frame)
+        room -= size
+    if piece:
+        yield piece
+
+
+def _size_of(frame: Frame) -> int:
+    """Return how many bytes `frame` takes in a file."""
+    head, bodies = frame
+    return FRAME.size + SMALLEST_BODY + len(head) + sum(len(body) for body in bodies if body)
+
+
+def _frames_in(file: BinaryIO, position: int) -> Iterator[tuple[Frame, int]]:
+    """Yield the frames from `position` on, up to the first that is not whole, each with the offset behind it."""
+    size = os.fstat(file.fileno()).st_size
+    while position + FRAME.size <= size:
+        file.seek(position)
+        magic, checksum, length = FRAME.unpack(file.read(FRAME.size))
+        position += FRAME.size
+        if magic != FRAME_MAGIC or not SMALLEST_BODY <= length <= size - position:
+            return
+        if length > PIECE and _checksum(file, length) != checksum:  # a damaged length can be that of half the file
+            return
+        file.seek(position)
+        body = file.read(length)
+        if zlib.crc32(body) != checksum:
+            return
+        position += length
+        yield unpack_body(body), position
+
+
+def _checksum(file: BinaryIO, length: int) -> int:
+    checksum = 0
+    while length > 0 and (piece := file.read(min(length, PIECE))):
+        checksum = zlib.crc32(piece, checksum)
+        length -= len(piece)
+    return checksum
+
+
+def _next_start(file: BinaryIO, position: int) -> int:
+    """Return where, from `position` on, a frame may begin; -1 where none does."""
+    overlap = len(FRAME_START) - 1
+    while True:
+        file.seek(position)
+        piece = file.read(PIECE)
+        found = piece.find(FRAME_START)
+        if found >= 0:
+            return position + found
+        if len(piece) < PIECE:
+            return -1
+        position += PIECE - overlap
 
 
 def _frames(data: bytes, position: int) -> tuple[list[Frame], int]:

@@ -50,7 +50,7 @@ def test_a_spool_cut_at_any_byte_gives_its_whole_frames(tmp_path: Path) -> None:
         path.write_bytes(data[:length])
         whole = sum(end <= length for end in ends)
         frames, end = read_frames(path)
-        assert len(frames) == len(read_all_frames(path)) == whole
+        assert len(frames) == len(list(read_all_frames(path))) == whole
         assert end == ([0 if length < 8 else 8, *ends])[whole]
 
 
@@ -65,7 +65,7 @@ def test_a_flipped_bit_costs_one_frame_and_never_changes_one(tmp_path: Path) -> 
     for place in range(len(data)):
         data[place] ^= 1 << place % 8
         path.write_bytes(data)
-        found = read_all_frames(path)
+        found = list(read_all_frames(path))
         assert [one for one in whole if one in found] == found
         assert len(found) == (3 if place < 8 else 2)
         assert read_frames(path)[0] == found[: len(read_frames(path)[0])]

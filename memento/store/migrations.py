@@ -10,7 +10,7 @@ import hashlib
 import sqlite3
 import struct
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +76,12 @@ def from_1_to_2(database: sqlite3.Connection) -> None:
         database.execute(f"DROP TABLE {table}")
 
 
-def frames_of_any_format(path: Path, start: int = 0) -> list[Frame]:
-    """Return the whole frames of a spool, which a run of an older memento may have left when it died."""
-    frames = read_all_frames(path, start)
+def frames_of_any_format(path: Path, start: int = 0) -> Iterator[Frame]:
+    """Yield the whole frames of a spool, which a run of an older memento may have left when it died."""
     with open(path, "rb") as file:
-        if file.read(len(_MAGIC_1)) != _MAGIC_1:
-            return frames
-    return [(_outcome_of_1(head, 0).pack_head(), bodies) for head, bodies in frames]
+        is_of_1 = file.read(len(_MAGIC_1)) == _MAGIC_1
+    for head, bodies in read_all_frames(path, start):
+        yield (_outcome_of_1(head, 0).pack_head() if is_of_1 else head), bodies
 
 
 def _outcome_of_1(head: bytes, position: int) -> Outcome:

@@ -198,14 +198,12 @@ def _lock(path: Path, held: list[int], known: set[tuple[int, int]]) -> bool:
     return True
 
 
-def spooled(run: bytes, folder: Path, taken: Mapping[str, int] = MappingProxyType({})) -> list[Frame]:
-    """Return every whole outcome of `run` in the spools in `folder`, except up to the offsets that are `taken`."""
-    return [
-        frame
-        for path in sorted(folder.glob("*.spool"))
-        for frame in frames_of_any_format(path, taken.get(path.name, 0))
-        if frame[0][RUN_IN_HEAD] == run
-    ]
+def spooled(run: bytes, folder: Path, taken: Mapping[str, int] = MappingProxyType({})) -> Iterator[Frame]:
+    """Yield every whole outcome of `run` in the spools in `folder`, except up to the offsets that are `taken`."""
+    for path in sorted(folder.glob("*.spool")):
+        for frame in frames_of_any_format(path, taken.get(path.name, 0)):
+            if frame[0][RUN_IN_HEAD] == run:
+                yield frame
 
 
 def remove(folder: Path) -> None:

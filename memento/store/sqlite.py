@@ -11,14 +11,14 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from memento import layout
-from memento.spool import Frame, has_succeeded, is_final, read_frames
+from memento.spool import Frame, has_succeeded, in_pieces, is_final, read_frames_in_pieces
 from memento.store import claims, garbage, runs
 from memento.store.entries import Entry, is_intact
 from memento.store.reading import SUCCEEDED, run_checksum
@@ -155,10 +155,17 @@ class SqliteStore(Writer):
                     self._ledger.settle()
         return taken
 
-    def _take_in(self, run: bytes, spooled: Sequence[Frame]) -> int:
-        frames = [one for one in spooled if is_intact(one[0]) and (None not in one[1] or self._has_files(one))]
+    def _take_in(self, run: bytes, spooled: Iterable[Frame]) -> int:
+        whole = (one for one in spooled if is_intact(one[0]) and (None not in one[1] or self._has_files(one)))
+        new = 0
+        last: list[Frame] = []
+        for frames in in_pieces(whole):
+            if last:  # until all is taken in, nobody else computes any of it: who dies over this leaves it to the next
+                with self._ledger.writing() as database:
+                    new += self._insert_new(database, last)
+            last = frames
         with self._ledger.writing() as database:
-            new = self._insert_new(database, frames) if frames else 0
+            new += self._insert_new(database, last) if last else 0
             claims.drop_claims(database, run)
             database.execute("UPDATE runs SET ended = ? WHERE id = ? AND ended IS NULL", [time.time(), run])
         return new
@@ -226,12 +233,13 @@ class SqliteStore(Writer):
         return taken
 
     def _take_in_claimed(self, run: runs.Run) -> int:
-        frames: list[Frame] = []
+        taken = 0
         for path in sorted(run.spool.glob("*.spool")):
             with suppress(FileNotFoundError):
-                found, self._taken_in[path] = read_frames(path, self._taken_in.get(path, 0))
-                frames += found
-        return self.save_claimed(run, frames, failures_end=False) if frames else 0
+                for frames, end in read_frames_in_pieces(path, self._taken_in.get(path, 0)):
+                    taken += self.save_claimed(run, frames, failures_end=False)
+                    self._taken_in[path] = end
+        return taken
 
     # Garbage
 

@@ -305,3 +305,32 @@ def test_more_large_parts_than_a_process_may_have_files_open_are_held_at_once(st
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert [bytes(data[:3]) for data in held[-2:]] == [b"258", b"259"]
+
+
+LEAVING = """
+from memento.spool import SpoolWriter
+store = open_store(sys.argv[1])
+run = store.begin_run(experiment="e", code={}, about={})
+for worker in range(2):
+    writer = SpoolWriter(run.spool / f"{worker}.spool")
+    for number in range(1000):
+        writer.append(outcome_of(1000 * worker + number, bytes(60_000), run=run.id))
+print("delivered", flush=True)
+sys.stdin.readline()
+"""
+PEAK = """
+import tracemalloc
+store = open_store(sys.argv[1])
+tracemalloc.start()
+print(store.take_over(), tracemalloc.get_traced_memory()[1], flush=True)
+"""
+
+
+def test_what_a_dead_run_left_is_taken_in_without_being_held_in_memory(path: Path) -> None:
+    with process(LEAVING, path) as dying:
+        assert heard(dying) == "delivered"
+        kill(dying)
+    with process(PEAK, path) as taking:
+        taken, peak = map(int, heard(taking).split())
+    assert taken == 2000
+    assert peak < 2000 * 60_000 / 4

@@ -11,6 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,15 +91,12 @@ class History:
                 key = bytes.fromhex(line["begun"])
                 self.begun.setdefault(key, []).append(line.get("checkpoint", ""))
                 self.last[key] = line["attempt"]
-        try:
-            frames = read_all_frames(spool)
-        except FileNotFoundError:
-            return
-        for head, _ in frames:
-            if is_final(head):
-                self.delivered.add(head[KEY_IN_HEAD])
-            else:
-                self.told.add((head[KEY_IN_HEAD], Outcome.unpack_head(head).attempt))
+        with suppress(FileNotFoundError):
+            for head, _ in read_all_frames(spool):
+                if is_final(head):
+                    self.delivered.add(head[KEY_IN_HEAD])
+                else:
+                    self.told.add((head[KEY_IN_HEAD], Outcome.unpack_head(head).attempt))
 
     def attempts(self, key: bytes) -> int:
         """Return how often `key` was begun."""
