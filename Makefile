@@ -58,7 +58,7 @@ slurm-docker:
 	$(COMPOSE) build
 	$(COMPOSE) up --detach --wait
 	$(COMPOSE) exec -T slurmctld sh -c 'cd "$$MEMENTO_SOURCE" && \
-		python -m pytest -m slurm -p no:xdist -p no:cacheprovider tests/slurm $(ARGS)'; \
+		python -m pytest -m slurm -p no:xdist -p no:cacheprovider --basetemp=/data/tests tests/slurm $(ARGS)'; \
 	status=$$?; $(COMPOSE) down --volumes; exit $$status
 
 lint: $(VENV)/.has-test $(VENV)/.has-lint

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from memento.errors import StoreError, StoreForeign, StoreTooNew
 from memento.files import sync_folder
-from memento.store.filesystem import is_network
+from memento.filesystem import is_network
 from memento.store.migrations import MIGRATIONS
 from memento.store.trouble import BUSY_TIMEOUT_MS, explain
 

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from memento.errors import OptionError, WorkerStartError
+from memento.errors import OptionError, SlurmError, WorkerStartError
 from memento.executors.slurm import asking, commands, tracking
 from memento.executors.slurm.batch import Batch
 from memento.executors.slurm.commands import JobState
 from memento.executors.slurm.incarnation import Incarnation
 from memento.executors.slurm.packing import arrays_of, parts_of, per_job, throttles
 from memento.executors.slurm.resources import Resources, bytes_of, resources_of
+from memento.executors.slurm.sharing import check_store
 from memento.executors.slurm.tracking import Tracker
 from memento.executors.slurm.verdict import is_over, verdict_of
 from memento.protocols import Begun, Delivered, Interrupted, Lost, Returned
@@ -376,6 +379,57 @@ def test_completing_is_not_over() -> None:
     assert is_over(state("COMPLETED"))
 
 
+def test_a_command_that_hangs_is_ended_and_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "squeue").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "squeue").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(commands.CommandFailed, match=r"squeue did not answer within 0.2 s"):
+        commands.run("squeue", patience=0.2)
+    monkeypatch.setattr(commands, "run", partial(commands.run, patience=0.2))
+    assert commands.queue() is None
+
+
+def test_all_jobs_are_asked_after_at_once_and_not_again_for_three_seconds(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(commands, "run", lambda name, *arguments, **more: asked.append(name) or "")
+    monkeypatch.setattr(commands, "_configuration", lambda: "")
+    Batch(run=RUN, number=2, parts=[[Task(index=index, key=key_of(index))] for index in range(5, 9)]).write(folder)
+    (folder / "2.job").write_text("8")
+    tracker = Tracker(folder, RUN)
+    for _ in range(20):
+        tracker.look()
+    assert asked == ["squeue", "sacct"]
+    assert asking.FIRST == 3.0
+
+
+def test_a_store_that_no_node_can_see_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = Path("/dev/shm/store")
+    monkeypatch.setattr(commands, "hosts", lambda: ["192.0.2.1", "no-such-host.invalid"])
+    with pytest.raises(
+        SlurmError, match=r"the store /dev/shm/store is on tmpfs, which the nodes .* do not see; put it"
+    ):
+        check_store(memory)
+    monkeypatch.setattr(commands, "hosts", lambda: ["192.0.2.1", "127.0.0.1"])
+    check_store(memory)  # a node is this machine
+    monkeypatch.setattr(commands, "hosts", list)
+    check_store(memory)  # which nodes there are is not known
+
+
+def test_one_node_that_lost_sight_of_the_store_does_not_end_a_run_that_goes_on_elsewhere(
+    folder: Path, slurm: Slurm
+) -> None:
+    Batch(run=RUN, number=2, parts=[[Task(index=5, key=key_of(5))]]).write(folder)
+    tracker = Tracker(folder, RUN)
+    slurm.queued = [
+        replace(state("FAILED", node="node1", exit="15:53"), tag=f"memento:{RUN.hex()}:2"),
+        state("RUNNING"),
+    ]
+    begin(folder)
+    assert [type(report) for report in tracker.look()] == [Begun, Returned]
+
+
 def test_short_configurations_share_jobs_by_the_hundred() -> None:
     assert per_job(10_000, pack=None, pace=0.01, together=1, time=None) >= 100
     assert per_job(2_000, pack=None, pace=3.0, together=1, time=3600.0) == 100
@@ -410,6 +464,8 @@ def test_sizes_are_bytes_or_texts_and_grow_when_there_was_too_little() -> None:
     granted = {"memory": 200 * 1024 * 1024, "time": 600.0}
     flags = Resources(cpus=2).grown(granted, memory=2.0, time=2.0).flags(1)
     assert flags == ["--cpus-per-task=2", "--mem-per-cpu=400M", "--time=20"]
+    flags = resources_of({"gpus": 0.5, "mem_per_cpu": "1G", "account": "us", "partition": "a,b"}, Resources()).flags(3)
+    assert flags == ["--cpus-per-task=3", "--mem-per-cpu=1024M", "--gres=gpu:2", "--partition=a,b", "--account=us"]
 
 
 def test_what_has_a_place_of_its_own_is_refused_among_the_further_options() -> None:

@@ -60,6 +60,15 @@ def crash(*arguments: str) -> None:
     subprocess.run([NATIVE / "crash", *arguments], check=True, timeout=60)
 
 
+def hide(node: str, folder: Path) -> None:
+    """Have `node` not see what is in `folder`, as a host that does not share it; `crash` it to end that."""
+    crash("--daemon", node)
+    folder.mkdir(parents=True, exist_ok=True)
+    without = 'mount -t tmpfs none "$1" && exec slurmd -N "$2"'
+    subprocess.run(["unshare", "--mount", "setsid", "sh", "-c", without, "sh", folder, node], check=True, timeout=60)
+    until(lambda: node in slurm("sinfo", "--noheader", "--Node", "--format=%N", "--responding").split())
+
+
 def restore() -> None:
     """Bring back what has died; the daemons outlive the tests, and are not to be taken for theirs."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MEMENTO")}
@@ -67,12 +76,16 @@ def restore() -> None:
 
 
 class Script:
-    """A user's script in a process of its own, in `folder`; what it prints as JSON on its last line is `answer`."""
+    """A user's script in a process of its own, in `folder`; what it prints as JSON on its last line is `answer`.
 
-    def __init__(self, folder: Path, text: str, name: str = "script.py") -> None:
+    With `host` it takes the machine for one of this name, where this process may do that.
+    """
+
+    def __init__(self, folder: Path, text: str, name: str = "script.py", host: str | None = None) -> None:
         (folder / name).write_text(text)
+        elsewhere = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', host or ""]
         self.process = subprocess.Popen(
-            [sys.executable, name],
+            [*(elsewhere if host and os.geteuid() == 0 else []), sys.executable, name],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
             stdout=subprocess.PIPE,

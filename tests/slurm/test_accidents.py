@@ -11,9 +11,21 @@ from typing import Any
 
 import pytest
 
-from memento import Memento, SlurmExecutor, Status
+from memento import Memento, SlurmError, SlurmExecutor, Status
 from memento.executors.slurm.commands import JobState, queue
-from tests.slurm.cluster import Script, crash, executed, jobs, require_native, restore, running, slurm, until
+from tests.slurm.cluster import (
+    Script,
+    crash,
+    executed,
+    hide,
+    jobs,
+    nodes,
+    require_native,
+    restore,
+    running,
+    slurm,
+    until,
+)
 
 
 def long(context: Any, config: Any) -> Any:
@@ -81,8 +93,8 @@ print(json.dumps([result.inner for result in results]))
 """
 
 
-def test_two_runs_at_once_share_the_work(tmp_path: Path) -> None:
-    first, second = Script(tmp_path, AT_ONCE), Script(tmp_path, AT_ONCE)
+def test_two_runs_at_once_on_two_login_nodes_share_the_work(tmp_path: Path) -> None:
+    first, second = Script(tmp_path, AT_ONCE), Script(tmp_path, AT_ONCE, host="login2")
 
     assert first.answer() == list(range(20))
     assert second.answer() == list(range(20))
@@ -125,6 +137,26 @@ def test_jobs_that_squeue_has_forgotten_are_known_by_what_they_left_behind_or_lo
     else:
         assert results[1].error.cause == "node"
         assert f"{named}is known neither to squeue nor to sacct any more" in results[1].error.message
+
+
+@pytest.mark.parametrize("output", [None, "/dev/null"])
+def test_a_store_that_nodes_do_not_see_is_named_by_the_first_job(store_path: Path, output: str | None) -> None:
+    require_native()
+    node = nodes()[-1]
+    hide(node, store_path)
+    runtime = {"slurm": {"nodelist": node}, **({} if output is None else {"output": output})}
+    try:
+        with pytest.raises(SlurmError) as raised:
+            Memento(long, executor="slurm").run({**matrix(store_path, 1), "runtime": runtime})
+    finally:
+        crash("--daemon", node)
+        restore()
+
+    assert f"on {node}) ended before it could begin anything: the node {node} does not see" in str(raised.value)
+    assert str(raised.value).endswith(
+        f" the store {store_path}; put it where they do: cache_path=, or MEMENTO_CACHE_PATH"
+    )
+    assert until(lambda: not jobs())
 
 
 def leader_of(job: JobState) -> int:

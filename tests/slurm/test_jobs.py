@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -13,8 +14,8 @@ from typing import Any
 import pytest
 
 from memento import AggregateException, Memento, OptionError, SlurmError, SlurmExecutor, WorkerStartError
-from memento.executors.slurm import commands
-from tests.slurm.cluster import Script, jobs, nodes, until
+from memento.executors.slurm import commands, submitting
+from tests.slurm.cluster import Script, executed, jobs, nodes, running, slurm, until
 
 
 def troubled(context: Any, config: Any) -> Any:
@@ -91,21 +92,71 @@ def experiment(context, config):
     import helper, lazily
     return [helper.value(), lazily.value()]
 
-executor = SlurmExecutor(slurm={"begin": "now+6"})
+executor = SlurmExecutor(slurm={"begin": "now+6"}, snapshot=SNAPSHOT)
 results = Memento(experiment, executor=executor).run({"parameters": {"n": [1]}}, wait=WAIT)
 print(json.dumps([result.inner for result in results] if WAIT else None))
 """
 
 
-def test_jobs_run_the_code_that_was_there_when_they_were_submitted(tmp_path: Path) -> None:
-    for name in ("helper", "lazily"):
-        (tmp_path / f"{name}.py").write_text("def value():\n    return 'before'\n")
-    Script(tmp_path, CHANGING.replace("WAIT", "False")).answer()
+@pytest.mark.parametrize(("snapshot", "ran"), [(True, "before"), (False, "after")])
+def test_jobs_run_the_code_that_was_there_when_they_were_submitted(tmp_path: Path, snapshot: bool, ran: str) -> None:
+    script = CHANGING.replace("SNAPSHOT", str(snapshot))
+    write(tmp_path, "before")
+    Script(tmp_path, script.replace("WAIT", "False")).answer()
     assert len(jobs()) == 1
-    for name in ("helper", "lazily"):
-        (tmp_path / f"{name}.py").write_text("def value():\n    return 'after'\n")
+    write(tmp_path, "after")
 
-    assert Script(tmp_path, CHANGING.replace("WAIT", "True")).answer() == [["before", "before"]]
+    assert Script(tmp_path, script.replace("WAIT", "True")).answer() == [[ran, ran]]
+
+
+def write(folder: Path, value: str) -> None:
+    for name in ("helper", "lazily"):
+        (folder / f"{name}.py").write_text(f"def value():\n    return {value!r}\n")
+
+
+AGAIN = """
+import json, time
+from memento import Memento, SlurmExecutor
+import helper
+
+def experiment(context, config):
+    open(f"{context.attempt}.begun", "a").write("begun\\n")
+    if context.attempt == 1:
+        time.sleep(300)
+    import helper, lazily
+    return [context.attempt, helper.value(), lazily.value()]
+
+results = Memento(experiment, executor=SlurmExecutor()).run({"parameters": {"n": [1]}})
+print(json.dumps([results[0].inner, [attempt.status.value for attempt in results[0].attempts]]))
+"""
+
+
+def test_a_job_that_an_operator_requeues_goes_on_with_its_snapshot(tmp_path: Path) -> None:
+    write(tmp_path, "before")
+    script = Script(tmp_path, AGAIN)
+    until(lambda: executed(tmp_path).total() == 1)
+    write(tmp_path, "after")
+    (job,) = running()
+    slurm("scontrol", "requeue", f"{job.job}_0")
+
+    assert script.answer() == [[2, "before", "before"], ["killed", "succeeded"]]
+
+
+def test_what_sbatch_took_without_saying_so_is_not_submitted_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(submitting, "RETRY", 1.0)
+    (tmp_path / "sbatch").write_text(
+        f'#!/bin/sh\n{shutil.which("sbatch")} "$@" >> {tmp_path}/ids\n'
+        "echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2\nexit 1\n"
+    )
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+
+    results = Memento(where, executor="slurm").run({"parameters": {"n": [1]}})
+
+    assert results is not None
+    assert (tmp_path / "ids").read_text().split() == [results[0].inner[0]]
 
 
 def plain(context: Any, config: Any) -> int:
@@ -150,13 +201,15 @@ def test_jobs_that_end_before_they_begin_end_the_run_with_their_last_words() -> 
         Memento(plain, executor=SlurmExecutor(setup=["echo no such module", "exit 3"])).run({"parameters": {"n": [1]}})
 
 
-def test_what_runtime_says_reaches_the_job() -> None:
+def test_what_runtime_says_reaches_the_job(tmp_path: Path) -> None:
     def experiment(context: Any, config: Any) -> Any:
         return os.environ["SLURM_CPUS_PER_TASK"], os.environ["SLURM_JOB_NAME"], context.time_left() < 200
 
-    asked = {"parameters": {"n": [1]}, "runtime": {"cpus": 2, "jobname": "mine", "time": 3}}
-    results = Memento(experiment, executor="slurm").run(asked)
+    runtime = {"cpus": 2, "jobname": "mine", "time": 3, "output": str(tmp_path / "said-%a")}
+    executor = SlurmExecutor(setup=["echo from the job"])
+    results = Memento(experiment, executor=executor).run({"parameters": {"n": [1]}, "runtime": runtime})
     assert results is not None
+    assert (tmp_path / "said-0").read_text() == "from the job\n"
     assert results[0].inner == ("2", "mine", True)
 
 

@@ -38,7 +38,7 @@ def test_a_killed_submitter_loses_nothing_and_nothing_is_run_twice(tmp_path: Pat
     assert {job.node for job in running()} == set(nodes())
     before = {job.job for job in jobs()}
 
-    values = Script(tmp_path, SUBMITTER).answer()
+    values = Script(tmp_path, SUBMITTER, host="login2").answer()  # another login node of the cluster
 
     assert values == [n**2 for n in range(500)]
     assert executed(tmp_path) == {str(n): 1 for n in range(500)}
@@ -201,13 +201,14 @@ def experiment(context, config):
     return config.n
 
 matrix = {"parameters": {"n": [1, 2]}}
-results = Memento(experiment, executor=SlurmExecutor(pack=1)).run(matrix)
+results = Memento(experiment, executor=SlurmExecutor(pack=1, cancel=CANCEL)).run(matrix)
 print(json.dumps([result.inner for result in results]))
 """
+LEAVING, CANCELLING = INTERRUPTED.replace("CANCEL", "False"), INTERRUPTED.replace("CANCEL", "True")
 
 
 def test_ctrl_c_leaves_the_jobs_running_and_says_so(tmp_path: Path) -> None:
-    script = Script(tmp_path, INTERRUPTED)
+    script = Script(tmp_path, LEAVING)
     until(lambda: executed(tmp_path).total() == 2)
     script.process.send_signal(signal.SIGINT)
     _, said = script.process.communicate(timeout=30)
@@ -215,13 +216,13 @@ def test_ctrl_c_leaves_the_jobs_running_and_says_so(tmp_path: Path) -> None:
     assert "2 configurations go on in 2 Slurm jobs" in said
     assert len(jobs()) == 2
 
-    assert Script(tmp_path, INTERRUPTED).answer() == [1, 2]
+    assert Script(tmp_path, LEAVING).answer() == [1, 2]
     assert executed(tmp_path) == {"1": 1, "2": 1}
 
 
 def test_a_second_ctrl_c_cancels_exactly_the_jobs_of_this_run(tmp_path: Path) -> None:
     other = slurm("sbatch", "--parsable", "--comment=memento:00:1", "--output=/dev/null", "--wrap=sleep 100").strip()
-    script = Script(tmp_path, INTERRUPTED)
+    script = Script(tmp_path, LEAVING)
     until(lambda: executed(tmp_path).total() == 2)
     script.process.send_signal(signal.SIGINT)
     time.sleep(1)
@@ -229,5 +230,16 @@ def test_a_second_ctrl_c_cancels_exactly_the_jobs_of_this_run(tmp_path: Path) ->
     script.process.communicate(timeout=60)
 
     assert [job.job for job in jobs()] == [other]
-    assert Script(tmp_path, INTERRUPTED).answer() == [1, 2]
+    assert Script(tmp_path, LEAVING).answer() == [1, 2]
+    assert executed(tmp_path) == {"1": 2, "2": 2}
+
+
+def test_one_ctrl_c_cancels_where_that_is_wanted(tmp_path: Path) -> None:
+    script = Script(tmp_path, CANCELLING)
+    until(lambda: executed(tmp_path).total() == 2)
+    script.process.send_signal(signal.SIGINT)
+    script.process.communicate(timeout=60)
+
+    assert not jobs()
+    assert Script(tmp_path, CANCELLING).answer() == [1, 2]
     assert executed(tmp_path) == {"1": 2, "2": 2}

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from memento.errors import StoreError, StoreForeign, StoreTooNew
+from memento.filesystem import is_network
 from memento.store import open_store, schema
-from memento.store.filesystem import is_network
 from tests.store.helpers import frame, heard, key_of, process, save_in_file
 
 

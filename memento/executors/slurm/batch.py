@@ -38,7 +38,8 @@ class Batch:
     """What is submitted at once: `parts` are the configurations of each task of the job array.
 
     `together` is how many run at once in a job, `warning` how many seconds before its end a job stops, `requeues` how
-    often it may be requeued, `created` seconds since the epoch.
+    often it may be requeued, `output` where the user wants what jobs print (None: in the run's folder), `created`
+    seconds since the epoch.
     """
 
     run: bytes
@@ -47,6 +48,7 @@ class Batch:
     together: int = 1
     warning: float = 60.0
     requeues: int = 100
+    output: str | None = None
     created: float = field(default_factory=time.time)
 
     @property
@@ -62,6 +64,7 @@ class Batch:
             "together": self.together,
             "warning": self.warning,
             "requeues": self.requeues,
+            "output": self.output,
             "created": self.created,
             "parts": [[_plain(task) for task in part] for part in self.parts],
         }
@@ -110,6 +113,14 @@ def tag_parts(tag: str) -> tuple[str, int] | None:
 def name_of(number: int, part: int, incarnation: int, kind: str) -> str:
     """Return the name of a file of one process that runs, or ran, a part."""
     return f"{number}-{part}.{incarnation}.{kind}"
+
+
+def output_of(folder: Path, batch: Batch, part: int) -> Path | None:
+    """Return where Slurm writes what a job prints; None where it has to go by a pattern that only Slurm knows."""
+    if batch.output is None:
+        return folder / f"{batch.number}-{part}.out"
+    place = batch.output.replace("%a", str(part)).replace("%A", id_of(folder, batch.number) or "%A")
+    return None if "%" in place else Path(place)
 
 
 def void_of(folder: Path, number: int, part: int) -> Path:

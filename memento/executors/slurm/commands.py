@@ -234,6 +234,14 @@ def partitions() -> list[str]:
         return []
 
 
+def hosts() -> list[str]:
+    """Return the addresses of the nodes, each once; none when that cannot be known now."""
+    try:
+        return sorted(set(run("sinfo", "--noheader", "--Node", "--format=%o").split()))
+    except (CommandFailed, SlurmError):
+        return []
+
+
 @functools.cache
 def options() -> frozenset[str]:
     """Return the long options that sbatch knows; none when it does not say."""

@@ -31,6 +31,7 @@ from memento.executors.slurm.cancelling import cancel_all, cancel_waiting
 from memento.executors.slurm.growth import Growth
 from memento.executors.slurm.resources import Resources, bytes_of, check_partition, checked_options, resources_of
 from memento.executors.slurm.sealed import seal
+from memento.executors.slurm.sharing import check_store
 from memento.executors.slurm.snapshot import take_snapshot
 from memento.executors.slurm.submitting import Submitter
 from memento.executors.slurm.tracking import Tracker
@@ -130,9 +131,10 @@ class SlurmExecutor:
         """Write the experiment where jobs find it; afterwards this run is not over when this process is.
 
         Raises:
-            SlurmError: jobs cannot be submitted from here, or there is no such partition.
+            SlurmError: jobs cannot be submitted from here, there is no such partition, or no node sees the store.
         """
         commands.require()
+        check_store(Path(job.store))
         self._reset()
         self._folder, self._job = Path(job.spool), job
         (self._folder / REMOTE).write_text(ENGINE)
@@ -155,6 +157,7 @@ class SlurmExecutor:
         Raises:
             OptionError, SlurmError: it would be refused.
         """
+        check_store(Path(job.store))
         self._reset()
         self._job = job
         submitter = self._submitter_for(job)

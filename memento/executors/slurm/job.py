@@ -32,11 +32,11 @@ from memento.executors.slurm.incarnation import Incarnation
 from memento.executors.slurm.memory import granted, kills
 from memento.executors.slurm.part import Part
 from memento.executors.slurm.scratch import Scratch
+from memento.executors.slurm.script import NOT_SHARED
 from memento.executors.slurm.sealed import sealed_job
 from memento.protocols import Advanced, Begun, Delivered, Lost, Report, Returned
 from memento.task import Outcome
 
-NOT_SHARED = 71
 TICK = 0.25
 # The shared folder is asked so often whether this process has been replaced, or is to stop.
 LOOK = 2.0

@@ -9,8 +9,8 @@ from pathlib import Path
 from memento.executors.slurm.batch import Batch
 from memento.executors.slurm.resources import Resources
 
-# A process that finds no Python, or no memento, ends with this status; 75 and around are taken by sysexits.
-NO_PYTHON = 70
+# A job that finds no Python, or not its batch, ends with one of these; 75 and around are taken by sysexits.
+NO_PYTHON, NOT_SHARED = 70, 71
 
 
 def batch_script(
@@ -45,7 +45,7 @@ def batch_script(
         f"--job-name={resources.jobname or name}",
         f"--comment={batch.tag}",
         f"--array=0-{len(batch.parts) - 1}{limit}",
-        f"--output={resources.output or folder / f'{batch.number}-%a.out'}",
+        f"--output={batch.output or folder / f'{batch.number}-%a.out'}",
         # Kept by every accounting, other than the comment: it says whose job this is.
         f"--chdir={folder}",
         "--open-mode=append",

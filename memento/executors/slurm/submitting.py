@@ -86,6 +86,7 @@ class Submitter:
                 together=self._together,
                 warning=self._margin(resources),
                 requeues=self._requeues,
+                output=None if resources.output is None else str(Path(self._directory) / resources.output),
             )
             after = number - width if place >= width else None
             self._waiting.append(_Waiting(batch=batch, resources=resources, throttle=throttle, after=after))

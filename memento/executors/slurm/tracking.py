@@ -18,14 +18,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from memento.errors import WorkerStartError
+from memento.errors import SlurmError, WorkerStartError
 from memento.executors.slurm import commands
 from memento.executors.slurm.asking import FIRST, Questions
-from memento.executors.slurm.batch import Batch, batches_in, id_of, parse_name, void_of
+from memento.executors.slurm.batch import Batch, batches_in, id_of, output_of, parse_name, void_of
 from memento.executors.slurm.cancelling import jobs_of
 from memento.executors.slurm.commands import JobState
 from memento.executors.slurm.followed import Followed
 from memento.executors.slurm.incarnation import read_log
+from memento.executors.slurm.sharing import unseen
 from memento.executors.slurm.verdict import (
     MAY_COME_BACK,
     VANISHED,
@@ -58,6 +59,7 @@ class Tracker:
         self._parts: dict[tuple[int, int], Followed] = {}
         self._questions = Questions(folder, run.hex())
         self._misfortunes = 0
+        self._has_begun = False  # anything, in any job
         self._unsaid: list[Report] = []  # what was read on another occasion
         self.granted: dict[str, float] = {}
         """What jobs had that did not ask: bytes of memory for each CPU, seconds of time."""
@@ -119,6 +121,7 @@ class Tracker:
 
         Raises:
             WorkerStartError: jobs end before they can begin anything.
+        SlurmError: their nodes do not see the store.
         """
         reports, self._unsaid = [*self._unsaid, *self._read()], []
         if self._parts and self._questions.are_due():
@@ -146,6 +149,7 @@ class Tracker:
                 continue
             if place[3] == "log":
                 lines, part.offsets[entry.name] = read_log(Path(entry.path), start)
+                self._has_begun = True
                 reports += part.hear(lines, self.granted)
                 continue
             found, part.offsets[entry.name] = read_frames(Path(entry.path), start)
@@ -236,7 +240,8 @@ class Tracker:
         output = self._output_of(part)
         verdict = verdict_of(state, output)
         if not (part.begun or part.following or self.returning) and verdict.status is not Status.CANCELLED:
-            self._count_misfortune(state, output)
+            own = output_of(self._folder, part.batch, part.index) if part.batch.output is None else None
+            self._count_misfortune(state, output, unseen(self._folder, own, state))
         reports: list[Report] = []
         for key, task in part.open.items():
             attempt = part.begun.get(key)
@@ -252,20 +257,23 @@ class Tracker:
         part.open.clear()
         return reports
 
-    def _count_misfortune(self, state: JobState, output: str) -> None:
+    def _count_misfortune(self, state: JobState, output: str, unseen: str) -> None:
         self._misfortunes += 1
+        which = f"{named(state)} ({state.state}, exit {state.exit or 'unknown'}, on {state.node or 'no node'})"
+        # One node of many may have lost sight of the store; where nothing has ever begun it is the store.
+        if unseen and (self._misfortunes >= MISFORTUNES or not self._has_begun):
+            raise SlurmError(f"Slurm job {which} ended before it could begin anything: {unseen}")
         if self._misfortunes >= MISFORTUNES:
             raise WorkerStartError(
-                f"{MISFORTUNES} Slurm jobs in a row ended before they could begin anything; the last was "
-                f"{named(state)} ({state.state}, exit {state.exit or 'unknown'}, on {state.node or 'no node'}). "
-                f"Its last words: {output.strip() or 'none'}\nIf there are none, the folder {self._folder} may not be "
-                "on a file system that all nodes share",
+                f"{MISFORTUNES} Slurm jobs in a row ended before they could begin anything; the last was {which}. "
+                f"Its last words: {output.strip() or 'none'}",
                 details=output,
             )
 
     def _output_of(self, part: Followed) -> str:
         try:
-            data = (self._folder / f"{part.batch.number}-{part.index}.out").read_bytes()
+            place = output_of(self._folder, part.batch, part.index)
+            data = place.read_bytes() if place is not None and place.is_file() else b""
         except OSError:
             return ""
         return data[-LAST_WORDS:].decode("utf-8", "replace")

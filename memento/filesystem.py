@@ -1,4 +1,4 @@
-"""What the file system below a store can do."""
+"""What the file system below a store can do, and who sees it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,30 @@ _NETWORK = re.compile(
 )
 
 
+# Nobody else ever sees what lies on these; a disk may be lent to others by this very machine.
+_PRIVATE = frozenset(["tmpfs", "ramfs", "overlay", "rootfs", "squashfs"])
+
+
 def is_network(folder: Path, mounts: str | None = None) -> bool:
     """Return whether `folder` lies on a file system that several hosts share, as far as Linux tells.
 
     `mounts` is the text of /proc/self/mountinfo; where there is no such file, the answer is no.
     """
+    return bool(_NETWORK.fullmatch(kind_of(folder, mounts)))
+
+
+def is_private(folder: Path, mounts: str | None = None) -> bool:
+    """Return whether `folder` lies where no other host can see it, as far as Linux tells."""
+    return kind_of(folder, mounts) in _PRIVATE
+
+
+def kind_of(folder: Path, mounts: str | None = None) -> str:
+    """Return the type of the file system that `folder` lies on, as "ext4"; empty where Linux does not tell."""
     if mounts is None:
         try:
             mounts = Path("/proc/self/mountinfo").read_text(errors="surrogateescape")
         except OSError:
-            return False
+            return ""
     place = folder.resolve()
     longest, kind = -1, ""
     for line in mounts.splitlines():
@@ -29,4 +43,4 @@ def is_network(folder: Path, mounts: str | None = None) -> bool:
         # Of two mounts on one point the later covers the earlier.
         if len(point) >= longest and place.is_relative_to(point):
             longest, kind = len(point), rest.split(" ", 1)[0]
-    return bool(_NETWORK.fullmatch(kind))
+    return kind
