@@ -44,6 +44,16 @@ class Context:
         attempt: 1 for the first try in this run, 2 for the first retry, and so on.
     """
 
+    # What most experiments never change is not set for each of a million of them.
+    _reported = 0.0
+    _done: float = 0.0
+    _total: float | None = None
+    _spilled = 0
+    _config: Config | None = None  # set by the worker, who can make it only after this
+    _recorder: RecordKeeper | None = None
+    _stop_spilling: Callable[[], None] | None = None
+    _log: logging.Logger | None = None
+
     def __init__(
         self,
         *,
@@ -60,22 +70,13 @@ class Context:
         self.key = key.hex()
         self.attempt = attempt
         self._key, self._run, self._root = key, run, root
-        limits = [limit for limit in (timeout, None if ends is None else ends - time.time()) if limit is not None]
-        self._deadline = time.monotonic() + min(limits) if limits else None
+        self._deadline = None if timeout is None and ends is None else _deadline(timeout, ends)
         self._stopping = stopping
         self._report = report
-        self._reported = 0.0
-        self._done: float = 0.0
-        self._total: float | None = None
         self._series: dict[str, array[float]] = {}  # x, y, x, y, …
         self._spill = spill
         self._spill_at = math.inf if spill is None else time.time() + SPILL_INTERVAL
-        self._spilled = 0
         self._spilling = threading.Lock()
-        self._config: Config | None = None  # set by the worker, who can make it only after this
-        self._recorder: RecordKeeper | None = None
-        self._stop_spilling: Callable[[], None] | None = None
-        self._log: logging.Logger | None = None
 
     @cached_property
     def seed(self) -> int:
@@ -177,6 +178,8 @@ class Context:
 
     def collect_metrics(self) -> list[Any]:
         """Return all metrics and records so far in their stored form, as buffers; empty when there is nothing."""
+        if not self._series and self._recorder is None:
+            return []
         series = {name: (points[::2], points[1::2]) for name, points in list(self._series.items())}
         metrics = payload.pack_metrics(series) if series else []
         if self._recorder is not None:
@@ -285,6 +288,11 @@ class Context:
         if self._log is None:
             self._log = _logger(self.key)
         return self._log
+
+
+def _deadline(timeout: float | None, ends: float | None) -> float:
+    limits = (timeout, None if ends is None else ends - time.time())
+    return time.monotonic() + min(limit for limit in limits if limit is not None)
 
 
 def forget_checkpoint(root: Path, key: bytes) -> None:

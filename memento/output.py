@@ -7,9 +7,8 @@ import io
 import os
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol, TextIO, cast
+from typing import Protocol, TextIO, cast
 
 HEAD_KEPT = 16 * 1024
 TAIL_KEPT = 40 * 1024
@@ -45,7 +44,7 @@ class FileOutput:
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._flush_c = _line_buffered_c_streams()
+        _unbuffer_c_stdout()
         self._redirect()
 
     def _redirect(self) -> None:
@@ -57,8 +56,8 @@ class FileOutput:
     def take(self) -> bytes:
         """Return what was printed since the last call, capped, and forget it."""
         self._repair()
-        self._flush_c()
-        if os.fstat(self._file).st_size == 0:
+        # Asked by lseek, which is several times quicker than fstat; what is written is appended wherever this leads.
+        if os.lseek(self._file, 0, os.SEEK_END) == 0:
             return b""
         data = read_capped(self._file)
         os.ftruncate(self._file, 0)
@@ -66,24 +65,25 @@ class FileOutput:
 
     def _repair(self) -> None:
         # An experiment may have replaced or closed the streams; the next one is to have its own again.
-        if (
-            sys.stdout is not self._stdout
-            or sys.stderr is not self._stderr
-            or self._stdout.closed
-            or self._stderr.closed
-        ):
-            for stream in (self._stdout, self._stderr):
-                with contextlib.suppress(OSError, ValueError):
-                    stream.flush()
+        usable = _flushes(self._stdout)
+        usable = _flushes(self._stderr) and usable
+        if not usable or sys.stdout is not self._stdout or sys.stderr is not self._stderr:
             self._redirect()
-            return
-        with contextlib.suppress(OSError, ValueError):
-            self._stdout.flush()
-            self._stderr.flush()
 
     def close(self) -> None:
         """Close the file; the descriptors 1 and 2 keep pointing to it."""
         os.close(self._file)
+
+
+def _flushes(stream: TextIO) -> bool:
+    """Flush `stream`; return False if it can be written to no more."""
+    try:
+        stream.flush()
+    except ValueError:  # it was closed, or its buffer was taken away
+        return False
+    except OSError:  # the disk is full: what is printed is lost, and the stream goes on
+        return True
+    return True
 
 
 def _stream(descriptor: int) -> TextIO:
@@ -114,18 +114,13 @@ def shorten(path: Path) -> None:
             os.close(descriptor)
 
 
-def _line_buffered_c_streams() -> Callable[[], Any]:
-    # C's stdout is fully buffered when it is a file: a printf would come out with a later experiment, or never.
-    try:
+def _unbuffer_c_stdout() -> None:
+    # It is fully buffered when it is a file: a printf would come out with a later experiment, or never.
+    with contextlib.suppress(OSError, ValueError, AttributeError, ImportError):
         import ctypes
 
         libc = ctypes.CDLL(None)
-        stdout = ctypes.c_void_p.in_dll(libc, "stdout")
-        libc.setvbuf(stdout, None, 1, 0)
-        flush = libc.fflush
-        return lambda: flush(None)
-    except (OSError, ValueError, AttributeError, ImportError):
-        return lambda: None
+        libc.setvbuf(ctypes.c_void_p.in_dll(libc, "stdout"), None, 2, 0)  # 2: _IONBF
 
 
 class StreamOutput:

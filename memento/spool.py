@@ -49,7 +49,7 @@ _writers: weakref.WeakSet[SpoolWriter] = weakref.WeakSet()
 
 def frame_of(outcome: Outcome) -> Frame:
     """Return `outcome` as a frame."""
-    bodies = tuple([part.data for part in outcome.parts])
+    bodies = outcome.value.data, outcome.metrics.data, outcome.log.data
     return outcome.pack_head(), _NO_BODIES if bodies == _NO_BODIES else bodies
 
 

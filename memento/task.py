@@ -161,7 +161,7 @@ class Outcome(NamedTuple):
         host = self.host.encode()[:_LONGEST_HOST]
         present = 0
         described = b""
-        for bit, part in enumerate(self.parts):
+        for bit, part in enumerate((self.value, self.metrics, self.log)):
             if part.size:
                 present |= 1 << bit
                 place = _IN_FILE if part.data is None else _INLINE

@@ -54,3 +54,16 @@ def test_the_cpus_of_a_process_are_those_it_may_use() -> None:
     finally:
         os.sched_setaffinity(0, allowed)
     assert 1 <= usable_cpus() <= len(allowed)
+
+
+def test_experiments_that_take_no_time_have_the_memory_of_a_moment_ago(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = iter(range(1000))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(now) * 1e-5)
+    meter = Meter()
+    peaks = []
+    for _ in range(20):
+        meter.start()
+        peaks.append(meter.stop().hardware_peak)
+    meter.close()
+    assert len(set(peaks)) == 1
+    assert peaks[0] > MEGABYTE
