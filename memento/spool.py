@@ -88,7 +88,7 @@ def pack_frame(frame: Frame) -> bytes:
 
 def unpack_body(body: bytes) -> Frame:
     """Return the head and the parts' bodies that `pack_frame` packed."""
-    (length,) = LENGTH.unpack_from(body)
+    length = int.from_bytes(body[: LENGTH.size], "little")
     position = LENGTH.size + length
     head = body[LENGTH.size : position]
     if len(body) == position + len(_PACKED_NO_BODIES) and body.endswith(_PACKED_NO_BODIES):
@@ -256,11 +256,13 @@ def _next_start(file: BinaryIO, position: int) -> int:
 
 def _frames(data: bytes, position: int) -> tuple[list[Frame], int]:
     frames: list[Frame] = []
-    while position + FRAME.size <= len(data):
-        magic, checksum, length = FRAME.unpack_from(data, position)
-        body = data[position + FRAME.size : position + FRAME.size + length]
-        if magic != FRAME_MAGIC or len(body) != length or length < SMALLEST_BODY or zlib.crc32(body) != checksum:
+    unpack, crc32, begin, last = FRAME.unpack_from, zlib.crc32, FRAME.size, len(data) - FRAME.size
+    while position <= last:
+        magic, checksum, length = unpack(data, position)
+        end = position + begin + length
+        body = data[position + begin : end]
+        if magic != FRAME_MAGIC or len(body) != length or length < SMALLEST_BODY or crc32(body) != checksum:
             break
         frames.append(unpack_body(body))
-        position += FRAME.size + length
+        position = end
     return frames, position

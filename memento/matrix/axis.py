@@ -22,6 +22,8 @@ EAGER = 100_000
 _ATOMIC = frozenset(
     (str, int, float, bool, NoneType, bytes, complex, range, FunctionType, BuiltinFunctionType),
 )
+_NUMBERS = frozenset((int, float))
+_SHORT = 10**15
 _NOT_MADE: Any = object()
 
 
@@ -181,6 +183,8 @@ def copier_of(value: Any) -> Callable[[], Any]:
 
 def fragment(name: str, value: Any) -> str:
     """Return `"name": "readable value"`, as it stands in a JSON object."""
+    if type(value) in _NUMBERS and -_SHORT < value < _SHORT:  # a number's text is its repr, and needs no escapes
+        return f'{encode_basestring(name)}: "{value!r}"'
     return f"{encode_basestring(name)}: {encode_basestring(readable(value))}"
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import os
 import queue
 import select
@@ -110,6 +111,7 @@ class _Loop:
         self._queue: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._spool = SpoolWriter(folder / f"{name}.spool")
         job = unpack_job((folder / "job").read_bytes(), _settle)
+        gc.freeze()  # what is loaded stays, and need not be looked through while experiments run
         self._stop = os.open(folder / STOP_FILE, os.O_RDONLY | os.O_CLOEXEC)
         self._seen = os.open(seen_path(folder, name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._running: Task | None = None

@@ -30,6 +30,8 @@ from memento.executors.processes.wire import Lines, send_line
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+# What has been killed gets this long to be gone.
+LAST_PATIENCE = 1.0
 # A worker that is being ended gets this long to write down where it was.
 TRACE_TIME = 0.1
 # Run with -P, so that a json.py beside the user's script is not ours.
@@ -60,7 +62,7 @@ class _Supervisor:
         self._workers: dict[int, int] = {}  # worker number → process id
         self._doomed: list[tuple[float, int]] = []  # when to kill which worker, soonest first
         self._prctl = _prctl()
-        self._prctl(PR_SET_CHILD_SUBREAPER, 1)
+        self._is_subreaper = self._prctl(PR_SET_CHILD_SUBREAPER, 1) == 0
         self._wake, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._waker = waker
         signal.signal(signal.SIGCHLD, lambda number, frame: None)
@@ -149,7 +151,10 @@ class _Supervisor:
         for process in self._workers.values():
             _kill_group(process)
         unseen = 0
-        for _ in range(100):
+        until = time.monotonic() + LAST_PATIENCE
+        while time.monotonic() < until:
+            if self._is_subreaper and _has_no_child():
+                return
             alive = descendants(os.getpid())
             # Once is not enough: a process can move to another parent while the list is being read.
             unseen = 0 if alive else unseen + 1
@@ -158,9 +163,7 @@ class _Supervisor:
             for process in alive:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process, signal.SIGKILL)
-            for _ in _exited():
-                pass
-            time.sleep(0.01)
+            time.sleep(0.01 if unseen else 0.001)
 
 
 def start_interpreter(entry: str, *, channel: int, **options: Any) -> subprocess.Popen[bytes]:
@@ -179,6 +182,16 @@ def spawned(*, channel: int, spool: str, name: str, environment: dict[str, str])
     """Be a worker in an interpreter of its own."""
     _prctl()(PR_SET_PDEATHSIG, signal.SIGKILL)
     child.main(channel, spool, name, environment)
+
+
+def _has_no_child() -> bool:
+    """Reap what has ended; return whether nothing is left. A subreaper without children has no descendants at all."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return True
+    return False
 
 
 def _exited() -> Iterator[tuple[int, int]]:

@@ -54,10 +54,7 @@ def pack_tasks(tasks: Sequence[Task]) -> bytes:
 
 def unpack_tasks(body: bytes) -> list[Task]:
     """Return the tasks packed as `body`."""
-    return [
-        Task(index=index, attempt=attempt, timeout=timeout or None, key=key)
-        for index, attempt, timeout, key in TASK.iter_unpack(body)
-    ]
+    return [Task(index, key, attempt, timeout or None) for index, attempt, timeout, key in TASK.iter_unpack(body)]
 
 
 class Inbox:
