@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -37,6 +38,8 @@ def run(folder: Path, mode: str) -> tuple[str, str]:
 
 
 def write(folder: Path, helper: str = HELPER, script: str = SCRIPT) -> None:
+    # Python takes bytecode for current where a source of the same length was written in the same second.
+    shutil.rmtree(folder / "__pycache__", ignore_errors=True)
     (folder / "helpers.py").write_text(helper)
     (folder / "script.py").write_text(script)
 
