@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
+from memento.executors.elsewhere.scratch import Scratch
+from memento.executors.elsewhere.sealed import seal, sealed_job
 from memento.executors.slurm import commands
 from memento.executors.slurm.batch import JOB, Batch
 from memento.executors.slurm.ending import Ending
 from memento.executors.slurm.incarnation import Incarnation, read_log
 from memento.executors.slurm.memory import granted, kills
 from memento.executors.slurm.part import Part
-from memento.executors.slurm.scratch import Scratch
-from memento.executors.slurm.sealed import seal, sealed_job
 from memento.executors.slurm.snapshot import take_snapshot
 from memento.spool import read_frames
 from memento.task import Failure, Outcome, Status, Task

@@ -6,12 +6,12 @@ import os
 import threading
 from pathlib import Path
 
+from memento.executors.elsewhere.scratch import Scratch
+from memento.executors.elsewhere.sealed import sealed_job
 from memento.executors.engines.batch import Batch
 from memento.executors.processes.crew import usable_cpus
 from memento.executors.processes.devices import VARIABLES, environment_for
 from memento.executors.processes.executor import ProcessExecutor
-from memento.executors.slurm.scratch import Scratch
-from memento.executors.slurm.sealed import sealed_job
 
 # A bench that no batch needs is closed after so many seconds.
 IDLE = 30.0

@@ -92,12 +92,15 @@ class DaskEngine:
         target = self._given
         try:
             if target is None:
-                # One worker with a thread for each slot: experiments run in processes of their own anyway.
+                # One worker with a thread for each slot: experiments run in processes of their own anyway. Both ends
+                # serve HTTP, by default on a fixed port and for every machine around: here on any port, for this one.
                 target = self._own_cluster = self._distributed.LocalCluster(
                     n_workers=1,
                     threads_per_worker=self._workers or usable_cpus(),
                     processes=False,
                     dashboard_address=None,
+                    worker_dashboard_address="127.0.0.1:0",
+                    scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
                     memory_limit=0,
                 )
             self._client = self._distributed.Client(target, set_as_default=False, timeout=PATIENCE)

@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from memento.errors import EngineLost, StoreUnwritable, WorkerStartError
+from memento.executors.elsewhere.sealed import seal
 from memento.executors.engines.batch import Answer, Batch, Engine, File, Heard, Sent
 from memento.executors.engines.landing import Landing
-from memento.executors.slurm.sealed import seal
 from memento.protocols import Advanced, Begun, Lost, Report, Returned
 from memento.spool import Frame
 from memento.task import KEY_IN_HEAD, Job, Task

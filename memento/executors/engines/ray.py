@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import math
 import os
 import pickle
@@ -84,7 +85,7 @@ class RayEngine:
         if self._address is not None:
             options = {"address": self._address}
         try:
-            self._ray.init(log_to_driver=False, logging_level="error", **options)
+            self._ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
         except (OSError, RuntimeError, ValueError) as error:
             raise WorkerStartError(
                 f"Ray cannot be reached at address={self._address!r}: {error}; is it running (`ray status`), and can "

@@ -25,12 +25,12 @@ from typing import Any
 
 import memento
 from memento.errors import OptionError
+from memento.executors.elsewhere.sealed import seal
 from memento.executors.slurm import commands
 from memento.executors.slurm.batch import JOB, STOP
 from memento.executors.slurm.cancelling import cancel_all, cancel_waiting
 from memento.executors.slurm.growth import Growth
 from memento.executors.slurm.resources import Resources, bytes_of, check_partition, checked_options, resources_of
-from memento.executors.slurm.sealed import seal
 from memento.executors.slurm.sharing import check_store
 from memento.executors.slurm.snapshot import take_snapshot
 from memento.executors.slurm.submitting import Submitter

@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from memento.errors import SlurmError, StoreUnwritable, WorkerStartError
+from memento.executors.elsewhere.scratch import Scratch
+from memento.executors.elsewhere.sealed import sealed_job
 from memento.executors.processes.executor import ProcessExecutor
 from memento.executors.slurm import commands
 from memento.executors.slurm.batch import JOB, STOP, Batch, id_of
@@ -31,9 +33,7 @@ from memento.executors.slurm.ending import Ending
 from memento.executors.slurm.incarnation import Incarnation
 from memento.executors.slurm.memory import granted, kills
 from memento.executors.slurm.part import Part
-from memento.executors.slurm.scratch import Scratch
 from memento.executors.slurm.script import NOT_SHARED
-from memento.executors.slurm.sealed import sealed_job
 from memento.protocols import Advanced, Begun, Delivered, Lost, Report, Returned
 from memento.task import Outcome
 

@@ -1,0 +1,1 @@
+"""What work on another machine needs, whichever engine takes it there: a sealed experiment, a folder on its disk."""
