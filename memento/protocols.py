@@ -91,6 +91,8 @@ class Executor(Protocol):
     - It never runs a task twice unasked: retries are the run's.
     - After `stop` another job may follow, and nothing of the first reaches it.
     - An executor passed in as an object is closed by whoever made it; `close` may be called twice, and without `start`.
+
+    One whose workers are far away may have an attribute `ahead`: worth how many seconds work is to be submitted ahead.
     """
 
     @property

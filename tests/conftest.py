@@ -37,6 +37,8 @@ Process = tuple[int, int]
 """A process's id and its start time in clock ticks: ids are used again, pairs are not."""
 
 _foreign: set[Process] = set()
+lasting: set[int] = set()
+"""Who serves a whole session, with all descendants; whoever starts them sees to their end."""
 
 
 def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
@@ -99,8 +101,10 @@ def own_processes() -> set[Process]:
 def _is_ours(pid: int, process: Process, parents: dict[int, int]) -> bool:
     if pid == os.getpid() or process in _foreign:
         return False
-    ancestor = parents[pid]
+    ancestor = pid
     while ancestor in parents and ancestor != os.getpid():
+        if ancestor in lasting:
+            return False
         ancestor = parents[ancestor]
     if ancestor != os.getpid() and MARK.encode() not in _read(pid, "environ"):
         _foreign.add(process)  # nothing that is not ours becomes ours: spares reading its environment again

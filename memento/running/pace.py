@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import time
 
-# As much work as this many seconds take is claimed ahead.
+# As much work as this many seconds take is claimed ahead, where the executor does not say otherwise.
 AHEAD = 0.15
 
 
 class Pace:
     """How fast a run's experiments are, from the first outcome on: the start of the workers says nothing of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = AHEAD) -> None:
+        self._seconds = seconds
         self._first_at = 0.0
 
     def note(self) -> None:
@@ -25,4 +26,4 @@ class Pace:
         rate = done / max(time.monotonic() - self._first_at, 1e-6)
         if rate < slots:  # longer than a second each: another run may want them sooner
             return slots
-        return max(2 * slots, min(int(rate * AHEAD), 4 * done))
+        return max(2 * slots, min(int(rate * self._seconds), 4 * done))

@@ -29,7 +29,7 @@ from memento.running.interrupts import Interrupts
 from memento.running.keeping import Keeper
 from memento.running.options import Options
 from memento.running.others import Others
-from memento.running.pace import Pace
+from memento.running.pace import AHEAD, Pace
 from memento.running.retries import RetryPolicy
 from memento.running.tally import TICK, Tally
 from memento.running.tasks import Tasks
@@ -76,7 +76,7 @@ class Session:
         self._out: dict[bytes, Task] = {}
         self._keeper = Keeper(store, plan.anew)
         self._heard_all = True
-        self._pace = Pace()
+        self._pace = Pace(getattr(executor, "ahead", AHEAD))
         self._remote = executor if isinstance(executor, RemoteExecutor) else None
         self._tasks = Tasks(configurations, plan, timeout=options.timeout, limited=self._remote is None)
         self._attendance = Attendance(store, watch, self._tally.tell_notice)

@@ -70,6 +70,46 @@ class Hollow:
         return _explode, ()
 
 
+class Witness:
+    """Notes in the file `opened` which process opens it, and in `ran` which one made it."""
+
+    def __init__(self, opened: str, ran: str) -> None:
+        self.opened = opened
+        _note(ran)
+
+    def __setstate__(self, state: dict[str, str]) -> None:
+        self.__dict__.update(state)
+        _note(self.opened)
+
+
+def _note(path: str) -> None:
+    with open(path, "a") as file:
+        file.write(f"{os.getpid()}\n")
+
+
+# The keys of `instructive` for the ways "fine", "fails" and "resumes".
+INSTRUCTIVE_KEYS = [
+    "269dd0d5a24e8836ad9cdafb45d53539",
+    "b3c645a9e353a1e3f974e4995fc51b95",
+    "b4b9a34131e4530426ad4def54725683",
+]
+
+
+def instructive(context: Any, config: Any) -> str:
+    """Does as its parameter `way` says, and some of everything that an experiment can do."""
+    if config.way == "fails":
+        print("about to fail", flush=True)
+        raise ValueError("as it was told")
+    context.record({"loss": 0.5})
+    context.record({"loss": 0.25})
+    if config.way == "resumes":
+        if context.attempt == 1:
+            context.checkpoint(7)
+            raise ConnectionError("to be tried again")
+        return f"resumed from {context.restore()}"
+    return config.way
+
+
 def _explode() -> None:
     raise RuntimeError("exploded on the way back")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from memento import payload
-from memento.protocols import Delivered, Executor, Lost
+from memento.protocols import Delivered, Executor, Lost, Returned
 from memento.task import Call, Failure, Job, Outcome, Task
 from tests.executors.experiments import Numbers
 
@@ -29,6 +29,7 @@ class Gathered:
     outcomes: dict[int, Outcome] = field(default_factory=dict)
     lost: dict[int, Lost] = field(default_factory=dict)
     seen: list[int] = field(default_factory=list)
+    returned: list[int] = field(default_factory=list)
 
     def values(self) -> dict[int, Any]:
         """Return what the successful ones returned."""
@@ -81,6 +82,8 @@ def take(reports: Any, indices: dict[bytes, int], into: Gathered) -> None:
         elif isinstance(report, Lost):
             into.lost[report.task.index] = report
             into.seen.append(report.task.index)
+        elif isinstance(report, Returned):
+            into.returned.append(report.task.index)
 
 
 def run(executor: Executor, folder: Path, experiment: Callable[..., Any], count: int, **task: Any) -> Gathered:
@@ -88,3 +91,11 @@ def run(executor: Executor, folder: Path, experiment: Callable[..., Any], count:
     executor.start(make_job(folder, experiment))
     executor.submit([Task(index=index, key=key_of(index), **task) for index in range(count)])
     return gather(executor, {key_of(index): index for index in range(count)}, Gathered(), count)
+
+
+def until(true: Callable[[], Any], patience: float = 60.0) -> None:
+    """Wait until it is `true`."""
+    end = time.monotonic() + patience
+    while not true():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.02)

@@ -7,21 +7,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import distributed
 import pytest
 
-distributed = pytest.importorskip("distributed", reason="Dask is not installed: pip install 'memento[dask]'")
-
-from memento import DaskExecutor, EngineLost, Memento, OptionError, Status, WorkerStartError, open_store  # noqa: E402
-from memento.events import Succeeded  # noqa: E402
-from memento.executors.engines import dask  # noqa: E402
-from memento.protocols import Advanced, Begun, Executor  # noqa: E402
-from memento.task import Task  # noqa: E402
-from tests.executors import experiments  # noqa: E402
-from tests.executors.harness import Gathered, gather, key_of, make_job, run, take  # noqa: E402
+from memento import DaskExecutor, EngineLost, Memento, OptionError, Status, WorkerStartError, open_store
+from memento.events import Succeeded
+from memento.executors.engines import dask
+from memento.protocols import Executor
+from memento.task import Task
+from tests.executors import experiments
+from tests.executors.harness import Gathered, gather, key_of, make_job, run, take, until
 
 WAIT = 30.0
 
@@ -62,14 +61,6 @@ class Cluster:
         self._log.close()
 
 
-def until(true: Callable[[], Any]) -> None:
-    """Wait until it is `true`."""
-    end = time.monotonic() + WAIT
-    while not true():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.02)
-
-
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     made = Cluster(tmp_path)
@@ -93,21 +84,6 @@ def test_a_run_by_name_needs_nothing_but_the_name() -> None:
         {"parameters": {"x": [1, 2, 3]}}
     )
     assert [result.inner for result in results] == [1, 4, 9]
-
-
-def test_an_experiment_that_ends_its_process_costs_itself_alone(local: DaskExecutor, tmp_path: Path) -> None:
-    gathered = run(local, tmp_path, experiments.at_five(experiments.vanishes), 10)
-    assert gathered.outcomes[5].status is Status.KILLED
-    assert gathered.failure(5).exit_code == 7
-    assert "in vanishes" in gathered.failure(5).traceback
-    assert len(gathered.values()) == 9
-
-
-def test_an_experiment_beyond_its_timeout_is_ended(local: DaskExecutor, tmp_path: Path) -> None:
-    gathered = run(local, tmp_path, experiments.at_five(experiments.hangs), 8, timeout=0.5)
-    assert gathered.outcomes[5].status is Status.TIMED_OUT
-    assert gathered.outcomes[5].log.data == b"about to hang\n"
-    assert len(gathered.values()) == 7
 
 
 def test_devices_are_refused_before_anything_runs(local: DaskExecutor) -> None:
@@ -253,42 +229,6 @@ def test_a_checkpoint_travels_with_the_attempts(local: DaskExecutor, store_path:
     assert result.inner == 2
     assert len(result.attempts) == 3
     assert not [path for path in (store_path / "checkpoints").rglob("*") if path.is_file()]
-
-
-def test_progress_arrives_while_the_experiment_runs(local: DaskExecutor, tmp_path: Path) -> None:
-    go = tmp_path / "go"
-
-    def experiment(context: Any, config: Any) -> int:
-        context.progress(3, total=10)
-        while not go.exists():
-            time.sleep(0.01)
-        return 1
-
-    local.start(make_job(tmp_path, experiment))
-    local.submit([Task(index=0, key=key_of(0))])
-    heard: list[Any] = []
-    until(lambda: heard.extend(local.wait(0.1)) or len(heard) >= 2)
-    go.touch()
-    assert isinstance(heard[0], Begun)
-    assert isinstance(heard[1], Advanced)
-    assert (heard[1].done, heard[1].total) == (3, 10)
-    gather(local, {key_of(0): 0}, Gathered(), 1)
-
-
-def test_cancelling_lets_experiments_see_that_they_are_to_stop(local: DaskExecutor, tmp_path: Path) -> None:
-    def experiment(context: Any, config: Any) -> str:
-        while not context.should_stop:
-            time.sleep(0.01)
-        return "stopped"
-
-    local.start(make_job(tmp_path, experiment))
-    local.submit([Task(index=index, key=key_of(index)) for index in range(6)])
-    until(lambda: any(isinstance(report, Begun) for report in local.wait(0.1)))
-    back = len(local.cancel())
-    indices = {key_of(index): index for index in range(6)}
-    gathered = gather(local, indices, Gathered(), 1)
-    assert back == 4
-    assert set(gathered.values().values()) == {"stopped"}
 
 
 def test_what_waits_behind_a_long_experiment_is_run_by_others(local: DaskExecutor, tmp_path: Path) -> None:

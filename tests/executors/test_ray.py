@@ -8,82 +8,126 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'memento[ray]'")
-
-from memento import Memento, RayExecutor, Status, WorkerStartError  # noqa: E402
-from memento.protocols import Advanced, Begun  # noqa: E402
-from memento.task import Task  # noqa: E402
-from tests.conftest import own_processes  # noqa: E402
-from tests.executors import experiments  # noqa: E402
-from tests.executors.harness import Gathered, gather, key_of, make_job, run, take  # noqa: E402
-
-WAIT = 30.0
-
-
-def until(true: Callable[[], Any]) -> None:
-    """Wait until it is `true`."""
-    end = time.monotonic() + WAIT
-    while not true():
-        assert time.monotonic() < end, "it never came"
-        time.sleep(0.02)
+from memento import Memento, OptionError, RayExecutor, Status
+from memento.task import Task
+from tests.conftest import own_processes
+from tests.executors import experiments
+from tests.executors.harness import Gathered, gather, key_of, make_job, run, take, until
 
 
 def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-pytestmark = pytest.mark.timeout(120)
-
-
 @pytest.fixture
-def executor() -> Iterator[RayExecutor]:
-    made = RayExecutor(workers=2)
+def executor(connected_ray: str) -> Iterator[RayExecutor]:
+    made = RayExecutor()
     yield made
     made.close()
 
 
-def test_a_run_by_name_needs_nothing_but_the_name_and_leaves_no_ray() -> None:
-    results = Memento(lambda context, config: config.x**2, executor="ray", num_workers=2).run(
-        {"parameters": {"x": [1, 2, 3]}}
+def script(text: str, *, patience: float = 100, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `text` in a process that is not connected to any Ray."""
+    return subprocess.run(
+        [sys.executable, "-c", text],
+        capture_output=True,
+        text=True,
+        timeout=patience,
+        check=False,
+        env={**os.environ, "RAY_USAGE_STATS_ENABLED": "", "RAY_ADDRESS": ""} | environment,
     )
-    assert [result.inner for result in results] == [1, 4, 9]
-    assert not ray.is_initialized()
 
 
-def test_a_ray_that_runs_already_is_used_and_stays() -> None:
-    ray.init(num_cpus=1, num_gpus=2, include_dashboard=False, log_to_driver=False)
-    try:
-        executor = RayExecutor()
+def test_a_run_by_name_starts_a_quiet_ray_for_itself_and_ends_it() -> None:
+    ended = script("""
+import os
 
-        def experiment(context: Any, config: Any) -> str:
-            return os.environ["CUDA_VISIBLE_DEVICES"]
+del os.environ["RAY_USAGE_STATS_ENABLED"], os.environ["RAY_ADDRESS"]
 
-        matrix = {"parameters": {"x": [1]}, "runtime": {"gpus": 2}}
-        (result,) = Memento(experiment, executor=executor).run(matrix)
-        assert sorted(result.inner.split(",")) == ["0", "1"]
-        executor.close()
-        assert ray.is_initialized()
-    finally:
-        ray.shutdown()
+import ray
+from memento import Memento
+from memento.events import Succeeded
+
+class Look:
+    hears = (Succeeded,)
+
+    def handle(self, event):
+        node = ray._private.worker._global_node
+        if event.config.x == 1:
+            print(ray.is_initialized(), repr(node.webui_url), os.environ["RAY_USAGE_STATS_ENABLED"])
+
+    def close(self):
+        pass
+
+results = Memento(lambda context, config: config.x**2, executor="ray", num_workers=2, listeners=[Look()]).run(
+    {"parameters": {"x": [1, 2, 3]}}, progress=False
+)
+print([result.inner for result in results], ray.is_initialized())
+""")
+    assert (ended.stdout, ended.returncode) == ("True '' 0\n[1, 4, 9] False\n", 0), ended.stderr
 
 
-def test_no_usage_statistics_are_sent_and_no_dashboard_is_started(executor: RayExecutor, tmp_path: Path) -> None:
-    run(executor, tmp_path, experiments.double, 1)
-    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
-    assert not ray._private.worker._global_node.webui_url
+def test_a_ray_that_runs_already_is_used_and_stays_and_leases_its_devices(connected_ray: str) -> None:
+    executor = RayExecutor()
+
+    def experiment(context: Any, config: Any) -> str:
+        return os.environ["CUDA_VISIBLE_DEVICES"]
+
+    (result,) = Memento(experiment, executor=executor).run({"parameters": {"x": [1]}, "runtime": {"gpus": 2}})
+    assert sorted(result.inner.split(",")) == ["0", "1"]
+    executor.close()
+    assert ray.is_initialized()
+    assert ray.get_runtime_context().gcs_address == connected_ray
 
 
-def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
-    executor = RayExecutor("auto")
-    with pytest.raises(WorkerStartError, match=r"Ray cannot be reached at address='auto': "):
+def test_it_runs_on_the_ray_at_the_address_that_is_given_or_set(connected_ray: str) -> None:
+    text = """
+import ray
+from memento import Memento, RayExecutor
+
+executor = EXECUTOR
+results = Memento(lambda context, config: config.x, executor=executor).run(
+    {"parameters": {"x": [1, 2]}}, progress=False
+)
+print([result.inner for result in results], ray.get_runtime_context().gcs_address)
+"""
+    given = script(text.replace("EXECUTOR", f"RayExecutor({connected_ray!r})"))
+    assert given.stdout == f"[1, 2] {connected_ray}\n", given.stderr
+    ended = script(text.replace("EXECUTOR", "RayExecutor()"), RAY_ADDRESS=connected_ray)
+    assert ended.stdout == f"[1, 2] {connected_ray}\n", ended.stderr
+
+
+def test_an_address_other_than_that_of_the_connection_is_refused(connected_ray: str, tmp_path: Path) -> None:
+    executor = RayExecutor("127.0.0.1:9")
+    with pytest.raises(OptionError) as raised:
         executor.start(make_job(tmp_path, experiments.double))
     executor.close()
+    assert str(raised.value) == (
+        f"RayExecutor('127.0.0.1:9') is to run elsewhere than on the Ray at {connected_ray}, which this process is "
+        "connected to; leave the address out, or call ray.shutdown() before"
+    )
+    same = RayExecutor(connected_ray)
+    assert run(same, tmp_path, experiments.double, 2).values() == {0: 0, 1: 2}
+    same.close()
+
+
+def test_a_cluster_that_does_not_answer_is_named() -> None:
+    ended = script("""
+from memento import Memento, RayExecutor, WorkerStartError
+
+try:
+    Memento(print, executor=RayExecutor("127.0.0.1:9")).run({"parameters": {"x": [1]}})
+except WorkerStartError as error:
+    print(error)
+""")
+    assert ended.stdout.startswith("Ray cannot be reached at address='127.0.0.1:9': "), ended.stderr
 
 
 def test_what_the_experiment_gives_comes_home_and_a_hang_or_a_crash_costs_itself(executor: RayExecutor) -> None:
@@ -153,6 +197,8 @@ def test_a_worker_that_dies_costs_the_experiment_it_was_running_at_once(executor
     assert gathered.values() == {index: 2 * index for index in range(20) if index != 3}
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_ten_thousand_small_experiments_are_batched(executor: RayExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[int] = []
     send = executor._engine.send
@@ -164,33 +210,51 @@ def test_ten_thousand_small_experiments_are_batched(executor: RayExecutor, monke
     assert len(sent) < 1000
 
 
-def test_progress_arrives_while_the_experiment_runs_and_cancelling_stops_it(
-    executor: RayExecutor, tmp_path: Path
-) -> None:
-    def experiment(context: Any, config: Any) -> str:
-        context.progress(3, total=10)
-        while not context.should_stop:
-            time.sleep(0.01)
-        return "stopped"
+def test_what_no_batch_needs_ends_when_the_executor_is_closed(executor: RayExecutor, tmp_path: Path) -> None:
+    gathered = run(executor, tmp_path, lambda context, config: os.getpid(), 2)
+    experiments_of = [Path(f"/proc/{pid}") for pid in gathered.values().values()]
+    assert all(path.exists() for path in experiments_of)  # kept for the next batch
+    executor.close()
+    until(lambda: not any(path.exists() for path in experiments_of))
 
-    executor.start(make_job(tmp_path, experiment))
-    indices = {key_of(index): index for index in range(6)}
-    executor.submit([Task(index=index, key=key) for key, index in indices.items()])
-    heard: list[Any] = []
-    until(lambda: heard.extend(executor.wait(0.1)) or any(isinstance(report, Advanced) for report in heard))
-    assert isinstance(heard[0], Begun)
-    (advanced, *_) = [report for report in heard if isinstance(report, Advanced)]
-    assert (advanced.done, advanced.total) == (3, 10)
-    assert len(executor.cancel()) == 4
-    gathered = gather(executor, indices, Gathered(), 1)
-    assert set(gathered.values().values()) == {"stopped"}
+
+def test_when_the_orchestrator_is_gone_the_work_ends(connected_ray: str, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    orchestrator = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            f"""
+import os, time
+from memento import Memento, RayExecutor
+
+def experiment(context, config):
+    with open({str(pid)!r}, "w") as file:
+        file.write(str(os.getpid()))
+    time.sleep(1000)
+
+Memento(experiment, executor=RayExecutor({connected_ray!r})).run({{"parameters": {{"x": [1]}}}})
+""",
+        ],
+        stderr=subprocess.DEVNULL,
+    )
+    until(lambda: pid.exists() and pid.read_text())
+    experiment = Path(f"/proc/{pid.read_text()}")
+    assert experiment.exists()
+    orchestrator.kill()
+    orchestrator.wait()
+    until(lambda: not experiment.exists())
 
 
 @pytest.mark.slow
 def test_when_the_cluster_is_lost_everything_delivered_is_stored(store_path: Path) -> None:
-    script = """
+    text = """
 import os, signal, time, ray
 from memento import Memento
+from memento.executors.engines import ray as engine
+
+engine.GONE = 5.0  # or else this takes longer
+os.environ.pop("RAY_ADDRESS")
 
 class Killer:
     def __init__(self):
@@ -215,7 +279,7 @@ def experiment(context, config):
 Memento(experiment, executor="ray", num_workers=2, listeners=[Killer()]).run({"parameters": {"x": list(range(10))}})
 """
     before = own_processes()
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=100, check=False)
+    ended = script(text)
     for pid, _ in own_processes() - before:  # which Ray leaves when its raylet is killed
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

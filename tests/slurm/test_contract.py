@@ -19,5 +19,10 @@ def executor() -> Iterator[SlurmExecutor]:
     made.close()
 
 
+@pytest.fixture
+def isolating(executor: SlurmExecutor) -> SlurmExecutor:
+    return executor
+
+
 def test_its_work_goes_on_without_its_process(executor: SlurmExecutor) -> None:
     assert isinstance(executor, RemoteExecutor)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from memento.executors.elsewhere.scratch import Scratch
@@ -17,6 +19,8 @@ from memento.executors.processes.executor import ProcessExecutor
 IDLE = 30.0
 # So many packed jobs are remembered: a worker may serve several runs by turns.
 MOST_JOBS = 4
+# So many visits are remembered by their last order: a worker that serves for months has seen many.
+MOST_ORDERS = 1000
 
 
 class Bench:
@@ -51,6 +55,7 @@ class Bench:
 
 _lock = threading.Lock()
 _idle: dict[str, list[Bench]] = {}
+_heeding: set[str] = set()
 _jobs: dict[str, bytes] = {}
 _orders: dict[str, str] = {}
 
@@ -58,6 +63,8 @@ _orders: dict[str, str] = {}
 def give_order(visit: str, word: str) -> None:
     """Have the batches of `visit` in this process do as `word` says from now on: "drain", "cancel" or "stop"."""
     with _lock:
+        while len(_orders) >= MOST_ORDERS:
+            _orders.pop(next(iter(_orders)))
         _orders[visit] = word
         dismissed = _idle.pop(visit, []) if word == "stop" else []
         if word == "stop":
@@ -123,3 +130,31 @@ def _dismiss(bench: Bench) -> None:
         if not waiting:
             _idle.pop(bench.visit, None)
     bench.close()
+
+
+def heed_while_idle(visit: str, ask: Callable[[], Callable[[], str]], every: float) -> None:
+    """Close the benches of `visit` that no batch needs when the orchestrator says "stop", heard by a thread of its own.
+
+    Args:
+        visit: whose benches.
+        ask: returns what tells the last order; called in that thread.
+        every: how many seconds to wait between two questions.
+    """
+    with _lock:
+        if visit in _heeding or not _idle.get(visit):
+            return
+        _heeding.add(visit)
+    threading.Thread(target=_heed, args=(visit, ask, every), name="memento-idle", daemon=True).start()
+
+
+def _heed(visit: str, ask: Callable[[], Callable[[], str]], every: float) -> None:
+    order = ask()
+    while order() != "stop":
+        time.sleep(every)
+        with _lock:
+            if not _idle.get(visit):
+                _heeding.discard(visit)
+                return
+    give_order(visit, "stop")
+    with _lock:
+        _heeding.discard(visit)

@@ -41,8 +41,9 @@ LARGEST_BATCH = 1000
 SETTLED = 0.75
 # A packed job up to this size goes with every batch, a larger one to each worker once.
 SMALL_JOB = 16 * 1024
-# How much the latest batch says about how long an experiment takes.
-WEIGHT = 0.3
+# What earlier batches say about how long an experiment takes, beside the latest; each says as much as it has run, so
+# that a moment in which a busy machine did something else does not count for a batch of one as for hundreds.
+MEMORY = 0.7
 
 
 class BatchExecutor:
@@ -50,6 +51,8 @@ class BatchExecutor:
 
     isolates = True
     inline = False
+    # Batches come from what was submitted: with less of it, slow round trips make them small, and small ones are slow.
+    ahead = 2.0
 
     def __init__(self, engine: Engine, *, shared: bool) -> None:
         self._engine = engine
@@ -80,6 +83,7 @@ class BatchExecutor:
         self._reset()
         self._job, self._packed, self._number = job, seal(job), 0
         self._pace = job.pace
+        self._elapsed = self._ran = 0.0
         self._close_landing()
         spool = Path(job.spool) / f"{self._engine.name.lower()}.spool"
         self._landing = Landing(Path(job.store), spool, shared=self._shared)
@@ -207,8 +211,9 @@ class BatchExecutor:
             self._send(sent.batch.tasks, with_job=True)
             return
         if answer.frames:
-            pace = answer.elapsed / len(answer.frames)
-            self._pace = pace if self._pace is None else (1 - WEIGHT) * self._pace + WEIGHT * pace
+            self._elapsed = MEMORY * self._elapsed + answer.elapsed
+            self._ran = MEMORY * self._ran + len(answer.frames)
+            self._pace = self._elapsed / self._ran
         self._deliver(sent, answer.frames, answer.files)
         self._take_back([task for task in sent.batch.tasks if self._is_out(sent, task.key)])
 

@@ -18,6 +18,7 @@ import logging
 import math
 import os
 import pickle
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -25,16 +26,22 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from memento.errors import MissingExtra, WorkerStartError
+from memento.errors import MissingExtra, OptionError, WorkerStartError
 from memento.executors.engines.batch import Batch, Heard
+from memento.executors.engines.bench import heed_while_idle
 from memento.executors.engines.work import run_batch
 from memento.executors.processes.crew import usable_cpus
 
 # A worker asks so often whether it is to stop.
 ASK = 0.5
-# The mailbox answers at the latest after so many seconds, and counts as gone after `GONE`.
+# The mailbox answers at the latest after so many seconds, and counts as gone after `GONE`: longer than a busy machine
+# or a network may take, because a run ends with it.
 LONG_POLL = 1.0
-GONE = 10.0
+GONE = 30.0
+# Another machine may take so long to answer at all.
+PATIENCE = 10.0
+# What Ray calls one of this machine's own.
+HERE = "local"
 # The process of the mailbox may have to wait for a node, or for a busy one.
 BEGINNING = 120.0
 
@@ -60,51 +67,89 @@ class RayEngine:
         self._why = ""
         self._slots = 0
         self._connected = False
-        self._heard_at = math.inf
+        self._heard_at = self._looked_at = math.inf
 
     @property
     def slots(self) -> int:
         """How many CPUs the cluster had a moment ago; before there is a connection, as many as would be taken."""
-        if not self._connected and self._address is None and not self._ray.is_initialized():
+        if not self._connected and self._ray.is_initialized():
+            self._count()
+        elif not self._connected and self._target == HERE:
             return self._workers or usable_cpus()
         return self._slots
 
     def _count(self) -> None:
         self._slots = int(self._ray.cluster_resources().get("CPU", 0))
 
+    @property
+    def _target(self) -> str:
+        """Where to connect to; a Ray that happens to run on this machine is taken only when it was asked for."""
+        return self._address or os.environ.get("RAY_ADDRESS") or HERE
+
     def _connect(self) -> None:
         if self._connected:
             return
-        if not self._ray.is_initialized():
+        if self._ray.is_initialized():
+            self._check_connection()
+        else:
             self._initialize()
         self._connected = True
         self._count()
 
+    def _check_connection(self) -> None:
+        """Refuse to run somewhere else than where was asked for: one process has one connection."""
+        if self._address is None or self._address == "auto" or self._address.startswith("ray://"):
+            return
+        connected = self._ray.get_runtime_context().gcs_address
+        if _resolved(self._address) != _resolved(connected):
+            raise OptionError(
+                f"RayExecutor({self._address!r}) is to run elsewhere than on the Ray at {connected}, which this "
+                "process is connected to; leave the address out, or call ray.shutdown() before",
+                option="address",
+                value=self._address,
+            )
+
     def _initialize(self) -> None:
-        options: dict[str, Any] = {"num_cpus": self._workers or usable_cpus(), "include_dashboard": False}
-        if self._address is not None:
-            options = {"address": self._address}
+        target = self._target
+        options: dict[str, Any] = {"address": target}
+        if target == HERE:
+            options.update(num_cpus=self._workers or usable_cpus(), include_dashboard=False)
         try:
+            self._knock(target)
             self._ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
         except (OSError, RuntimeError, ValueError) as error:
             raise WorkerStartError(
-                f"Ray cannot be reached at address={self._address!r}: {error}; is it running (`ray status`), and can "
+                f"Ray cannot be reached at address={target!r}: {error}; is it running (`ray status`), and can "
                 "this machine connect to it?"
             ) from error
         self._is_ours = True
+
+    def _knock(self, target: str) -> None:
+        """Find out soon that nobody is there: Ray would try for minutes."""
+        host, _, port = target.removeprefix("ray://").rpartition(":")
+        if host and port.isdecimal():
+            socket.create_connection((host, int(port)), timeout=PATIENCE).close()
 
     def open(self, visit: str, hear: Callable[[Heard], None]) -> None:
         """Connect, and hear of the batches of `visit` from now on."""
         self._connect()
         self._dismiss()
         self._visit, self._hear = visit, hear
-        self._references, self._why, self._heard_at = {}, "", math.inf
-        self._mailbox = self._ray.remote(Mailbox).options(num_cpus=0, max_restarts=0).remote()
+        self._references, self._why, self._heard_at, self._looked_at = {}, "", math.inf, math.inf
+        self._mailbox = self._ray.remote(Mailbox).options(num_cpus=0, max_restarts=0, **self._beside_us()).remote()
         self._runner = self._ray.remote(_run_on_worker)
         self._listener = threading.Thread(
             target=self._listen, args=(visit, self._mailbox), name="memento-ray", daemon=True
         )
         self._listener.start()
+
+    def _beside_us(self) -> dict[str, Any]:
+        """Say that an actor is to be on this node: with another one's death the run would end."""
+        if self._ray.util.client.ray.is_connected():
+            return {}  # this machine is not a node
+        here = self._ray.get_runtime_context().get_node_id()
+        strategies = self._ray.util.scheduling_strategies
+        return {"scheduling_strategy": strategies.NodeAffinitySchedulingStrategy(here, soft=True)}
 
     def send(self, batch: Batch) -> None:
         """Have `batch` run as one task, which leases what the first of its tasks asks for."""
@@ -158,7 +203,11 @@ class RayEngine:
 
     def look(self) -> str:
         """Return why Ray cannot go on."""
-        silence = time.monotonic() - self._heard_at
+        now = time.monotonic()
+        if now - self._looked_at > GONE / 2:
+            self._heard_at = now  # this process itself was stopped or busy, and has not listened
+        self._looked_at = now
+        silence = now - self._heard_at
         if silence > GONE:  # asking it anything would wait for minutes
             self._lose(f"it has said nothing for {silence:.0f} s")
         return self._why or ("" if self._ray.is_initialized() else "Ray was shut down")
@@ -190,6 +239,14 @@ class RayEngine:
         if self._is_ours and self._ray.is_initialized():
             self._ray.shutdown()
         self._is_ours = self._connected = False
+
+
+def _resolved(address: str) -> str:
+    """Return host and port with the host as a number where it has one."""
+    host, colon, port = address.rpartition(":")
+    with contextlib.suppress(OSError):
+        host = socket.gethostbyname(host)
+    return f"{host}{colon}{port}"
 
 
 class Mailbox:
@@ -268,4 +325,6 @@ def _run_on_worker(packed: bytes, mailbox: Any) -> bytes:
         mailbox.put.remote(pickle.dumps((batch.number, *message)))
 
     together = max(1, usable_cpus() // max(1, batch.tasks[0].cpus))
-    return pickle.dumps(run_batch(batch, tell, _Orders(mailbox), slots=together))
+    answer = run_batch(batch, tell, _Orders(mailbox), slots=together)
+    heed_while_idle(batch.visit, lambda: _Orders(mailbox), ASK)
+    return pickle.dumps(answer)
