@@ -127,6 +127,7 @@ class Session:
                 return
             self._feed()
             self._hear(self._executor.wait(self._patience()))
+            self._feed()  # before storing, which takes a while in which workers would have nothing to do
             self._commit_when_due()
             self._others.look(self._run)
             self._tally.tell_progress()

@@ -98,7 +98,7 @@ class ProcessExecutor:
         (self._spool / "job").write_bytes(pack_job(job))
 
     def submit(self, tasks: Sequence[Task]) -> None:
-        """Queue `tasks`.
+        """Queue `tasks`, and hand out what workers have room for.
 
         Raises:
             OptionError: one asks for more devices than there are; none is queued.
@@ -106,6 +106,8 @@ class ProcessExecutor:
         for gpus in {task.gpus for task in tasks}:
             self._crew.check(gpus)
         self._queue.extend(tasks)
+        if self._crew.running:
+            self._assign()  # and not with the next `wait`: the caller may sync a disk before that
 
     def wait(self, timeout: float) -> Iterable[Report]:
         """Hand out work, listen to the workers, end those that are overdue, and return what has happened."""
