@@ -99,6 +99,11 @@ class Script:
         assert self.process.returncode == 0, errors
         return json.loads(printed.splitlines()[-1])
 
+    def hear(self, text: str) -> None:
+        """Wait until it has said a line with `text` on its standard error."""
+        assert self.process.stderr is not None
+        assert any(text in line for line in self.process.stderr), f"it ended without saying {text!r}"
+
     def kill(self) -> None:
         """End it as the machine's loss would."""
         self.process.kill()

@@ -43,16 +43,28 @@ def matrix(folder: Path, seconds: float) -> dict[str, Any]:
     return {"parameters": {"n": [1], "folder": [str(folder)], "seconds": [seconds]}}
 
 
+def twice(context: Any, config: Any) -> Any:
+    folder = Path(config.folder)
+    (folder / f"{context.attempt}.begun").write_text("begun\n")
+    while not (folder / "2.begun").exists():
+        time.sleep(0.1)
+    time.sleep(10 if context.attempt == 1 else 20)  # the first would end before the second
+    with open(folder / "ended", "a") as file:
+        file.write(f"{context.attempt}\n")
+    return context.attempt
+
+
 def test_of_two_copies_only_the_one_that_holds_the_claim_delivers(tmp_path: Path) -> None:
     require_native()
-    memento = Memento(long, executor=SlurmExecutor())
-    memento.run(matrix(tmp_path, 50), wait=False)
+    asked = {"parameters": {"folder": [str(tmp_path)]}}
+    memento = Memento(twice, executor=SlurmExecutor())
+    memento.run(asked, wait=False)
     until(lambda: executed(tmp_path).total() == 1)
     (job,) = running()
     crash("--daemon", job.node)  # what it runs lives on, unseen, and Slurm will run it again
     try:
         until(lambda: executed(tmp_path).total() == 2, 120)
-        results = memento.run(matrix(tmp_path, 50))
+        results = memento.run(asked)
     finally:
         restore()
 

@@ -33,9 +33,9 @@ print(json.dumps([result.inner for result in results]))
 
 def test_a_killed_submitter_loses_nothing_and_nothing_is_run_twice(tmp_path: Path) -> None:
     first = Script(tmp_path, SUBMITTER)
+    until(lambda: {job.node for job in running()} == set(nodes()))
     until(lambda: executed(tmp_path).total() > 200, 120)
     first.kill()
-    assert {job.node for job in running()} == set(nodes())
     before = {job.job for job in jobs()}
 
     values = Script(tmp_path, SUBMITTER, host="login2").answer()  # another login node of the cluster
@@ -59,17 +59,18 @@ def test_what_finished_while_nobody_looked_is_taken_in_without_a_job(tmp_path: P
 def waits(context: Any, config: Any) -> Any:
     with open(f"{config.folder}/{config.n}.begun", "a") as file:
         file.write(f"{config.n}\n")
-    time.sleep(config.seconds)
+    while not Path(config.folder, "go").exists():
+        time.sleep(0.1)
     return config.n
 
 
-def matrix(folder: Path, count: int, seconds: float) -> dict[str, Any]:
-    return {"parameters": {"n": list(range(count)), "folder": [str(folder)], "seconds": [seconds]}}
+def matrix(folder: Path, count: int) -> dict[str, Any]:
+    return {"parameters": {"n": list(range(count)), "folder": [str(folder)]}}
 
 
 def test_jobs_of_a_node_that_stops_run_elsewhere(tmp_path: Path) -> None:
     require_native()
-    asked = matrix(tmp_path, 9, 12)
+    asked = matrix(tmp_path, 9)
     node = nodes()[1]
     memento = Memento(waits, executor=SlurmExecutor(pack=1))
     assert memento.run(asked, wait=False) is not None
@@ -77,6 +78,7 @@ def test_jobs_of_a_node_that_stops_run_elsewhere(tmp_path: Path) -> None:
     until(lambda: executed(tmp_path).total() == 9)
 
     crash(node)
+    (tmp_path / "go").touch()
     try:
         results = memento.run(asked)
     finally:
@@ -93,19 +95,21 @@ def test_jobs_of_a_node_that_stops_run_elsewhere(tmp_path: Path) -> None:
 
 
 def test_a_cancelled_job_cancels_its_configurations_and_they_run_the_next_time(tmp_path: Path) -> None:
-    asked = matrix(tmp_path, 3, 8)
+    asked = matrix(tmp_path, 3)
     memento = Memento(waits, executor=SlurmExecutor(pack=1))
     memento.run(asked, wait=False)
     until(lambda: executed(tmp_path).total() == 3)
     victim = next(job for job in running() if job.index == 1)
     slurm("scancel", f"{victim.job}_1")
+    until(lambda: len(running()) == 2)  # so that it does not end as the others do
+    (tmp_path / "go").touch()
 
     results = memento.run(asked, on_error="return")
 
     assert results is not None
     assert [result.status for result in results] == [Status.SUCCEEDED, Status.CANCELLED, Status.SUCCEEDED]
     assert f"its Slurm job {victim.job}_1 on {victim.node} was cancelled (CANCELLED" in results[1].error.message
-    again = memento.run(matrix(tmp_path, 3, 8))
+    again = memento.run(asked)
     assert again is not None
     assert [result.inner for result in again] == [0, 1, 2]
     assert executed(tmp_path) == {"0": 1, "1": 2, "2": 1}
@@ -174,8 +178,8 @@ def idle(context: Any, config: Any) -> None:
 def test_what_makes_no_progress_between_two_requeues_fails(store_path: Path) -> None:
     def warn() -> None:
         for turn in (1, 2):
-            until(lambda turn=turn: any(store_path.glob(f"spool/*/1-0.{turn}.log")), 120)
-            time.sleep(2)
+            logs = f"spool/*/1-0.{turn}.log"
+            until(lambda logs=logs: any("begun" in log.read_text() for log in store_path.glob(logs)), 120)
             (job,) = running()
             slurm("scancel", "--signal=USR1", "--batch", f"{job.job}_{job.index}")
 
@@ -197,7 +201,8 @@ from memento import Memento, SlurmExecutor
 
 def experiment(context, config):
     open(f"{config.n}.begun", "a").write(f"{config.n}\\n")
-    time.sleep(10)
+    while not os.path.exists("go"):
+        time.sleep(0.1)
     return config.n
 
 matrix = {"parameters": {"n": [1, 2]}}
@@ -216,6 +221,7 @@ def test_ctrl_c_leaves_the_jobs_running_and_says_so(tmp_path: Path) -> None:
     assert "2 configurations go on in 2 Slurm jobs" in said
     assert len(jobs()) == 2
 
+    (tmp_path / "go").touch()
     assert Script(tmp_path, LEAVING).answer() == [1, 2]
     assert executed(tmp_path) == {"1": 1, "2": 1}
 
@@ -225,9 +231,10 @@ def test_a_second_ctrl_c_cancels_exactly_the_jobs_of_this_run(tmp_path: Path) ->
     script = Script(tmp_path, LEAVING)
     until(lambda: executed(tmp_path).total() == 2)
     script.process.send_signal(signal.SIGINT)
-    time.sleep(1)
+    script.hear("a second Ctrl-C within")
     script.process.send_signal(signal.SIGINT)
     script.process.communicate(timeout=60)
+    (tmp_path / "go").touch()
 
     assert [job.job for job in jobs()] == [other]
     assert Script(tmp_path, LEAVING).answer() == [1, 2]
@@ -239,6 +246,7 @@ def test_one_ctrl_c_cancels_where_that_is_wanted(tmp_path: Path) -> None:
     until(lambda: executed(tmp_path).total() == 2)
     script.process.send_signal(signal.SIGINT)
     script.process.communicate(timeout=60)
+    (tmp_path / "go").touch()
 
     assert not jobs()
     assert Script(tmp_path, CANCELLING).answer() == [1, 2]
