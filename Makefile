@@ -5,7 +5,7 @@
 #   make quick       run the tests that take no time       make docs        the documentation as a site, in site/
 #   make demo-test   run the tests of the demonstrations   make clean       remove what these commands made
 #   make bench       measure memento beside its peers (25 minutes; ARGS=--quick for a short form)
-#   make bench-companions   the same for what stands beside a matrix; writes benchmarks/COMPANIONS.md (10 minutes)
+#   make bench-companions   the same for what stands beside a matrix; writes benchmarks/COMPANIONS.md (2 minutes)
 #   make slurm       test against a real Slurm, started on this machine (Debian 12, as root; 7 minutes)
 #   make slurm-docker   the same against a Slurm in containers, where Docker is
 #   make faults      try to break every promise, long form; writes tests/faults/RESULTS.md

@@ -1,6 +1,6 @@
 """Measures capture, records, memoize and MLflow, each beside its original, and writes COMPANIONS.md.
 
-    make bench-companions          everything, about ten minutes
+    make bench-companions          everything, two minutes on a quiet machine
     python -m benchmarks.companions --output PATH
 
 Each part is a program of its own, `python -m benchmarks.capture` and so on, which prints figures of that part alone.
