@@ -45,7 +45,16 @@ def text_within(text: str, longest: int) -> str:
     """
     if len(text) > longest:
         text = text[: longest - 1] + "…"
-    return text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    return writable(text.replace("\0", "\ufffd"))
+
+
+def writable(text: str) -> str:
+    r"""Return `text` without what UTF-8 has no bytes for.
+
+    >>> writable("half of a pair: \ud800")
+    'half of a pair: ?'
+    """
+    return text.encode("utf-8", "replace").decode()
 
 
 def names_within(names: Iterable[str]) -> dict[str, str]:

@@ -28,6 +28,7 @@ from memento.tracking.terms import (
 )
 
 RUNNING = "RUNNING"
+TRACEBACK = "traceback.txt"
 
 
 class MlflowTracker:
@@ -249,7 +250,7 @@ class MlflowTracker:
         for part in (
             lambda: self._log_params(run_id, configuration.parameters),
             lambda: self._log_points(run_id, points),
-            lambda: outcome.failure and client.log_text(run_id, outcome.failure.traceback, "traceback.txt"),
+            lambda: outcome.failure and client.log_text(run_id, limits.writable(outcome.failure.traceback), TRACEBACK),
             lambda: configuration.directory and client.log_artifacts(run_id, str(configuration.directory)),
         ):
             try:

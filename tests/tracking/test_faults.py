@@ -316,6 +316,20 @@ def test_a_part_that_can_never_be_taken_is_reported_and_holds_up_nothing(number,
     assert (made.info.status, made.data.params) == ("FINISHED", {"lr": "1"})
 
 
+def unspeakable(context, config):
+    (context.directory / "told.txt").write_text("whole")
+    raise ValueError("half of a pair: \ud800")
+
+
+def test_what_has_no_bytes_in_utf8_is_told_without_it_and_holds_up_nothing(server, name):
+    run(unspeakable, {"parameters": {"lr": [1]}}, MlflowTracker(name, server.url, patience=60))
+
+    _, (made,) = runs_in(server.url, name)
+    client = MlflowTracker(name, server.url).mlflow_client
+    assert made.info.status == "FAILED"
+    assert sorted(file.path for file in client.list_artifacts(made.info.run_id)) == ["told.txt", "traceback.txt"]
+
+
 @pytest.mark.parametrize("call", ["create_run", "log_batch", "log_artifacts", "set_terminated"])
 def test_a_configuration_of_which_the_answer_was_lost_is_looked_for_and_completed(
     call, database, name, monkeypatch, tmp_path
