@@ -33,7 +33,8 @@ for number in range(count):
 
 def start(folder, code, *arguments):
     script = folder / "writer.py"
-    script.write_text(code)
+    if not script.exists() or script.read_text() != code:  # one started before may just be reading it
+        script.write_text(code)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen([sys.executable, script.name, *map(str, arguments)], cwd=folder, env=environment)
 

@@ -245,3 +245,13 @@ def test_with_a_shared_store_workers_write_where_it_is(engine: Engine, tmp_path:
     assert gathered.outcomes[0].value.data is None
     assert len(list((tmp_path / "blobs").rglob("*.value"))) == 1
     assert [path.read_text() for path in (tmp_path / "artifacts").rglob("here")] == ["yes"]
+
+
+def test_the_end_of_a_batch_of_the_job_before_counts_for_nothing(
+    engine: Engine, executor: BatchExecutor, tmp_path: Path
+) -> None:
+    begin(executor, tmp_path / "one", experiments.double, 3)
+    before = [batch.number for batch in engine.sent]
+    executor.stop()
+    begin(executor, tmp_path / "two", experiments.triple, 3)
+    assert not set(before) & {batch.number for batch in engine.sent}

@@ -58,6 +58,8 @@ class BatchExecutor:
         self._engine = engine
         self._shared = shared
         self._landing: Landing | None = None
+        # Counted on from job to job: the end of a batch may be heard, by another thread, when the next job has begun.
+        self._number = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -81,7 +83,7 @@ class BatchExecutor:
             WorkerStartError: it cannot be reached, or the experiment cannot be sent.
         """
         self._reset()
-        self._job, self._packed, self._number = job, seal(job), 0
+        self._job, self._packed = job, seal(job)
         self._pace = job.pace
         self._elapsed = self._ran = 0.0
         self._close_landing()
