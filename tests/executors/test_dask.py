@@ -157,10 +157,7 @@ def test_a_worker_that_its_nanny_starts_again_does_not_run_it_again_unasked(tmp_
         return int(config.x)
 
     matrix = {"parameters": {"x": list(range(10))}}
-    environment = dict(os.environ)
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        os.environ.clear()  # a nanny sets variables of its worker's here, and leaves them
-        os.environ.update(environment)
         executor = DaskExecutor(cluster)
         assert executor.slots == 2
         results = Memento(experiment, executor=executor).run(matrix, retries={"killed": 1})

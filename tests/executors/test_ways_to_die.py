@@ -209,7 +209,8 @@ class _Unloadable(experiments.Hollow):
         return None
 
 
-def test_threads_of_libraries_are_capped_to_the_workers_share(tmp_path: Path) -> None:
+def test_threads_of_libraries_are_capped_to_the_workers_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # what is set stands, and an engine may have set it here
     executor = ProcessExecutor(2)
     try:
         gathered = run(executor, tmp_path, lambda context, config: os.environ["OMP_NUM_THREADS"], 2, cpus=2)
@@ -218,7 +219,10 @@ def test_threads_of_libraries_are_capped_to_the_workers_share(tmp_path: Path) ->
     assert set(gathered.values().values()) == {"2"}
 
 
-def test_without_a_word_of_cpus_a_worker_gets_its_share_of_the_machine(tmp_path: Path) -> None:
+def test_without_a_word_of_cpus_a_worker_gets_its_share_of_the_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     executor = ProcessExecutor(1)
     try:
         gathered = run(executor, tmp_path, lambda context, config: os.environ["OMP_NUM_THREADS"], 1)
