@@ -80,7 +80,8 @@ class _Crew:
         self._closing = False
         self._tasks: deque[Task] = deque()
         self._available = threading.Condition()
-        self._reports: queue.SimpleQueue[Report | Frame | Exception] = queue.SimpleQueue()
+        # Not a SimpleQueue: a signal that comes when its timeout is over makes CPython 3.11 wait in `get` for ever.
+        self._reports: queue.Queue[Report | Frame | Exception] = queue.Queue()
         self._running: dict[int, Task] = {}
         self._threads = [
             threading.Thread(target=self._work, args=(job, number), name=f"memento-{number}", daemon=True)

@@ -64,7 +64,8 @@ class BatchExecutor:
 
     def _reset(self) -> None:
         self._queue: deque[Task] = deque()
-        self._inbox: queue.SimpleQueue[Heard] = queue.SimpleQueue()
+        # Not a SimpleQueue: a signal that comes when its timeout is over makes CPython 3.11 wait in `get` for ever.
+        self._inbox: queue.Queue[Heard] = queue.Queue()
         self._reports: list[Report] = []
         self._out: dict[bytes, int] = {}
         self._sent: dict[int, Sent] = {}
