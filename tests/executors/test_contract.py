@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -257,3 +260,25 @@ def test_a_run_gives_the_same_everywhere_and_leaves_the_executor_to_whoever_made
     assert (resumes.status, resumes.inner, len(resumes.attempts)) == (Status.SUCCEEDED, "resumed from 7", 2)
     more = memento.run({"parameters": {"way": ["fine", "again"]}}, progress=False)
     assert [(result.inner, result.was_cached) for result in more] == [("fine", True), ("again", False)]
+
+
+def test_a_signal_at_the_end_of_a_wait_does_not_make_it_wait_for_ever(tmp_path: Path) -> None:
+    executor = ThreadExecutor(1)
+    executor.start(make_job(tmp_path, experiments.double))
+    before = signal.signal(signal.SIGUSR1, lambda number, frame: None)
+    over = threading.Event()
+
+    def disturb() -> None:
+        while not over.wait(0.0005):
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    disturber = threading.Thread(target=disturb)
+    disturber.start()
+    try:
+        for _ in range(2000):
+            assert list(executor.wait(0.001)) == []
+    finally:
+        over.set()
+        disturber.join()
+        signal.signal(signal.SIGUSR1, before)
+        executor.close()
