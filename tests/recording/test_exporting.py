@@ -23,7 +23,8 @@ def study(path):
 
 
 def test_a_frame_has_a_row_for_each_record_and_a_column_for_each_name(tmp_path):
-    pandas = pytest.importorskip("pandas")
+    import pandas
+
     frame = study(tmp_path).to_frame()
 
     assert frame.shape == (40, 10)
@@ -42,7 +43,6 @@ def test_a_frame_has_a_row_for_each_record_and_a_column_for_each_name(tmp_path):
 
 
 def test_a_frame_of_records_of_many_kinds_shows_what_is_missing():
-    pytest.importorskip("pandas")
     top = RecordKeeper(study="birds")
     top.push(a=1, b="x")
     top.sub_record_keeper(model="svm").push(a=None, c=0.5)
@@ -59,8 +59,8 @@ def test_a_frame_of_records_of_many_kinds_shows_what_is_missing():
 
 
 def test_duckdb_reads_the_folder_as_one_table_and_its_partitions(tmp_path):
-    duckdb = pytest.importorskip("duckdb")
-    pytest.importorskip("pyarrow")
+    import duckdb
+
     study(tmp_path / "study").to_parquet(tmp_path / "table")
 
     query = (
@@ -71,8 +71,8 @@ def test_duckdb_reads_the_folder_as_one_table_and_its_partitions(tmp_path):
 
 
 def test_polars_reads_the_folder_as_one_table(tmp_path):
-    polars = pytest.importorskip("polars")
-    pytest.importorskip("pyarrow")
+    import polars
+
     study(tmp_path / "study").to_parquet(tmp_path / "table")
 
     table = polars.scan_parquet(tmp_path / "table/**/*.parquet", hive_partitioning=True).collect()
@@ -82,8 +82,8 @@ def test_polars_reads_the_folder_as_one_table(tmp_path):
 
 
 def test_pandas_reads_the_folder_as_one_table(tmp_path):
-    pandas = pytest.importorskip("pandas")
-    pytest.importorskip("pyarrow")
+    import pandas
+
     study(tmp_path / "study").to_parquet(tmp_path / "table")
 
     table = pandas.read_parquet(tmp_path / "table")
@@ -97,7 +97,8 @@ def test_pandas_reads_the_folder_as_one_table(tmp_path):
 
 
 def test_the_partitions_can_be_chosen_or_left_out(tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet")
+    from pyarrow import parquet
+
     records = study(tmp_path / "study").records
     records.to_parquet(tmp_path / "one", partition_by=[])
     records.where(model="svm").to_parquet(tmp_path / "two", partition_by=["index"])
@@ -108,7 +109,8 @@ def test_the_partitions_can_be_chosen_or_left_out(tmp_path):
 
 
 def test_a_column_has_one_type_in_all_files_whatever_each_of_them_holds(tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet")
+    from pyarrow import parquet
+
     top = RecordKeeper()
     top.sub_record_keeper(kind="whole").push(number=1, mixed=1, when=datetime.date(2026, 1, 2), text="a")
     top.sub_record_keeper(kind="real").push(number=0.5, mixed="b", extra=[1, 2])
@@ -137,7 +139,8 @@ def test_a_column_has_one_type_in_all_files_whatever_each_of_them_holds(tmp_path
 
 
 def test_a_record_of_nothing_of_its_own_is_not_lost(tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet")
+    from pyarrow import parquet
+
     top = RecordKeeper(study="birds", model="svm")
     top.add_record({})
     top.records.to_parquet(tmp_path / "table")
@@ -146,7 +149,8 @@ def test_a_record_of_nothing_of_its_own_is_not_lost(tmp_path):
 
 
 def test_no_record_is_lost_where_all_it_has_is_the_partition(tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet")
+    from pyarrow import parquet
+
     keeper = RecordKeeper()
     keeper.push(a=1)
     keeper.push(a=1)
@@ -159,7 +163,8 @@ def test_no_record_is_lost_where_all_it_has_is_the_partition(tmp_path):
 
 
 def test_values_that_one_folder_is_named_after_are_all_in_it(tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet")
+    from pyarrow import parquet
+
     top = RecordKeeper()
     for number, model in enumerate((1, "1", None, "", "a\ud800", "a?", True, "true")):
         top.sub_record_keeper(model=model).push(number=number)
@@ -179,8 +184,8 @@ def test_values_that_one_folder_is_named_after_are_all_in_it(tmp_path):
 
 
 def test_what_cannot_name_a_folder_for_every_reader_is_a_column(tmp_path):
-    pandas = pytest.importorskip("pandas")
-    pytest.importorskip("pyarrow")
+    import pandas
+
     long, wide = "ü" * 130, 16**5000  # of more than 255 bytes; of more digits than Python writes out
     top = RecordKeeper(long=long, empty="", none=None, wide=wide, model="svm", own=0)
     top.push(own=1)
@@ -200,7 +205,6 @@ def test_what_cannot_name_a_folder_for_every_reader_is_a_column(tmp_path):
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path):
-    pytest.importorskip("pyarrow")
     (tmp_path / "mine").write_text("x")
     with pytest.raises(OptionError, match=r"is not empty; give to_parquet a new folder, or remove this one first$"):
         study(tmp_path / "study").to_parquet(tmp_path)
