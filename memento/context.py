@@ -17,6 +17,7 @@ from memento import payload
 from memento.errors import DamagedEntry, NotStored
 from memento.files import private_folder, write_atomically
 from memento.layout import artifact_path, checkpoint_path
+from memento.series import MOST_RECENT, Series
 
 if TYPE_CHECKING:
     import logging
@@ -49,6 +50,7 @@ class Context:
     _done: float = 0.0
     _total: float | None = None
     _spilled = 0
+    _series: Series | None = None
     _config: Config | None = None  # set by the worker, who can make it only after this
     _recorder: RecordKeeper | None = None
     _stop_spilling: Callable[[], None] | None = None
@@ -73,7 +75,6 @@ class Context:
         self._deadline = None if timeout is None and ends is None else _deadline(timeout, ends)
         self._stopping = stopping
         self._report = report
-        self._series: dict[str, array[float]] = {}  # x, y, x, y, …
         self._spill = spill
         self._spill_at = math.inf if spill is None else time.time() + SPILL_INTERVAL
         self._spilling = threading.Lock()
@@ -101,20 +102,20 @@ class Context:
         """
         now = time.time()
         series = self._series
+        if series is None:
+            series = self._begin_series()
+        recent = series.recent
         for name, value in values.items():
-            # Both numbers by one call, which no other thread can come between: they are plain floats.
             point = (now, value) if type(value) is float else _point(name, value, now)
             try:
-                series[name].extend(point)
+                points = recent[name]
             except KeyError:
-                self._new_series(name).extend(point)
+                points = series.begin(name)
+            points += point
+            if len(points) > MOST_RECENT:
+                series.settle(name)
         if now >= self._spill_at:
             self._spill_all()
-
-    def _new_series(self, name: str) -> array[float]:
-        if not isinstance(name, str):
-            raise TypeError(f"a metric's name is a string, not {name!r}; write context.record({{'name': value}})")
-        return self._series.setdefault(name, array("d"))
 
     @property
     def recorder(self) -> RecordKeeper:
@@ -164,8 +165,14 @@ class Context:
         if time.time() >= self._spill_at and self._recorded() != self._spilled:
             self._spill_all()
 
+    def _begin_series(self) -> Series:
+        with self._spilling:  # two threads of an experiment may record their first points at once
+            if self._series is None:
+                self._series = Series()
+            return self._series
+
     def _recorded(self) -> int:
-        return sum(map(len, list(self._series.values())))
+        return 0 if self._series is None else len(self._series)
 
     def _spill_all(self) -> None:
         with self._spilling:
@@ -178,10 +185,10 @@ class Context:
 
     def collect_metrics(self) -> list[Any]:
         """Return all metrics and records so far in their stored form, as buffers; empty when there is nothing."""
-        if not self._series and self._recorder is None:
+        if self._series is None and self._recorder is None:
             return []
-        series = {name: (points[::2], points[1::2]) for name, points in list(self._series.items())}
-        metrics = payload.pack_metrics(series) if series else []
+        columns = {} if self._series is None else self._series.columns()
+        metrics = payload.pack_metrics(columns) if columns else []
         if self._recorder is not None:
             from memento.recording.packing import pack_tree
 
@@ -251,12 +258,7 @@ class Context:
 
             unpack_tree(records).set_parent(self.recorder)
         if metrics:
-            later, self._series = self._series, {}
-            for name, (xs, ys) in payload.unpack_metrics(metrics).items():
-                points = self._series[name] = array("d", bytes(16 * len(xs)))
-                points[::2], points[1::2] = xs, ys
-            for name, points in later.items():
-                self._new_series(name).extend(points)
+            self._begin_series().put_before(payload.unpack_metrics(metrics))
 
     def progress(self, delta: float, total: float | None = None) -> None:
         """Add `delta` to the steps done, out of `total` (once known); shown in the progress bar."""

@@ -1,0 +1,79 @@
+"""The points of metrics while an experiment records them: cheap to add to, small to keep.
+
+    record ──▶ recent: x, y, x, y, … (a list) ──settle──▶ settled: all x, all y (two arrays, 16 bytes a point)
+
+A list takes two numbers in half the time that an array does, in four times the memory; so only the last few thousand
+lie in one.
+"""
+
+from __future__ import annotations
+
+import threading
+from array import array
+from collections.abc import Mapping
+
+from memento.payload import Points
+
+# So many numbers of a metric wait in a list at most; beyond it the recorder is to `settle` them.
+MOST_RECENT = 8192
+
+
+class Series:
+    """The points of each named metric of one experiment.
+
+    Attributes:
+        recent: by the names, the numbers that are not settled, x before y. Whoever adds to one adds both numbers by one
+            operation of the list, which no other thread can come between.
+    """
+
+    __slots__ = ("_lock", "_settled", "recent")
+
+    def __init__(self) -> None:
+        self.recent: dict[str, list[float]] = {}
+        self._settled: dict[str, Points] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """How many points there are in all."""
+        with self._lock:
+            waiting = sum(map(len, list(self.recent.values()))) // 2
+            return waiting + sum(len(xs) for xs, _ in self._settled.values())
+
+    def begin(self, name: str) -> list[float]:
+        """Return the list that points of `name` are added to, which is made if there is none.
+
+        Raises:
+            TypeError: `name` is not a string.
+        """
+        if not isinstance(name, str):
+            raise TypeError(f"a metric's name is a string, not {name!r}; write context.record({{'name': value}})")
+        return self.recent.setdefault(name, [])
+
+    def settle(self, name: str) -> None:
+        """Move the points of `name` out of their list."""
+        with self._lock:
+            self._settle(name)
+
+    def _settle(self, name: str) -> None:
+        points = self.recent[name]
+        xs, ys = self._settled.setdefault(name, (array("d"), array("d")))
+        count = len(points)  # others may add more meanwhile, and no one else takes any away
+        xs.fromlist(points[0:count:2])
+        ys.fromlist(points[1:count:2])
+        del points[:count]
+
+    def columns(self) -> dict[str, Points]:
+        """Return all x and all y of each metric, as they are now."""
+        with self._lock:
+            for name in list(self.recent):
+                self._settle(name)
+            return {name: (self._settled[name][0][:], self._settled[name][1][:]) for name in self.recent}
+
+    def put_before(self, columns: Mapping[str, Points]) -> None:
+        """Let each metric begin with the points in `columns`, and these metrics come first."""
+        with self._lock:
+            self.recent = {name: self.recent.get(name, []) for name in [*columns, *self.recent]}
+            for name, (xs, ys) in columns.items():
+                self._settle(name)
+                later = self._settled[name]
+                self._settled[name] = xs + later[0], ys + later[1]
