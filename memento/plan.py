@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import gc
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
@@ -132,6 +134,29 @@ def make_plan(
     code_change: str = "warn",
 ) -> Plan:
     """Return what a run of `configurations` would do; nothing is changed."""
+    with _no_garbage():
+        return _made_plan(configurations, store, experiment, force_run=force_run, code_change=code_change)
+
+
+@contextmanager
+def _no_garbage() -> Iterator[None]:
+    """Have nobody look for garbage in the meantime.
+
+    A plan makes some objects for each of its rows, and keeps them: to look through them again and again, as their
+    number grows, took a tenth of the time for 60,000.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _made_plan(
+    configurations: Configurations, store: Finder, experiment: Experiment, *, force_run: bool, code_change: str
+) -> Plan:
     keys = list(configurations.keys())
     newest = store.newest()
     found = store.find(keys)

@@ -118,6 +118,8 @@ STATUS_IN_HEAD = ATTEMPT_IN_HEAD + ATTEMPT.size
 CODEC_IN_HEAD = STATUS_IN_HEAD + 1
 _LENGTHS = struct.Struct("<BII")
 _LENGTHS_IN_HEAD = HEAD.size - _LENGTHS.size
+_SUMMARY_IN_HEAD = HEAD.size
+_unpack_lengths = _LENGTHS.unpack_from
 WHOLE = 0x2144DF1C
 """The CRC-32 of anything that is followed by its own CRC-32."""
 _IN_FILE, _INLINE = 1, 0
@@ -244,8 +246,8 @@ def is_whole(head: bytes) -> bool:
 
 def value_in(head: bytes) -> tuple[int, bytes]:
     """Return the value's codec and the summary out of a whole `head`, without unpacking the rest of it."""
-    (_, summed, _) = _LENGTHS.unpack_from(head, _LENGTHS_IN_HEAD)
-    return head[CODEC_IN_HEAD], head[HEAD.size : HEAD.size + summed]
+    _, summed, _ = _unpack_lengths(head, _LENGTHS_IN_HEAD)
+    return head[CODEC_IN_HEAD], head[_SUMMARY_IN_HEAD : _SUMMARY_IN_HEAD + summed]
 
 
 class Task(NamedTuple):

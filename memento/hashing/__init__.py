@@ -7,8 +7,19 @@ from memento.hashing.keys import (
     Named,
     config_key,
     digest,
+    digest_each,
     readable,
     register_key,
 )
 
-__all__ = ["DIGEST_BYTES", "SCHEME", "KeyMaker", "Named", "config_key", "digest", "readable", "register_key"]
+__all__ = [
+    "DIGEST_BYTES",
+    "SCHEME",
+    "KeyMaker",
+    "Named",
+    "config_key",
+    "digest",
+    "digest_each",
+    "readable",
+    "register_key",
+]

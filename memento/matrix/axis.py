@@ -13,7 +13,7 @@ from types import BuiltinFunctionType, FunctionType, NoneType
 from typing import Any
 
 from memento.errors import UnkeyableValue
-from memento.hashing import digest, readable
+from memento.hashing import digest, digest_each, readable
 from memento.payload.home import dumps
 
 EAGER = 100_000
@@ -97,7 +97,7 @@ class Axis:
         if not self.linked:
             # A hundred thousand paths would be written for errors that do not come.
             with contextlib.suppress(UnkeyableValue):
-                return [(digest(value),) for value in self.values]
+                return list(zip(digest_each(self.values), strict=True))
         return [self._digest(index) for index in range(len(self))]
 
     def _digest(self, index: int) -> tuple[bytes, ...]:

@@ -90,8 +90,8 @@ class Block:
             return map(self.key, positions)
         rows = [axis.all_digests() for axis in self.axes]
         if len(rows) == 1:
-            return map(self._maker.key, map(rows[0].__getitem__, positions))
-        return map(self._maker.key, self._digest_rows(rows, positions))
+            return self._maker.keys(map(rows[0].__getitem__, positions))
+        return self._maker.keys(self._digest_rows(rows, positions))
 
     def _digest_rows(self, rows: list[_Rows], positions: Iterator[int]) -> Iterator[tuple[bytes, ...]]:
         # Digests of neighbours differ in the last axes alone: those of the first are put together once for each run.

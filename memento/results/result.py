@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from memento import payload
 from memento.errors import NotStored, UnknownMetric
-from memento.task import Failure, Outcome, Status, value_in
+from memento.task import STATUS_FROM_CODE, STATUS_IN_HEAD, Failure, Outcome, Status, value_in
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -148,7 +148,8 @@ class _Ended:
     @property
     def status(self) -> Status:
         """How it ended."""
-        return self._entry.status if self._entry else Status.CANCELLED
+        entry = self._entry  # without asking it: there may be a million
+        return Status.CANCELLED if entry is None else STATUS_FROM_CODE[entry.head[STATUS_IN_HEAD]]
 
     @property
     def ok(self) -> bool:
@@ -279,16 +280,12 @@ class Result(_Ended):
             UnreadableResult: it was stored, but unpickling it fails.
         """
         if self._inner is _UNREAD:
-            self._inner = self._load_inner()
+            # Ten thousand plain values are read without unpacking ten thousand heads; only successes have a codec.
+            codec, summary = value_in(self._entry.head) if self._entry is not None else (payload.NOTHING, b"")
+            self._inner = payload.decode_plain(summary) if codec == payload.JSON else self._load_inner()
         return self._inner
 
     def _load_inner(self) -> Any:
-        entry = self._entry
-        if entry is not None and entry.status is Status.SUCCEEDED:
-            # Ten thousand plain values are read without unpacking ten thousand heads.
-            codec, summary = value_in(entry.head)
-            if codec == payload.JSON:
-                return payload.decode_plain(summary)
         if self.outcome is None or not self.ok:
             raise NotStored(
                 f"there is no value for {self.config}: {_told(self)}; see .traceback and .log, "
