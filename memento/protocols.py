@@ -54,7 +54,7 @@ class Lost:
     """`task` ended without delivering an outcome: its worker died, or was ended for running too long.
 
     `log` is what the experiment had printed, `metrics` the packed metrics that it had flushed; `started` is seconds
-    since the epoch, `runtime` seconds.
+    since the epoch, `runtime` seconds, `host` where it ran (empty: on this machine).
     """
 
     task: Task
@@ -64,6 +64,7 @@ class Lost:
     runtime: float
     log: bytes = b""
     metrics: bytes = b""
+    host: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,6 +181,31 @@ class RemoteExecutor(Executor, Protocol):
     def leave(self) -> str:
         """Let everything go on without this process, and return what the user should know of it."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobStanding:
+    """How a batch job stands.
+
+    `job` is its id as its engine writes it ("" before it has one); `node`, `state` and `exit` are its engine's words;
+    `running` and `waiting` are tasks in it, `done` counts those that have delivered.
+    """
+
+    job: str
+    node: str
+    state: str
+    exit: str
+    running: Sequence[Task]
+    waiting: Sequence[Task]
+    done: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunStanding:
+    """How a remote run stands; where its engine was not `asked`, only what the run's folder tells is known."""
+
+    asked: bool
+    jobs: Sequence[JobStanding]
 
 
 class Watch(Protocol):

@@ -28,7 +28,7 @@ def outcome_of(lost: Lost, root: Path, run: bytes) -> Outcome:
         started=lost.started,
         runtime=lost.runtime,
         position=task.index,
-        host=socket.gethostname(),
+        host=lost.host or socket.gethostname(),
         failure=lost.failure,
         metrics=kept("metrics", lost.metrics),
         log=kept("log", lost.log),

@@ -59,6 +59,25 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def in_job(node: str, job: str) -> str:
+    """Return where an experiment ran that ran in a batch job, as outcomes keep it.
+
+    >>> in_job("node1", "12_3"), in_job("", "12_3")
+    ('node1, job 12_3', '?, job 12_3')
+    """
+    return f"{node or '?'}, job {job}"
+
+
+def node_and_job(host: str) -> tuple[str, str]:
+    """Return node and job out of what `in_job` gave; of any other host there is no job.
+
+    >>> node_and_job("node1, job 12_3"), node_and_job("laptop")
+    (('node1', '12_3'), ('laptop', ''))
+    """
+    node, _, job = host.partition(", job ")
+    return node, job
+
+
 def label(config: Config, limit: int = 120) -> str:
     """Return the short name of a configuration: what varies in it, or all of it where nothing does."""
     return one_line(config.label, limit)

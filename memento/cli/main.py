@@ -7,14 +7,15 @@ the parsed arguments and returns the exit code.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
 from memento import __version__
-from memento.cli import sync
+from memento.cli import status, sync
 from memento.errors import MementoError
 
-SUBCOMMANDS = (sync,)
+SUBCOMMANDS = (status, sync)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,7 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         code: int = options.run(options)
+        sys.stdout.flush()
     except MementoError as error:
         print(f"memento: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever read it has read enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's end complains again
+        return 0
     return code

@@ -1,4 +1,4 @@
-"""From the name of an executor to the executor, and from what one left in a run's folder to who follows it.
+"""From the name of an executor to the executor, and from what one left in a run's folder to who follows or shows it.
 
 Other packages add names by entry points of the group `memento.executors`: each leads to a callable that takes the
 number of workers, or None where the user gave none, and returns an executor.
@@ -6,6 +6,7 @@ number of workers, or None where the user gave none, and returns an executor.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from memento.executors.processes.executor import ProcessExecutor
 from memento.executors.serial import SerialExecutor
 from memento.executors.threads import ThreadExecutor
 from memento.layout import REMOTE
-from memento.protocols import Executor, Watch
+from memento.protocols import Executor, RunStanding, Watch
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -104,3 +105,12 @@ def watch_over(folder: Path) -> Watch | None:
     from memento.executors.slurm.watching import watch
 
     return watch(folder)
+
+
+def standing_of(engine: str, folders: Iterable[Path]) -> dict[Path, RunStanding]:
+    """Return how the runs in `folders` stand that go on by `engine`; nothing is changed. Empty for an unknown one."""
+    if engine != "slurm":
+        return {}
+    from memento.executors.slurm.standing import standing
+
+    return standing(folders)

@@ -99,7 +99,7 @@ class Session:
         self._run = self._store.begin_run(
             experiment=self._experiment.name,
             code=self._experiment.code,
-            about={"arguments": sys.argv},
+            about={"arguments": sys.argv, "todo": len(self._plan.todo), "slots": self._executor.slots},
             since=self._plan.newest,
         )
         self._tally.tell_registered(self._run.id)

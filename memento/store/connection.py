@@ -21,13 +21,17 @@ _ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
 
 
 class Ledger:
-    """The ledger at `database`, open from now on; any thread may ask, one at a time is served."""
+    """The ledger at `database`, open from now on; any thread may ask, one at a time is served.
 
-    def __init__(self, database: Path) -> None:
+    With `read_only` nothing is written to it, whatever happens.
+    """
+
+    def __init__(self, database: Path, *, read_only: bool = False) -> None:
         self.database = database
-        self.writable = schema.is_writable(database)
+        self.writable = not read_only and schema.is_writable(database)
+        self._read_only = read_only
         self._lock = threading.RLock()
-        self._connection: sqlite3.Connection | None = schema.connect(database)
+        self._connection: sqlite3.Connection | None = schema.connect(database, read_only=read_only)
         with _registry:
             _ledgers.add(self)
 
@@ -116,7 +120,7 @@ class Ledger:
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = schema.connect(self.database)
+            self._connection = schema.connect(self.database, read_only=self._read_only)
         return self._connection
 
     def close(self) -> None:

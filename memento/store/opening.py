@@ -49,6 +49,24 @@ def place_of(path: str | os.PathLike[str] | None = None) -> Path:
     return Path(os.path.abspath(os.path.expanduser(given or os.environ.get(VARIABLE) or DEFAULT)))
 
 
+def existing(path: str | os.PathLike[str] | None = None) -> tuple[Path, Path]:
+    """Return the folder and the ledger of the store at `path`, whether or not they are there; nothing is made.
+
+    Raises:
+        StoreForeign, StoreTooNew: something else is there.
+        StoreError: it cannot be read.
+    """
+    place = place_of(path)
+    try:
+        root, database = _meant(place)
+        schema.refuse(database)
+    except StoreError:
+        raise
+    except OSError as error:
+        raise StoreError(f"the store {place} cannot be read: {error.strerror or error}", path=str(place)) from error
+    return root, database
+
+
 def _made(path: str | os.PathLike[str] | None) -> tuple[Path, Path]:
     """Return the folder and the ledger of the store at `path`, once the folder is there."""
     place = place_of(path)

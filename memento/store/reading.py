@@ -31,15 +31,16 @@ SUCCEEDED = STATUS_CODES[Status.SUCCEEDED]
 class Reader:
     """What can be asked of the store whose ledger is `database` and whose files lie in `root`.
 
-    `damaged` tells what was met that was not as it was written: the key (or the run's id), and a message.
+    `damaged` tells what was met that was not as it was written: the key (or the run's id), and a message. With
+    `read_only` nothing is changed, not even to mark what is damaged.
     """
 
-    def __init__(self, root: Path, database: Path) -> None:
+    def __init__(self, root: Path, database: Path, *, read_only: bool = False) -> None:
         self.root = root
         self.database = database
         self.damaged: list[tuple[bytes, str]] = []
         self._set_aside: set[int] = set()
-        self._ledger = Ledger(database)
+        self._ledger = Ledger(database, read_only=read_only)
 
     @property
     def writable(self) -> bool:
@@ -240,15 +241,9 @@ class Reader:
 
     def descriptions(self, keys: Sequence[bytes]) -> dict[bytes, tuple[str, str]]:
         """Return the experiment and the description of each of `keys` that is stored; damaged ones are left out."""
-        found = self.find(keys)
-        positions = {key: (entry.run, entry.outcome.position) for key, entry in found.items()}
+        positions = {key: (entry.run, entry.outcome.position) for key, entry in self.find(keys).items()}
         which = list({run for run, _ in positions.values()})
-        sheets: dict[bytes, Sheet] = {}
-        for run, sheet, stored in self._select("SELECT run, sheet, checksum FROM sheets WHERE run IN", which):
-            if checksum(run, sheet) == stored:
-                sheets[run] = Sheet(sheet)
-            else:
-                self.damaged.append((run, f"the descriptions of run {_shown(run)} do not match their checksum"))
+        sheets = self.sheets(which)
         names = dict(self._select("SELECT id, experiment FROM runs WHERE id IN", which))
         described = {
             key: (names[run].decode(), sheets[run].describe(position))
@@ -256,6 +251,16 @@ class Reader:
             if run in sheets and run in names
         }
         return {key: (name, text) for key, (name, text) in described.items() if text is not None}
+
+    def sheets(self, which: Sequence[bytes]) -> dict[bytes, Sheet]:
+        """Return what tells the configurations of each of the runs `which`; damaged ones are left out."""
+        sheets: dict[bytes, Sheet] = {}
+        for run, sheet, stored in self._select("SELECT run, sheet, checksum FROM sheets WHERE run IN", which):
+            if checksum(run, sheet) == stored:
+                sheets[run] = Sheet(sheet)
+            else:
+                self.damaged.append((run, f"the descriptions of run {_shown(run)} do not match their checksum"))
+        return sheets
 
     def outcomes_of(self, run: bytes, *, after: int = 0, most: int = LOADED_AT_ONCE) -> list[Entry]:
         """Return the first `most` intact outcomes of `run`, of all attempts, with ids above `after`."""

@@ -127,6 +127,24 @@ def run_of(folder: Path) -> bytes | None:
     return run if len(run) == RUN_BYTES else None
 
 
+def is_alive(folder: Path) -> bool:
+    """Return whether the process of the run in `folder` lives, as far as its lock can be tried.
+
+    It is tried for a moment, shared with others who look; who wants it for himself in that moment has to try again.
+    """
+    try:
+        descriptor = os.open(folder / ALIVE, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def is_remote(folder: Path) -> bool:
     """Return whether the work of the run in `folder` goes on elsewhere when its process is gone."""
     return (folder / REMOTE).exists()

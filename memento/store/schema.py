@@ -63,10 +63,11 @@ CREATE TABLE introduced (
 """
 
 
-def connect(database: Path, *, target: int | None = None) -> sqlite3.Connection:
+def connect(database: Path, *, target: int | None = None, read_only: bool = False) -> sqlite3.Connection:
     """Return a connection to the ledger at `database`, which is made or migrated where need be.
 
-    Text comes as bytes: a bit that has flipped in it must not keep the rows around it from being read.
+    With `read_only` neither is done, and it can write nothing. Text comes as bytes: a bit that has flipped in it must
+    not keep the rows around it from being read.
 
     Raises:
         StoreForeign: the file is something else; it is left as it was.
@@ -76,7 +77,7 @@ def connect(database: Path, *, target: int | None = None) -> sqlite3.Connection:
     target = FORMAT if target is None else target
     try:
         _check_header(database, target)
-        if not is_writable(database):
+        if read_only or not is_writable(database):
             return _open_to_read(database, target)
         if not database.exists():
             os.close(os.open(database, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -121,11 +122,16 @@ def _open(database: Path, options: str) -> sqlite3.Connection:
 
 
 def _open_to_read(database: Path, target: int) -> sqlite3.Connection:
-    # Without a log beside it nobody writes; then SQLite need not make the shared memory, which it could not here.
-    log = Path(f"{database}-wal")
-    quiet = not (log.exists() and log.stat().st_size)
-    connection = _open(database, "mode=ro&immutable=1" if quiet else "mode=ro")
+    if is_writable(database):
+        # As one who could write: others may, what a kill has left is undone or finished, and no file is left over.
+        mode = "mode=rw"
+    else:
+        # Without a log beside it nobody writes; then SQLite need not make the shared memory, which it could not here.
+        log = Path(f"{database}-wal")
+        mode = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
+    connection = _open(database, mode)
     try:
+        connection.execute("PRAGMA query_only = ON")
         version = _version(connection, database, target)
         if version != target:
             raise StoreError(

@@ -101,7 +101,7 @@ def part_of(folder: Path, *, requeues: int = 100) -> tuple[Part, Incarnation]:
     tasks = [Task(index=index, key=key_of(index)) for index in range(3)]
     batch = Batch(run=RUN, number=1, parts=[tasks], requeues=requeues)
     process = Incarnation(folder, 1, 0)
-    return Part(batch, tasks, process, store=folder, place="node1, job 7_0"), process
+    return Part(batch, tasks, process, store=folder, node="node1", job="7_0"), process
 
 
 def delivered(folder: Path, number: int) -> list[tuple[int, int, str]]:

@@ -389,6 +389,18 @@ def test_a_command_that_hangs_is_ended_and_says_nothing(tmp_path: Path, monkeypa
     assert commands.queue() is None
 
 
+def test_what_sbatch_did_not_say_once_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    commands._help.cache_clear()
+    sbatch = tmp_path / "sbatch"
+    sbatch.write_text("#!/bin/sh\necho 'Unable to contact slurm controller' >&2\nexit 1\n")
+    sbatch.chmod(0o755)
+    assert commands.options() == frozenset()
+    sbatch.write_text("#!/bin/sh\necho '  --exclusive[=user]  allocate nodes alone'\n")
+    assert commands.options() == {"exclusive"}
+    commands._help.cache_clear()
+
+
 def test_all_jobs_are_asked_after_at_once_and_not_again_for_three_seconds(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

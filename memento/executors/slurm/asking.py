@@ -7,20 +7,17 @@ before it can forget.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from memento.executors.slurm import commands
 from memento.executors.slurm.batch import id_of, tag_parts
 from memento.executors.slurm.commands import JobState
-from memento.executors.slurm.followed import Followed
+from memento.executors.slurm.followed import Followed, Place
 from memento.executors.slurm.verdict import is_over
 
 # Slurm is asked at these intervals: the first, how they grow while nothing changes, the longest.
 FIRST, GROWTH, LONGEST = 3.0, 1.3, 60.0
-
-Place = tuple[int, int]
-"""The number of a batch, and of a part of it."""
 
 
 class Questions:
@@ -48,39 +45,43 @@ class Questions:
             return None
         # Whoever is asked for less time than it remembers has nothing to forget.
         self._interval = max(FIRST, min(self._interval, commands.remembered() / 2))
-        seen: dict[Place, JobState] = {}
-        ids: dict[int, str] = {}
-        for state in answer:
-            tag = tag_parts(state.tag)
-            if tag is not None and tag[0] == self._run:
-                ids[tag[1]] = state.job
-                place = tag[1], state.index or 0
-                # Of two with one tag the one that goes on counts.
-                if place not in seen or is_over(seen[place]):
-                    seen[place] = state
-        for number, job in ids.items():
+        seen = queued(self._run, answer)
+        for number, job in {place[0]: state.job for place, state in seen.items()}.items():
             self._learn_id(number, job)
         if any(state.state == "COMPLETING" for state in seen.values()):
             self.hurry()  # it will be over soon, and then be forgotten
-        self._ask_accounting([part for place, part in parts.items() if place not in seen and part.open], seen)
-        return seen
+        missing = [part for place, part in parts.items() if place not in seen and part.open]
+        return {**seen, **recorded(self._folder, missing)}
 
     def _learn_id(self, number: int, job: str) -> None:
         """Keep the id of a job whose submitter died, or lost patience, before it was told."""
         if (self._folder / f"{number}.batch").exists() and id_of(self._folder, number) is None:
             (self._folder / f"{number}.job").write_text(job)
 
-    def _ask_accounting(self, missing: Sequence[Followed], seen: dict[Place, JobState]) -> None:
-        jobs = {number: id_of(self._folder, number) for number in {part.batch.number for part in missing}}
-        numbers = {job: number for number, job in jobs.items() if job is not None}
-        if not numbers:
-            return
-        found: dict[Place, JobState] = {}
-        for state in commands.accounted(sorted(numbers)) or ():
-            # An id may have been another job's, before a controller forgot its last seconds.
-            if state.folder == str(self._folder):
-                found[numbers[state.job], state.index or 0] = state
-        for part in missing:
-            place = part.batch.number, part.index
-            if place in found and is_over(found[place]):
-                seen[place] = found[place]
+
+def queued(run: str, answer: Iterable[JobState]) -> dict[Place, JobState]:
+    """Return what squeue's `answer` says of the jobs of `run` (hex)."""
+    seen: dict[Place, JobState] = {}
+    for state in answer:
+        tag = tag_parts(state.tag)
+        if tag is not None and tag[0] == run:
+            place = tag[1], state.index or 0
+            # Of two with one tag the one that goes on counts.
+            if place not in seen or is_over(seen[place]):
+                seen[place] = state
+    return seen
+
+
+def recorded(folder: Path, missing: Sequence[Followed]) -> dict[Place, JobState]:
+    """Return how those jobs of the run in `folder` ended that squeue has forgotten, as far as the accounting knows."""
+    jobs = {number: id_of(folder, number) for number in {part.batch.number for part in missing}}
+    numbers = {job: number for number, job in jobs.items() if job is not None}
+    if not numbers:
+        return {}
+    found: dict[Place, JobState] = {}
+    for state in commands.accounted(sorted(numbers)) or ():
+        # An id may have been another job's, before a controller forgot its last seconds.
+        if state.folder == str(folder):
+            found[numbers[state.job], state.index or 0] = state
+    places = {(part.batch.number, part.index) for part in missing}
+    return {place: state for place, state in found.items() if place in places and is_over(state)}

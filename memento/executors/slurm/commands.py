@@ -242,13 +242,17 @@ def hosts() -> list[str]:
         return []
 
 
-@functools.cache
 def options() -> frozenset[str]:
     """Return the long options that sbatch knows; none when it does not say."""
     try:
-        return frozenset(re.findall(r"--([a-z][a-z0-9-]+)", run("sbatch", "--help")))
+        return frozenset(re.findall(r"--([a-z][a-z0-9-]+)", _help()))
     except (CommandFailed, SlurmError):
         return frozenset()
+
+
+@functools.cache  # as above
+def _help() -> str:
+    return run("sbatch", "--help")
 
 
 def field_of_job(job: str, name: str) -> str | None:

@@ -139,8 +139,7 @@ class SlurmExecutor:
         self._folder, self._job = Path(job.spool), job
         (self._folder / REMOTE).write_text(ENGINE)
         if self._snapshot:
-            path = take_snapshot(job.import_path, self._folder / SNAPSHOT)
-            job = replace(job, import_path=path)
+            job = replace(job, import_path=take_snapshot(job.import_path, self._folder / SNAPSHOT))
         (self._folder / JOB).write_bytes(seal(job))
         self._tracker = Tracker(self._folder, job.run, grace=self._grace)
         self._submitter = self._submitter_for(job)
@@ -191,8 +190,8 @@ class SlurmExecutor:
         """
         if self._tracker is None:
             return []  # it never started
-        if self._late:
-            late, self._late = self._late, []
+        if late := self._late:
+            self._late = []
             return late
         self._push()
         if time.monotonic() - self._looked < self._pause:
@@ -272,12 +271,11 @@ class SlurmExecutor:
 
     def stop(self) -> Sequence[Task]:
         """Cancel the jobs of this run, and no others, and wait until they are gone."""
-        left = list(self._end("cancel"))
+        left, vain = list(self._end("cancel")), list[Task]()
         if self._tracker is not None and self._tracker.open:
             cancel_all(self._job.run.hex())
             vain, self._late = self._tracker.give_up()
-            left += vain
-        return left
+        return left + vain
 
     def leave(self) -> str:
         """Let the jobs go on without this process; return what a reader should know of them.

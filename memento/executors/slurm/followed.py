@@ -1,14 +1,22 @@
-"""One job's share of a batch, as it is known to who follows it: what is awaited of it, and which attempts it is at."""
+"""The jobs of a run as its folder tells of them: what is awaited of each, and which attempts it is at."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from memento.executors.slurm.batch import Batch
+from memento.executors.slurm.batch import Batch, batches_in, parse_name, void_of
 from memento.executors.slurm.commands import JobState
+from memento.executors.slurm.incarnation import read_log
 from memento.protocols import Advanced, Begun, Report
-from memento.spool import Frame, is_final
+from memento.spool import Frame, is_final, read_frames
 from memento.task import KEY_IN_HEAD, Outcome, Task
+
+BROKEN = ".broken"
+Place = tuple[int, int]
+"""The number of a batch, and of a part of it."""
 
 
 class Followed:
@@ -73,3 +81,75 @@ class Followed:
             return False
         del self.open[key]
         return True
+
+
+def _place_of(name: str) -> Place:
+    number, _, index = name.removesuffix(BROKEN).partition("-")
+    return int(number), int(index)
+
+
+@dataclass(kw_only=True, slots=True)
+class News:
+    """What was read.
+
+    `frames` are outcomes after which nothing more comes of their configurations, `attempts` those that go on elsewhere,
+    `reports` what was logged; `spoken` is whether any process has logged, `broken` why a job could not begin, by place.
+    """
+
+    frames: list[Frame] = field(default_factory=list)
+    attempts: list[Frame] = field(default_factory=list)
+    reports: list[Report] = field(default_factory=list)
+    broken: dict[Place, str] = field(default_factory=dict)
+    spoken: bool = False
+
+
+class Parts(dict[Place, Followed]):
+    """The parts of all batches in the run's `folder`, by their places."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self._folder = folder
+        self.granted: dict[str, float] = {}
+        """What jobs had that did not ask: bytes of memory for each CPU, seconds of time."""
+        for number in batches_in(folder):
+            self.follow(Batch.read(folder, number))
+
+    def follow(self, batch: Batch) -> None:
+        """Take note of a batch that was written into the folder; earlier ones have nothing more to say of its keys."""
+        again = {task.key for tasks in batch.parts for task in tasks}
+        for part in self.values():
+            part.open = {key: task for key, task in part.open.items() if key not in again}
+        for index, tasks in enumerate(batch.parts):
+            if not void_of(self._folder, batch.number, index).exists():
+                self[batch.number, index] = Followed(batch, index, tasks)
+
+    def forget_the_done(self) -> None:
+        """Leave out those of which nothing is awaited."""
+        for place in [place for place, part in self.items() if not part.open]:
+            del self[place]
+
+    def read(self) -> News:
+        """Take note of what was written since this was called last, and return it; nothing is changed on the disk."""
+        news = News()
+        # What a process has begun is read before what it delivered, and one process after the other.
+        for entry in sorted(os.scandir(self._folder), key=lambda entry: parse_name(entry.name) or ()):
+            place = parse_name(entry.name)
+            part = self.get(place[:2]) if place else None
+            if part is None or place is None:
+                if entry.name.endswith(BROKEN) and (broken := _place_of(entry.name)) in self:
+                    news.broken[broken] = Path(entry.path).read_text(errors="replace").strip()
+                continue
+            size = entry.stat().st_size
+            start = part.offsets.get(entry.name, 0)
+            if size <= start:
+                continue
+            if place[3] == "log":
+                lines, part.offsets[entry.name] = read_log(Path(entry.path), start)
+                news.spoken = True
+                news.reports += part.hear(lines, self.granted)
+                continue
+            found, part.offsets[entry.name] = read_frames(Path(entry.path), start)
+            for frame in found:
+                if frame[0][KEY_IN_HEAD] in part.open:
+                    (news.frames if part.take(frame) else news.attempts).append(frame)
+        return news

@@ -89,7 +89,8 @@ class Leader:
             batch.parts[part],
             self._incarnation,
             store=Path(sealed_job(self._packed).store),
-            place=f"{node}, job {self._shown}",
+            node=node,
+            job=self._shown,
         )
         ending.when_terminated(self._note_termination)
         self._kills = kills()

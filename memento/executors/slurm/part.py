@@ -13,6 +13,7 @@ from memento.protocols import Advanced, Lost
 from memento.spool import REQUEUED, Frame, frame_of
 from memento.task import Failure, Outcome, Status, Task
 from memento.undelivered import outcome_of
+from memento.wording import in_job
 
 # Outcomes of short experiments are delivered together, at most so many seconds late.
 DELIVERY = 0.25
@@ -24,9 +25,10 @@ class Part:
     """What this process has to do of a batch, told to everybody through the files of its `incarnation`."""
 
     def __init__(
-        self, batch: Batch, tasks: Sequence[Task], incarnation: Incarnation, *, store: Path, place: str
+        self, batch: Batch, tasks: Sequence[Task], incarnation: Incarnation, *, store: Path, node: str, job: str
     ) -> None:
-        self._batch, self._incarnation, self._store, self._place = batch, incarnation, store, place
+        self._batch, self._incarnation, self._store, self._job = batch, incarnation, store, job
+        self._place = in_job(node, job)
         self._history = incarnation.earlier()
         done = self._history.delivered
         self.open = {task.key: self._next_attempt(task) for task in tasks if task.key not in done}
@@ -59,9 +61,9 @@ class Part:
             self._advanced[report.task.key] = now
             self._lines.append({"advanced": report.task.key.hex(), "done": report.done, "total": report.total})
 
-    def finish(self, outcome: Outcome) -> None:
-        """Note an outcome after which nothing more comes of its configuration."""
-        self._keep(outcome)
+    def finish(self, outcome: Outcome, place: str = "") -> None:
+        """Note an outcome after which nothing more comes of its configuration; `place` is where, if it was not here."""
+        self._keep(outcome, place)
         self.open.pop(outcome.key, None)
 
     def lose(self, lost: Lost) -> None:
@@ -89,9 +91,9 @@ class Part:
         self._flushed = time.monotonic()
         return True
 
-    def _keep(self, outcome: Outcome) -> None:
+    def _keep(self, outcome: Outcome, place: str = "") -> None:
         self.running.discard(outcome.key)
-        self._frames.append(frame_of(outcome._replace(host=self._place)))
+        self._frames.append(frame_of(outcome._replace(host=place or self._place)))
 
     def _outcome_of(self, lost: Lost) -> Outcome:
         return outcome_of(lost, self._store, self._batch.run)
@@ -113,10 +115,11 @@ class Part:
     def account_for_the_past(self) -> None:
         """Note the attempts that ended with an earlier process and left no word, as when their node died."""
         where = self._history.last_node or "a node"
+        place = in_job(self._history.last_node, self._job)
         for key in [key for key in self.open if self._history.is_untold(key)]:
             lost = _lost(self.open[key]._replace(attempt=self.open[key].attempt - 1), Status.KILLED)
             said = f"it ended with an earlier run of this job, on {where}, which failed or was taken away"
-            self._end(self._outcome_of(lost), said, kind="NodeFailed", cause="node")
+            self._end(self._outcome_of(lost), said, kind="NodeFailed", cause="node", place=place)
         most = self._batch.requeues
         if self._incarnation.number - 1 > most:
             for task in list(self.open.values()):
@@ -133,14 +136,22 @@ class Part:
         self.lose(_lost(task, Status.TIMED_OUT, _failure("TimedOut", said, "timeout")))
 
     def _end(
-        self, outcome: Outcome, said: str, *, trace: str = "", kind: str = "TimedOut", cause: str = "timeout"
+        self,
+        outcome: Outcome,
+        said: str,
+        *,
+        trace: str = "",
+        kind: str = "TimedOut",
+        cause: str = "timeout",
+        place: str = "",
     ) -> None:
         begun = self._history.begun.get(outcome.key, [])
         if len(begun) > 1 and begun[-1] == checkpoint_mark(self._store, outcome.key):
             said += "; it made no checkpoint since the job was requeued before, so it is not tried again"
-            self.finish(outcome._replace(failure=_failure(kind, said, cause, trace)))
+            self.finish(outcome._replace(failure=_failure(kind, said, cause, trace)), place)
         else:
-            self._keep(outcome._replace(failure=_failure(kind, f"{said}; it goes on in the next", REQUEUED, trace)))
+            said += "; it goes on in the next"
+            self._keep(outcome._replace(failure=_failure(kind, said, REQUEUED, trace)), place)
 
 
 def _lost(task: Task, status: Status, failure: Failure | None = None) -> Lost:

@@ -21,11 +21,10 @@ from pathlib import Path
 from memento.errors import SlurmError, WorkerStartError
 from memento.executors.slurm import commands
 from memento.executors.slurm.asking import FIRST, Questions
-from memento.executors.slurm.batch import Batch, batches_in, id_of, output_of, parse_name, void_of
+from memento.executors.slurm.batch import Batch, id_of, output_of, void_of
 from memento.executors.slurm.cancelling import jobs_of
 from memento.executors.slurm.commands import JobState
-from memento.executors.slurm.followed import Followed
-from memento.executors.slurm.incarnation import read_log
+from memento.executors.slurm.followed import Followed, Parts
 from memento.executors.slurm.sharing import unseen
 from memento.executors.slurm.verdict import (
     MAY_COME_BACK,
@@ -38,8 +37,8 @@ from memento.executors.slurm.verdict import (
     word_of,
 )
 from memento.protocols import Delivered, Interrupted, Lost, Report, Returned
-from memento.spool import Frame, read_frames
-from memento.task import KEY_IN_HEAD, Status, Task
+from memento.task import Status, Task
+from memento.wording import in_job
 
 # A job that has ended gets this long for its last words to come through a network file system.
 SETTLE = 3.0
@@ -56,26 +55,18 @@ class Tracker:
 
     def __init__(self, folder: Path, run: bytes, *, grace: float = 60.0) -> None:
         self._folder, self._run, self._grace = folder, run.hex(), grace
-        self._parts: dict[tuple[int, int], Followed] = {}
+        self._parts = Parts(folder)
         self._questions = Questions(folder, run.hex())
         self._misfortunes = 0
         self._has_begun = False  # anything, in any job
         self._unsaid: list[Report] = []  # what was read on another occasion
-        self.granted: dict[str, float] = {}
-        """What jobs had that did not ask: bytes of memory for each CPU, seconds of time."""
+        self.granted = self._parts.granted
         self.returning = False
         """Whether what is cancelled before it has begun comes back, rather than being told as cancelled."""
-        for number in batches_in(folder):
-            self.follow(Batch.read(folder, number))
 
     def follow(self, batch: Batch) -> None:
         """Take note of a batch that was written into the folder; earlier ones have nothing more to say of its keys."""
-        again = {task.key for tasks in batch.parts for task in tasks}
-        for part in self._parts.values():
-            part.open = {key: task for key, task in part.open.items() if key not in again}
-        for index, tasks in enumerate(batch.parts):
-            if not void_of(self._folder, batch.number, index).exists():
-                self._parts[batch.number, index] = Followed(batch, index, tasks)
+        self._parts.follow(batch)
         self._questions.hurry()
 
     @property
@@ -121,57 +112,32 @@ class Tracker:
 
         Raises:
             WorkerStartError: jobs end before they can begin anything.
-        SlurmError: their nodes do not see the store.
+            SlurmError: their nodes do not see the store.
         """
         reports, self._unsaid = [*self._unsaid, *self._read()], []
         if self._parts and self._questions.are_due():
             reports += self._ask()
-        self._parts = {place: part for place, part in self._parts.items() if part.open}
+        self._parts.forget_the_done()
         return reports
 
     # Files
 
     def _read(self) -> list[Report]:
-        reports: list[Report] = []
-        frames: list[Frame] = []
-        attempts: list[Frame] = []
-        # What a process has begun is read before what it delivered, and one process after the other.
-        for entry in sorted(os.scandir(self._folder), key=lambda entry: parse_name(entry.name) or ()):
-            place = parse_name(entry.name)
-            part = self._parts.get(place[:2]) if place else None
-            if part is None or place is None:
-                if entry.name.endswith(".broken"):
-                    self._refuse(Path(entry.path))
-                continue
-            size = entry.stat().st_size
-            start = part.offsets.get(entry.name, 0)
-            if size <= start:
-                continue
-            if place[3] == "log":
-                lines, part.offsets[entry.name] = read_log(Path(entry.path), start)
-                self._has_begun = True
-                reports += part.hear(lines, self.granted)
-                continue
-            found, part.offsets[entry.name] = read_frames(Path(entry.path), start)
-            for frame in found:
-                if frame[0][KEY_IN_HEAD] in part.open:
-                    (frames if part.take(frame) else attempts).append(frame)
-        if attempts:
-            reports.append(Interrupted(frames=attempts))
-        if frames:
-            reports.append(Delivered(frames=frames))
+        news = self._parts.read()
+        self._has_begun = self._has_begun or news.spoken
+        reports = news.reports
+        if news.attempts:
+            reports.append(Interrupted(frames=news.attempts))
+        if news.frames:
+            reports.append(Delivered(frames=news.frames))
         if reports:
             self._questions.hurry(2 * FIRST)
             self._misfortunes = 0
+        for place, said in news.broken.items():
+            self._unsaid += reports
+            job = f"{id_of(self._folder, place[0]) or '?'}_{place[1]}"
+            raise WorkerStartError(f"Slurm job {job} could not begin: {said}", details=said)
         return reports
-
-    def _refuse(self, path: Path) -> None:
-        number, _, index = path.stem.partition("-")
-        if (int(number), int(index)) not in self._parts:
-            return
-        said = path.read_text(errors="replace").strip()
-        job = f"{id_of(self._folder, int(number)) or '?'}_{index}"
-        raise WorkerStartError(f"Slurm job {job} could not begin: {said}", details=said)
 
     # Slurm
 
@@ -243,6 +209,7 @@ class Tracker:
             own = output_of(self._folder, part.batch, part.index) if part.batch.output is None else None
             self._count_misfortune(state, output, unseen(self._folder, own, state))
         reports: list[Report] = []
+        host = in_job(state.node, named(state))
         for key, task in part.open.items():
             attempt = part.begun.get(key)
             cancelled = verdict.status is Status.CANCELLED and not self.returning
@@ -253,7 +220,9 @@ class Tracker:
             started = part.started.get(key, time.time())
             runtime = max(0.0, time.time() - started)
             failure = failure_of(verdict, state, output)
-            reports.append(Lost(task=lost, status=verdict.status, failure=failure, started=started, runtime=runtime))
+            reports.append(
+                Lost(task=lost, status=verdict.status, failure=failure, started=started, runtime=runtime, host=host)
+            )
         part.open.clear()
         return reports
 
