@@ -17,7 +17,9 @@ class DaskExecutor(BatchExecutor):
         cluster: the address of a scheduler ("tcp://…"), a `distributed.Client`, a cluster of Dask's (`LocalCluster`,
             those of dask-jobqueue, anything with a `scheduler_address`), or None for one on this machine. A client or a
             cluster that is passed in stays open.
-        workers: how many experiments run at once in a cluster on this machine; by default one for each CPU.
+        workers: how many experiments are to run at once, in a cluster on this machine by default one for each CPU, in
+            another as many as its workers have threads. Give the most that one may grow to whose workers come when
+            there is a queue; of a cluster that is passed in after its ``adapt(…)`` this is known.
         shared: whether this path of the store leads to the same folder on all workers. If not, large results, files and
             checkpoints travel as bytes, and a checkpoint is lost with its worker.
 

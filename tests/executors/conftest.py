@@ -1,4 +1,4 @@
-"""A Ray that serves all tests of a session: one takes seconds to start."""
+"""A Ray that serves all tests of a session, because one takes seconds to start, and a Dask cluster for each test."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,3 +43,13 @@ def connected_ray() -> Iterator[str]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     assert not left, f"Ray left processes behind: {sorted(left)}"
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Any]:
+    """A scheduler of Dask that has no worker yet."""
+    from tests.executors.daskcluster import Cluster
+
+    made = Cluster(tmp_path)
+    yield made
+    made.close()

@@ -20,52 +20,8 @@ from memento.executors.engines import dask
 from memento.protocols import Executor
 from memento.task import Task
 from tests.executors import experiments
+from tests.executors.daskcluster import Cluster, worker_of
 from tests.executors.harness import Gathered, gather, key_of, make_job, run, take, until
-
-WAIT = 30.0
-
-
-class Cluster:
-    """A scheduler and workers in processes of their own, without nannies that would start others for the dead."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / "scheduler.json"
-        self._log = open(folder / "dask.log", "wb")  # noqa: SIM115 - as long as the processes
-        self.scheduler = self._start("dask_scheduler", "--port", "0", "--no-dashboard", "--host", "127.0.0.1")
-        self.workers: list[subprocess.Popen[bytes]] = []
-        until(self._file.exists)
-        with distributed.Client(scheduler_file=str(self._file), set_as_default=False) as client:
-            self.address = client.scheduler.address
-
-    def _start(self, program: str, *arguments: str) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(
-            [sys.executable, "-m", f"distributed.cli.{program}", "--scheduler-file", str(self._file), *arguments],
-            stdout=self._log,
-            stderr=self._log,
-        )
-
-    def add_workers(self, number: int, *, threads: int = 1) -> None:
-        """Return when there are `number` workers more."""
-        for _ in range(number):
-            self.start_worker(threads)
-        with distributed.Client(self.address, set_as_default=False) as client:
-            client.wait_for_workers(len(self.workers), timeout=WAIT)
-
-    def start_worker(self, threads: int = 1) -> None:
-        self.workers.append(self._start("dask_worker", "--no-nanny", "--nthreads", str(threads), "--no-dashboard"))
-
-    def close(self) -> None:
-        for process in [*self.workers, self.scheduler]:
-            process.kill()
-            process.wait()
-        self._log.close()
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    made = Cluster(tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -151,8 +107,7 @@ def test_a_worker_that_its_nanny_starts_again_does_not_run_it_again_unasked(tmp_
                 file.write(f"{context.attempt}\n")
             if context.attempt == 1:
                 time.sleep(1.5)  # by then it is known what the worker is running
-                supervisor = Path(f"/proc/{os.getppid()}/stat").read_text()
-                os.kill(int(supervisor.rpartition(")")[2].split()[1]), signal.SIGKILL)
+                os.kill(int(worker_of(os.getpid())), signal.SIGKILL)
                 time.sleep(1000)
         return int(config.x)
 

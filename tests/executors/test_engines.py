@@ -13,11 +13,12 @@ import pytest
 
 from memento.errors import EngineLost, WorkerStartError
 from memento.executors.engines import executor as engines
-from memento.executors.engines.batch import Answer, Batch, Heard
+from memento.executors.engines.batch import Answer, Batch, Death, Heard
 from memento.executors.engines.bench import give_order, order_for
 from memento.executors.engines.executor import BatchExecutor
 from memento.executors.engines.work import run_batch
 from memento.protocols import Advanced, Begun, Lost, Returned
+from memento.running.retries import RetryPolicy
 from memento.task import Status, Task
 from tests.executors import experiments
 from tests.executors.harness import Gathered, key_of, make_job, take
@@ -29,7 +30,8 @@ class Engine:
     """Keeps batches until it is told to run one, or that its worker died."""
 
     name = "Fake"
-    slots = 1
+    slots = reach = 1
+    grows = False
 
     def __init__(self) -> None:
         self.sent: list[Batch] = []
@@ -57,7 +59,7 @@ class Engine:
 
     def die(self, batch: Batch) -> None:
         self.sent.remove(batch)
-        self.hear(Heard(batch.number, "died", "it died"))
+        self.hear(Heard(batch.number, "died", Death("it died")))
 
     def run(self, batch: Batch) -> Answer:
         self.sent.remove(batch)
@@ -245,6 +247,54 @@ def test_with_a_shared_store_workers_write_where_it_is(engine: Engine, tmp_path:
     assert gathered.outcomes[0].value.data is None
     assert len(list((tmp_path / "blobs").rglob("*.value"))) == 1
     assert [path.read_text() for path in (tmp_path / "artifacts").rglob("here")] == ["yes"]
+
+
+def test_as_many_long_experiments_wait_at_the_engine_as_run_so_that_it_sees_a_queue(
+    engine: Engine, executor: BatchExecutor, tmp_path: Path
+) -> None:
+    begin(executor, tmp_path, experiments.double, 10, pace=60.0)
+    assert [len(batch.tasks) for batch in engine.sent] == [1, 1]
+    engine.reach = 4  # workers were asked for that are not there yet
+    executor.wait(0)
+    assert executor.slots == 4
+    assert [len(batch.tasks) for batch in engine.sent] == [1] * 8
+
+
+def test_a_cluster_that_grows_is_sent_seconds_of_short_experiments(
+    engine: Engine, executor: BatchExecutor, tmp_path: Path
+) -> None:
+    assert executor.ahead == 2.0
+    begin(executor, tmp_path, experiments.double, 100, pace=0.3)
+    assert len(engine.sent) == 2
+    engine.grows = True
+    executor.wait(0)
+    assert len(engine.sent) == 40
+    assert executor.ahead == 12.0
+
+
+def test_what_no_worker_has_begun_is_never_to_blame(engine: Engine, executor: BatchExecutor, tmp_path: Path) -> None:
+    begin(executor, tmp_path, experiments.double, 1)
+    for _ in range(5):
+        (batch,) = engine.sent
+        engine.sent.clear()
+        engine.hear(Heard(batch.number, "unbegun"))
+        assert list(executor.wait(0)) == []
+    engine.run(engine.sent[0])
+    gathered = Gathered()
+    take(executor.wait(0), INDICES, gathered)
+    assert gathered.values() == {0: 0}
+
+
+def test_a_death_for_want_of_memory_is_retried_as_such(engine: Engine, executor: BatchExecutor, tmp_path: Path) -> None:
+    begin(executor, tmp_path, experiments.double, 1)
+    (batch,) = engine.sent
+    engine.hear(Heard(batch.number, "begun", (key_of(0),)))
+    engine.sent.clear()
+    engine.hear(Heard(batch.number, "died", Death("no memory was left", "memory")))
+    (lost,) = [report for report in executor.wait(0) if isinstance(report, Lost)]
+    assert (lost.failure.type, lost.failure.cause) == ("OutOfMemory", "memory")
+    for granted, rule in (({"memory": 2, "killed": 1}, ("memory", 2)), ({"killed": 1, "node": 3}, ("killed", 1))):
+        assert RetryPolicy(granted).rule_for(lost.failure) == rule
 
 
 def test_the_end_of_a_batch_of_the_job_before_counts_for_nothing(

@@ -43,9 +43,20 @@ class Answer(NamedTuple):
     needs_job: bool = False
 
 
+class Death(NamedTuple):
+    """Why a worker died, in words and as the cause by which it is retried: "node" or "memory"."""
+
+    why: str
+    cause: str = "node"
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Something about batch `number`: what a worker told, its answer, its death, or what makes going on impossible."""
+    """Something about batch `number`, by `kind`.
+
+    What a worker told; its "answer"; that it "died", with a `Death`; that it is "unbegun": no worker took it up, and
+    none will; or that it is "broken", with what makes going on impossible.
+    """
 
     number: int
     kind: str
@@ -61,10 +72,12 @@ class Sent:
         self.since = time.time()
         self.metrics = b""
 
-    def lost(self, task: Task, why: str) -> Lost:
+    def lost(self, task: Task, death: Death) -> Lost:
         """Return the end of `task`, whose worker died."""
-        # Whoever asked for retries of "killed" means this as well.
-        failure = Failure(type="WorkerLost", message=why, cause="node", lineage=("WorkerLost", "killed"))
+        name = "OutOfMemory" if death.cause == "memory" else "WorkerLost"
+        # Whoever asked for retries of "killed" means this as well, where nothing is said of the cause itself.
+        lineage = (name, death.cause, "killed")
+        failure = Failure(type=name, message=death.why, cause=death.cause, lineage=lineage)
         return Lost(
             task=task,
             status=Status.KILLED,
@@ -85,7 +98,17 @@ class Engine(Protocol):
 
     @property
     def slots(self) -> int:
-        """How many experiments run at once."""
+        """How many experiments run at once on the workers there are now."""
+        ...
+
+    @property
+    def reach(self) -> int:
+        """How many are to run at once: more than `slots` where the cluster would make room for more next."""
+        ...
+
+    @property
+    def grows(self) -> bool:
+        """Whether the cluster makes room for more when it has a queue."""
         ...
 
     def open(self, visit: str, hear: Callable[[Heard], None]) -> None:

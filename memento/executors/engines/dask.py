@@ -23,7 +23,7 @@ from functools import partial
 from typing import Any
 
 from memento.errors import MissingExtra, OptionError, WorkerStartError
-from memento.executors.engines.batch import Batch, Heard
+from memento.executors.engines.batch import Batch, Death, Heard
 from memento.executors.engines.bench import give_order, order_for
 from memento.executors.engines.work import run_batch
 from memento.executors.processes.crew import usable_cpus
@@ -69,7 +69,7 @@ class DaskEngine:
         self._asking: set[asyncio.Future[Any]] = set()
         self._visit = ""
         self._why = ""
-        self._slots, self._counted = 0, -COUNT_AGAIN
+        self._slots, self._count, self._counted = 0, 0, -COUNT_AGAIN
 
     @property
     def slots(self) -> int:
@@ -83,8 +83,35 @@ class DaskEngine:
         if now - self._counted >= COUNT_AGAIN and self._client.status == "running":
             threads = self._ask(lambda: self._client.scheduler.ncores())
             if threads is not None:
-                self._slots, self._counted = sum(threads.values()), now
+                self._slots, self._count, self._counted = sum(threads.values()), len(threads), now
         return self._slots
+
+    @property
+    def reach(self) -> int:
+        """How many threads there are, or will be where more was asked for; twice as many in an adaptive cluster.
+
+        Counted from the workers that it has asked for: those may wait in a queue for hours, and the next with them.
+        """
+        slots = self.slots
+        if self._workers is not None and self._given is not None:
+            return max(slots, self._workers)
+        adaptive = self._adaptive
+        if adaptive is None:
+            return slots
+        each = slots / max(1, self._count)
+        asked = max(self._count, len(adaptive.plan))
+        return max(slots, 1, int(min(2 * asked, adaptive.maximum) * max(1.0, each)))
+
+    @property
+    def grows(self) -> bool:
+        """Whether the cluster makes room for more when it has a queue."""
+        return self.reach > self.slots
+
+    @property
+    def _adaptive(self) -> Any:
+        """What adapts the cluster, if it is known here and anything does."""
+        cluster = getattr(self._client, "cluster", None) if self._given is self._client else self._given
+        return getattr(cluster, "_adaptive", None)
 
     def _connect(self) -> None:
         if self._client is not None:
@@ -151,7 +178,7 @@ class DaskEngine:
         if before == worker:
             self._soon(self._client._run_on_scheduler(_end_lives, [future.key]))
         elif number not in self._ended:  # or else its result was lost on the way, and it may well run again
-            self._hear(Heard(number, "died", f"the Dask worker {before} died while it ran the experiment"))
+            self._hear(Heard(number, "died", _death_of(before)))
             self._futures.pop(number, None)
             self._soon(self._client._cancel([future]))
 
@@ -167,8 +194,9 @@ class DaskEngine:
         try:
             answer = future.result(timeout=None)
         except self._distributed.scheduler.KilledWorker as error:
-            address = error.last_worker.address
-            heard = Heard(number, "died", f"the Dask worker {address} died while it ran the experiment")
+            # Dask counts a death against everything that was on the worker, also what only waited there.
+            begun = number in self._begun
+            heard = Heard(number, "died", _death_of(error.last_worker.address)) if begun else Heard(number, "unbegun")
         except Exception as error:
             if future.status == "error":
                 heard = Heard(number, "broken", f"{type(error).__name__}: {error}")
@@ -224,6 +252,10 @@ class DaskEngine:
         if self._own_cluster is not None:
             self._own_cluster.close(timeout=PATIENCE)
             self._own_cluster = None
+
+
+def _death_of(worker: str) -> Death:
+    return Death(f"the Dask worker {worker} died while it ran the experiment")
 
 
 async def _quietly(coroutine: Coroutine[Any, Any, Any]) -> Any:

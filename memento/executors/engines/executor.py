@@ -25,25 +25,18 @@ from typing import Any
 
 from memento.errors import EngineLost, StoreUnwritable, WorkerStartError
 from memento.executors.elsewhere.sealed import seal
-from memento.executors.engines.batch import Answer, Batch, Engine, File, Heard, Sent
+from memento.executors.engines.batch import Answer, Batch, Death, Engine, File, Heard, Sent
 from memento.executors.engines.landing import Landing
+from memento.executors.engines.portions import GROWING, Portions
 from memento.protocols import Advanced, Begun, Lost, Report, Returned
 from memento.spool import Frame
 from memento.task import KEY_IN_HEAD, Job, Task
 
-# Short experiments are sent in batches worth this many seconds; where one takes less than `AHEAD`, the next batch of a
-# worker is sent while it runs.
-BATCH_TIME = 0.2
-AHEAD = 1.0
-LARGEST_BATCH = 1000
 # What a worker was running is known for certain so many seconds after it said so: it may have finished that and begun
 # another, and died before it could say that.
 SETTLED = 0.75
 # A packed job up to this size goes with every batch, a larger one to each worker once.
 SMALL_JOB = 16 * 1024
-# What earlier batches say about how long an experiment takes, beside the latest; each says as much as it has run, so
-# that a moment in which a busy machine did something else does not count for a batch of one as for hundreds.
-MEMORY = 0.7
 
 
 class BatchExecutor:
@@ -51,8 +44,6 @@ class BatchExecutor:
 
     isolates = True
     inline = False
-    # Batches come from what was submitted: with less of it, slow round trips make them small, and small ones are slow.
-    ahead = 2.0
 
     def __init__(self, engine: Engine, *, shared: bool) -> None:
         self._engine = engine
@@ -74,8 +65,16 @@ class BatchExecutor:
 
     @property
     def slots(self) -> int:
-        """How many experiments run at once on the workers there are now; before `start` what is known, at least one."""
-        return max(1, self._engine.slots)
+        """How many experiments run at once; before `start` what is known, at least one.
+
+        Of a cluster that grows with its queue, those included that it would make room for next.
+        """
+        return max(1, self._engine.reach)
+
+    @property
+    def ahead(self) -> float:
+        """Worth how many seconds work is to be submitted ahead: less of it makes batches small, and those are slow."""
+        return GROWING if self._engine.grows else 2.0
 
     def start(self, job: Job) -> None:
         """Connect to the engine.
@@ -85,8 +84,7 @@ class BatchExecutor:
         """
         self._reset()
         self._job, self._packed = job, seal(job)
-        self._pace = job.pace
-        self._elapsed = self._ran = 0.0
+        self._portions = Portions(job.pace)
         self._close_landing()
         spool = Path(job.spool) / f"{self._engine.name.lower()}.spool"
         self._landing = Landing(Path(job.store), spool, shared=self._shared)
@@ -129,26 +127,20 @@ class BatchExecutor:
         if self._cancelled or not self._queue:
             return
         slots = self.slots
-        quick = self._pace is not None and self._pace < AHEAD
-        while self._queue and len(self._sent) < (2 * slots if quick else slots):
+        most = self._portions.most(slots, grows=self._engine.grows)
+        while self._queue and len(self._sent) < most:
             self._send(self._next(slots))
 
     def _next(self, slots: int) -> tuple[Task, ...]:
         """Take the tasks of the next batch off the queue: of one shape, and suspects alone."""
         first = self._queue.popleft()
         batch = [first]
-        size = self._size(slots)
+        size = self._portions.size(len(self._queue), slots)
         while self._queue and len(batch) < size and not self._suspects:
             if (self._queue[0].cpus, self._queue[0].gpus) != (first.cpus, first.gpus):
                 break
             batch.append(self._queue.popleft())
         return tuple(batch)
-
-    def _size(self, slots: int) -> int:
-        if self._pace is None:
-            return 1
-        fair = len(self._queue) // (2 * slots) + 1
-        return max(1, min(int(BATCH_TIME / max(self._pace, 1e-6)), LARGEST_BATCH, fair))
 
     def _send(self, tasks: tuple[Task, ...], *, with_job: bool = False) -> None:
         self._number += 1
@@ -176,6 +168,9 @@ class BatchExecutor:
             self._finish(sent, pickle.loads(heard.body))
         elif heard.kind == "died":
             self._bury(sent, heard.body)
+        elif heard.kind == "unbegun":
+            del self._sent[heard.number]
+            self._take_back([task for task in sent.batch.tasks if self._is_out(sent, task.key)])
         elif heard.kind == "broken":
             self._give_up(heard.body)
         else:
@@ -214,9 +209,7 @@ class BatchExecutor:
             self._send(sent.batch.tasks, with_job=True)
             return
         if answer.frames:
-            self._elapsed = MEMORY * self._elapsed + answer.elapsed
-            self._ran = MEMORY * self._ran + len(answer.frames)
-            self._pace = self._elapsed / self._ran
+            self._portions.learn(answer.elapsed, len(answer.frames))
         self._deliver(sent, answer.frames, answer.files)
         self._take_back([task for task in sent.batch.tasks if self._is_out(sent, task.key)])
 
@@ -232,7 +225,7 @@ class BatchExecutor:
             del self._out[head[KEY_IN_HEAD]]
             self._suspects.discard(head[KEY_IN_HEAD])
 
-    def _bury(self, sent: Sent, why: str) -> None:
+    def _bury(self, sent: Sent, death: Death) -> None:
         """Take note that a worker died: what it was running is lost, the rest of its batch is run elsewhere."""
         del self._sent[sent.batch.number]
         left = [task for task in sent.batch.tasks if self._is_out(sent, task.key)]
@@ -244,13 +237,13 @@ class BatchExecutor:
         if lost is None:
             self._suspects.update(task.key for task in left)
         else:
-            self._lose(sent, lost, why)
+            self._lose(sent, lost, death)
         self._take_back([task for task in left if task is not lost])
 
-    def _lose(self, sent: Sent, task: Task, why: str) -> None:
+    def _lose(self, sent: Sent, task: Task, death: Death) -> None:
         self._out.pop(task.key)
         self._suspects.discard(task.key)
-        self._reports.append(sent.lost(task, why))
+        self._reports.append(sent.lost(task, death))
 
     def _take_back(self, tasks: Sequence[Task]) -> None:
         """Queue `tasks`, which were sent and not begun, again."""
@@ -285,7 +278,7 @@ class BatchExecutor:
         self._cancelled = self._ending = True
         with contextlib.suppress(StoreUnwritable):  # which has been said before, or will be by the store
             self._listen(0.0)
-        left, self._queue = [*self._queue], deque()
+        left, self._queue = list(self._queue), deque()
         for sent in self._sent.values():
             left += [task for task in sent.batch.tasks if self._is_out(sent, task.key)]
         left += [report.task for report in self._reports if isinstance(report, Lost | Returned)]

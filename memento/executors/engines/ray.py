@@ -12,7 +12,6 @@ Assumption: the workers have memento, the same Python and the user's own modules
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import math
@@ -27,17 +26,12 @@ from functools import partial
 from typing import Any
 
 from memento.errors import MissingExtra, OptionError, WorkerStartError
-from memento.executors.engines.batch import Batch, Heard
+from memento.executors.engines.batch import Batch, Death, Heard
 from memento.executors.engines.bench import heed_while_idle
+from memento.executors.engines.mailbox import ASK, GONE, LONG_POLL, Mailbox, Orders
 from memento.executors.engines.work import run_batch
 from memento.executors.processes.crew import usable_cpus
 
-# A worker asks so often whether it is to stop.
-ASK = 0.5
-# The mailbox answers at the latest after so many seconds, and counts as gone after `GONE`: longer than a busy machine
-# or a network may take, because a run ends with it.
-LONG_POLL = 1.0
-GONE = 30.0
 # Another machine may take so long to answer at all.
 PATIENCE = 10.0
 # What Ray calls one of this machine's own.
@@ -77,6 +71,16 @@ class RayEngine:
         elif not self._connected and self._target == HERE:
             return self._workers or usable_cpus()
         return self._slots
+
+    @property
+    def reach(self) -> int:
+        """How many CPUs there are, or will be: an autoscaler adds nodes for what waits."""
+        return max(self.slots, self._workers or 0)
+
+    @property
+    def grows(self) -> bool:
+        """Whether more was asked for than there is."""
+        return self.reach > self.slots
 
     def _count(self) -> None:
         self._slots = int(self._ray.cluster_resources().get("CPU", 0))
@@ -136,7 +140,11 @@ class RayEngine:
         self._dismiss()
         self._visit, self._hear = visit, hear
         self._references, self._why, self._heard_at, self._looked_at = {}, "", math.inf, math.inf
-        self._mailbox = self._ray.remote(Mailbox).options(num_cpus=0, max_restarts=0, **self._beside_us()).remote()
+        self._word = ""
+        # It is begun again should it die, as it does when Ray ends processes of a node that runs out of memory: what it
+        # held is news of running experiments, which their batches bring home as well.
+        mailbox = self._ray.remote(Mailbox).options(num_cpus=0, max_restarts=-1, **self._beside_us())
+        self._mailbox = mailbox.remote(self._ray.actor.exit_actor)
         self._runner = self._ray.remote(_run_on_worker)
         self._listener = threading.Thread(
             target=self._listen, args=(visit, self._mailbox), name="memento-ray", daemon=True
@@ -161,13 +169,16 @@ class RayEngine:
 
     def _listen(self, visit: str, mailbox: Any) -> None:
         """Hear what workers tell, in a thread of its own."""
-        patience = BEGINNING
+        patience, passing = BEGINNING, _passing(self._ray)
         while visit == self._visit:
             try:
-                messages = self._ray.get(mailbox.take.remote(), timeout=patience)
+                messages = self._ray.get(mailbox.take.remote(self._word), timeout=patience)
                 patience = GONE
                 self._count()
                 self._heard_at = time.monotonic()
+            except passing:
+                time.sleep(ASK)  # until it is back, or has been silent for too long
+                continue
             except (Exception, SystemExit) as error:  # the second is what Ray raises where it is shut down meanwhile
                 if visit == self._visit:
                     self._lose(f"{type(error).__name__}: {error}")
@@ -193,8 +204,11 @@ class RayEngine:
             return
         except errors.RayTaskError as error:
             heard = Heard(number, "broken", str(error))
+        except errors.OutOfMemoryError as error:
+            heard = Heard(number, "died", Death(_memory_words(str(error)), "memory"))
         except errors.RayError as error:  # its worker, its node, or the node that kept what it returned
-            heard = Heard(number, "died", f"a Ray worker died while it ran the experiment ({type(error).__name__})")
+            words = f"a Ray worker died while it ran the experiment ({type(error).__name__})"
+            heard = Heard(number, "died", Death(words))
         except Exception as error:
             if visit == self._visit:
                 self._lose(f"{type(error).__name__}: {error}")
@@ -214,6 +228,7 @@ class RayEngine:
 
     def order(self, word: str) -> None:
         """Leave `word` where the workers ask for it."""
+        self._word = word
         if self._mailbox is not None and self._ray.is_initialized() and not self._why:
             self._mailbox.give_order.remote(word)
 
@@ -249,82 +264,30 @@ def _resolved(address: str) -> str:
     return f"{host}{colon}{port}"
 
 
-class Mailbox:
-    """An actor between the workers and the orchestrator."""
-
-    def __init__(self) -> None:
-        self._messages: list[bytes] = []
-        self._arrived = asyncio.Event()
-        self._word = ""
-
-    async def put(self, message: bytes) -> None:
-        """Take a message of a worker in."""
-        self._messages.append(message)
-        self._arrived.set()
-
-    async def take(self) -> list[bytes]:
-        """Return the messages that have come, after a while also none."""
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._arrived.wait(), LONG_POLL)
-        self._arrived.clear()
-        messages, self._messages = self._messages, []
-        return messages
-
-    async def give_order(self, word: str) -> None:
-        """Let workers know what the orchestrator wants."""
-        self._word = word
-
-    async def order(self) -> str:
-        """Return what the orchestrator wants."""
-        return self._word
-
-    async def end(self) -> None:
-        """Leave, once the last order has had time to be heard."""
-        import ray
-
-        self._arrived.set()
-        await asyncio.sleep(3 * ASK)
-        ray.actor.exit_actor()
+def _passing(ray: Any) -> tuple[type[Exception], ...]:
+    """Return what Ray raises of a mailbox that has died and is begun again."""
+    return (ray.exceptions.ActorUnavailableError, ray.exceptions.OutOfMemoryError)
 
 
-class _Orders:
-    """What the orchestrator wants, asked for now and then without waiting for the answer."""
-
-    def __init__(self, mailbox: Any) -> None:
-        import ray
-
-        self._ray, self._mailbox = ray, mailbox
-        self._asked: Any = mailbox.order.remote()
-        self._at = time.monotonic()
-        self.word = self._answer(GONE)
-
-    def __call__(self) -> str:
-        if self._asked is None and time.monotonic() - self._at > ASK:
-            self._asked, self._at = self._mailbox.order.remote(), time.monotonic()
-        if self._asked is not None:
-            self.word = self._answer(0.0)
-        return self.word
-
-    def _answer(self, patience: float) -> str:
-        ready, _ = self._ray.wait([self._asked], timeout=patience)
-        if not ready:
-            return "stop" if time.monotonic() - self._at > GONE else getattr(self, "word", "stop")
-        try:
-            word: str = self._ray.get(self._asked)
-        except self._ray.exceptions.RayError:
-            word = "stop"  # the mailbox is gone, and with it whoever wanted this
-        self._asked = None
-        return word
+def _memory_words(said: str) -> str:
+    """Return what Ray says of a worker that it ended for want of memory, without its pages of advice."""
+    first = said.strip().splitlines()[0].rstrip(". ") if said.strip() else "OutOfMemoryError"
+    return f"Ray ended the worker because its node ran out of memory ({first})"
 
 
 def _run_on_worker(packed: bytes, mailbox: Any) -> bytes:
     """On a worker: run a batch, telling how it goes."""
+    import ray
+
     batch: Batch = pickle.loads(packed)
+
+    def orders() -> Orders:
+        return Orders(mailbox, _passing(ray))
 
     def tell(message: tuple[Any, ...]) -> None:
         mailbox.put.remote(pickle.dumps((batch.number, *message)))
 
     together = max(1, usable_cpus() // max(1, batch.tasks[0].cpus))
-    answer = run_batch(batch, tell, _Orders(mailbox), slots=together)
-    heed_while_idle(batch.visit, lambda: _Orders(mailbox), ASK)
+    answer = run_batch(batch, tell, orders(), slots=together)
+    heed_while_idle(batch.visit, orders, ASK)
     return pickle.dumps(answer)
