@@ -66,13 +66,10 @@ class Results(Sequence[Result]):
     def __iter__(self) -> Iterator[Result]:
         if not isinstance(self._rows, range) or len(self._rows) != len(self._entries) or self._rows.step != 1:
             return map(self._result, self._rows)
-        # All of them in order: configurations are made by the batch, several times faster than one by one.
-        store = self._store
+        # All of them in order: configurations are made by the batch, several times faster than one by one, and what is
+        # given by position takes half as long as by name.
         cached = map(bool, self._cached) if self._cached else repeat(False)
-        return (
-            Result(config=config, entry=entry, store=store, was_cached=stored)
-            for config, entry, stored in zip(self._configs, self._entries, cached, strict=False)
-        )
+        return map(Result, self._configs, self._entries, repeat(self._store), cached)
 
     def _result(self, row: int) -> Result:
         cached = bool(self._cached) and bool(self._cached[row])

@@ -249,7 +249,7 @@ class Result(_Ended):
 
     __slots__ = ("_inner", "_metrics", "config", "was_cached")
 
-    def __init__(self, *, config: Config, entry: Stored | None, store: Reader, was_cached: bool = False) -> None:
+    def __init__(self, config: Config, entry: Stored | None, store: Reader, was_cached: bool = False) -> None:
         self._entry, self._store, self._outcome = entry, store, None  # without a call: there may be a million
         self.config = config
         self.was_cached = was_cached
