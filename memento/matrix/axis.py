@@ -110,6 +110,13 @@ class Axis:
         """Return `"name": "readable value"` at `index`, as it stands in a JSON object."""
         return ", ".join([fragment(name, self.value(index, column)) for column, name in enumerate(self.names)])
 
+    def fragments(self) -> list[str]:
+        """Return the fragment at every index."""
+        if self.linked or isinstance(self.values, range):
+            return list(map(self.fragment, range(len(self))))
+        (name,) = self.names
+        return [fragment(name, value) for value in self.values]
+
     def find(self, values: Mapping[str, Any], digests: Mapping[str, bytes]) -> int | None:
         """Return the first index with these values, given by name with their digests, by the equality of keys."""
         if isinstance(self.values, range):

@@ -79,7 +79,7 @@ def _axis(axis: Axis) -> Any:
     values = axis.values
     if isinstance(values, range) and len(values) > FEW:
         return {"range": [axis.names[0], values.start, values.step, len(values)]}
-    return list(map(axis.fragment, range(len(axis))))
+    return axis.fragments()
 
 
 def _text_at(axis: Any, index: int) -> str:

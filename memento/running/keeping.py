@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from memento.spool import Frame
 from memento.store import Entry, Run, SqliteStore
@@ -29,13 +29,13 @@ class Keeper:
         self._committed_at = 0.0
         self._commit_cost = 0.0
 
-    def add(self, frame: Frame) -> None:
-        """Have `frame` stored with the next commit."""
-        self._pending.append(frame)
+    def add(self, frames: Iterable[Frame]) -> None:
+        """Have `frames` stored with the next commit."""
+        self._pending.extend(frames)
 
-    def add_final(self, key: bytes) -> None:
-        """Have the claim on `key` given up with the next commit: nothing more is computed for it."""
-        self._finals.append(key)
+    def add_final(self, keys: Iterable[bytes]) -> None:
+        """Have the claims on `keys` given up with the next commit: nothing more is computed for them."""
+        self._finals.extend(keys)
 
     def read_up_to(self, spool: str, end: int) -> None:
         """Take note that everything in `spool` before the offset `end` was added."""

@@ -15,6 +15,8 @@ import heapq
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,8 @@ from memento.undelivered import outcome_of
 GRACE = 3.5
 # An engine with a queue of its own is given everything at once.
 WITHOUT_END = 1 << 60
+
+_key_of = attrgetter("key")
 
 
 class Session:
@@ -209,7 +213,7 @@ class Session:
         now = time.monotonic()
         while self._later and self._later[0][0] <= now:
             _, row, attempt = heapq.heappop(self._later)
-            self._submit([(row, attempt)])
+            self._submit([self._tasks.of(row, attempt)])
         room = self._ahead() - len(self._out)
         if not self._todo or room <= 0 or room < self._ahead() // 2:
             return
@@ -217,14 +221,13 @@ class Session:
             self._todo.spread_out()
         rows = self._todo.claim(self._run, room)
         if rows:
-            self._submit([(row, 1) for row in rows])
+            self._submit(self._tasks.first(rows))
 
     def _ahead(self) -> int:
         return WITHOUT_END if self._remote is not None else self._pace.ahead(self._executor.slots, self._tally.done)
 
-    def _submit(self, rows: Sequence[tuple[int, int]]) -> None:
-        tasks = [self._tasks.of(row, attempt) for row, attempt in rows]
-        self._out.update((task.key, task) for task in tasks)
+    def _submit(self, tasks: Sequence[Task]) -> None:
+        self._out.update(zip(map(_key_of, tasks), tasks, strict=True))
         self._executor.submit(tasks)
 
     # Taking in
@@ -237,14 +240,13 @@ class Session:
     def _hear_each(self, reports: Iterable[Any]) -> None:
         for report in reports:
             if isinstance(report, Delivered):
-                for frame in report.frames:
-                    self._take(frame)
+                self._take(report.frames)
                 if report.spool:
                     self._keeper.read_up_to(report.spool, report.end)
             elif isinstance(report, Interrupted):
                 self._keep(report.frames)
             elif isinstance(report, Lost):
-                self._take(frame_of(outcome_of(report, self._store.root, self._run.id)))
+                self._take([frame_of(outcome_of(report, self._store.root, self._run.id))])
             elif isinstance(report, Returned):
                 self._give_back([report.task])
             elif isinstance(report, Begun):
@@ -257,25 +259,33 @@ class Session:
         for frame in frames:
             outcome = Outcome.unpack_head(*frame)
             if outcome.key in self._out and outcome.failure is not None:
-                self._keeper.add(frame)
+                self._keeper.add([frame])
                 self._tally.left_off(outcome.key)
                 self._tally.tell_failure(outcome, outcome.failure, self._rows[outcome.key], will_retry=True)
 
-    def _take(self, frame: Frame) -> None:
-        head = frame[0]
-        key = head[KEY_IN_HEAD]
-        task = self._out.pop(key, None)
+    def _take(self, frames: Sequence[Frame]) -> None:
+        """Take in outcomes in the order in which they came, and leave out those that nobody waits for any more."""
+        for succeeded, some in groupby(frames, lambda frame: has_succeeded(frame[0])):
+            expected = [frame for frame in some if self._out.pop(frame[0][KEY_IN_HEAD], None) is not None]
+            if not expected:
+                continue
+            self._keeper.add(expected)
+            self._pace.note()
+            if succeeded:
+                self._take_successes([head[KEY_IN_HEAD] for head, _ in expected])
+            else:
+                for frame in expected:
+                    self._take_failure(Outcome.unpack_head(*frame))
+
+    def _take_successes(self, keys: Sequence[bytes]) -> None:
+        self._tally.left_off(*keys)
+        self._tally.succeeded += len(keys)
+        self._watch.succeeded()
+        self._keeper.add_final(keys)
+
+    def _take_failure(self, outcome: Outcome) -> None:
+        key = outcome.key
         self._tally.left_off(key)
-        if task is None:
-            return  # delivered before, or nobody's here any more
-        self._keeper.add(frame)
-        self._pace.note()
-        if has_succeeded(head):
-            self._tally.succeeded += 1
-            self._watch.succeeded()
-            self._keeper.add_final(key)
-            return
-        outcome = Outcome.unpack_head(*frame)
         failure = outcome.failure or Failure(type="unknown", message="")
         stopping = self.interrupts.count > 0 or self.stopped is not None
         wait = None if stopping else self._retries.wait_before_retry(key, failure)
@@ -284,7 +294,7 @@ class Session:
         elif outcome.status is not Status.CANCELLED:
             self._tally.failed += 1
             self._watch.failed(failure)
-            self._keeper.add_final(key)
+            self._keeper.add_final([key])
         if outcome.status is Status.CANCELLED:
             return
         self._tally.tell_failure(outcome, failure, self._rows[key], will_retry=wait is not None)
@@ -308,9 +318,17 @@ class Session:
         """For each row, whether its result came from the store rather than from this run."""
         cached = bytearray(b"\1" * len(self._plan.keys))
         for row in self._plan.todo:
-            entry = self._plan.entries[row]
-            cached[row] = entry is not None and entry.run != self._run.id
+            cached[row] = 0
+        if not self._did_all:
+            for row in self._plan.todo:
+                entry = self._plan.entries[row]
+                cached[row] = entry is not None and entry.run != self._run.id
         return cached
+
+    @property
+    def _did_all(self) -> bool:
+        """Whether this run itself has finished all that was to be run."""
+        return self._tally.done == len(self._plan.todo)
 
     def _look_up(self) -> None:
         """Fill in what came in by the spools alone; what never came to its turn, or goes on elsewhere, stays empty."""
@@ -329,7 +347,7 @@ class Session:
 
     def conclude(self) -> None:
         """Tell everybody that the run is over, and let them finish."""
-        entries = (self._plan.entries[row] for row in self._plan.todo)
+        entries = (self._plan.entries[row] for row in self._plan.todo if not self._did_all)
         left = sum(entry is None or entry.status is Status.CANCELLED for entry in entries)
         resume = f"{left:,} configurations are left: run the same again, nothing stored is run twice" if left else None
         self._tally.tell_end(interrupted=self.interrupts.name, stopped=self.stopped, resume=self.left or resume)

@@ -95,9 +95,10 @@ class Tally:
                 label=activity.label, since=activity.since, done=done, total=total
             )
 
-    def left_off(self, key: bytes) -> None:
-        """Take note that nobody runs `key` any more."""
-        self._running.pop(key, None)
+    def left_off(self, *keys: bytes) -> None:
+        """Take note that nobody runs `keys` any more."""
+        for key in self._running.keys() & set(keys):
+            del self._running[key]
 
     # What came of it
 

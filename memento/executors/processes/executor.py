@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from memento.describing import place_of
@@ -36,6 +37,7 @@ LARGEST_BATCH = 2000
 # A worker that has said nothing for so long gives back what it has not begun, when others are idle.
 QUIET = 0.05
 GRACE_OF_STOP = 5.0
+_shape_of = attrgetter("cpus", "gpus")
 
 
 class ProcessExecutor:
@@ -84,6 +86,7 @@ class ProcessExecutor:
 
     def _reset(self) -> None:
         self._queue: deque[Task] = deque()
+        self._shapes: set[Shape] = set()  # of all tasks of the job so far
         self._reports: list[Report] = []
         self._cancelled = False
         self._ending = False
@@ -103,8 +106,10 @@ class ProcessExecutor:
         Raises:
             OptionError: one asks for more devices than there are; none is queued.
         """
-        for gpus in {task.gpus for task in tasks}:
+        shapes = set(map(_shape_of, tasks))
+        for _, gpus in shapes:
             self._crew.check(gpus)
+        self._shapes |= shapes
         self._queue.extend(tasks)
         if self._crew.running:
             self._assign()  # and not with the next `wait`: the caller may sync a disk before that
@@ -129,7 +134,7 @@ class ProcessExecutor:
             return
         while self._queue:
             task = self._queue[0]
-            shape = (task.cpus, task.gpus)
+            shape = _shape_of(task)
             worker = self._with_room(shape)
             if worker is None:
                 if not self._crew.has_room(shape) or not self._crew.make(shape):
@@ -163,7 +168,7 @@ class ProcessExecutor:
     def _send(self, worker: Handle, shape: Shape) -> None:
         wanted = self._batch(worker) if self._most is None else min(self._batch(worker), self._most - worker.sent)
         batch: list[Task] = []
-        while self._queue and len(batch) < wanted and (self._queue[0].cpus, self._queue[0].gpus) == shape:
+        while self._queue and len(batch) < wanted and (len(self._shapes) == 1 or _shape_of(self._queue[0]) == shape):
             batch.append(self._queue.popleft())
         worker.send(batch)
         if self._most is not None and worker.sent >= self._most:

@@ -49,7 +49,8 @@ def message(kind: Kind, body: bytes = b"") -> bytes:
 
 def pack_tasks(tasks: Sequence[Task]) -> bytes:
     """Return what a worker needs to know of `tasks`."""
-    return b"".join(TASK.pack(task.index, task.attempt, task.timeout or 0.0, task.key) for task in tasks)
+    pack = TASK.pack
+    return b"".join([pack(index, attempt, timeout or 0.0, key) for index, key, attempt, timeout, _, _ in tasks])
 
 
 def unpack_tasks(body: bytes) -> list[Task]:
