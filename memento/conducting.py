@@ -9,14 +9,13 @@ import os
 import sys
 import time
 import warnings
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from memento.errors import AggregateException, CacheMiss, ExperimentFailed, OptionError, TooManyFailures
-from memento.events import Counts, RunFinished
+from memento.errors import AggregateException, CacheMiss, ExperimentFailed, MatrixWarning, OptionError, TooManyFailures
 from memento.executors.named import NAMES, check_name, executor_named, watch_over
 from memento.hashing import digest, readable
 from memento.hashing.fingerprint import code_of_values, identify
@@ -24,6 +23,7 @@ from memento.layout import spool_path
 from memento.matrix import generate_configurations
 from memento.matrix.configurations import Configurations
 from memento.notifications import NotificationProvider, ProviderListener
+from memento.notifications.dispatch import PartOf
 from memento.payload.home import main_name
 from memento.plan import CODE_CHANGES, make_plan
 from memento.progress import make_progress
@@ -36,9 +36,9 @@ from memento.running.hearing import Audience
 from memento.running.options import Options, one_of, worker_count
 from memento.running.session import Session
 from memento.running.tasks import Tasks
-from memento.stages import in_order, with_inputs
+from memento.stages import dependencies_of, end_of_all, in_order, with_inputs, with_stand_ins
 from memento.store import SqliteStore, open_store
-from memento.task import RUN_BYTES, VALUE, Call, Experiment, Job, Status
+from memento.task import RUN_BYTES, VALUE, Call, Experiment, Job
 
 Matrix = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
@@ -86,33 +86,52 @@ class Conductor:
         self._code_change = code_change
         self._listeners = tuple(listeners)
         self._trackers = checked_trackers(trackers)
+        self._told: ProviderListener | None = None
+
+    def for_parts(self, *, notify_on_complete: bool) -> Conductor:
+        """Return a conductor of several runs, of which its provider is told as of one, by `run_all`."""
+        whole = copy(self)
+        if self._provider is not None:
+            whole._told = ProviderListener(self._provider, notify_on_complete=notify_on_complete)
+        return whole
 
     def run_all(
         self, run: Run, matrices: Sequence[Mapping[str, Any]], options: dict[str, Any]
     ) -> dict[Any, Results] | None:
         """Call `run` for each of `matrices` with `options`, each after those it depends on."""
-        notify = options.pop("notify_on_complete", True)
         order = in_order(matrices)
         if options.get("dry_run", False):
             self._dry_run_all(run, order, options)
             return None
+        for matrix in order:  # now, and not when its turn comes, which may be after a night
+            self._check(with_stand_ins(matrix))
         begun = time.monotonic()
         results: dict[Any, Results] = {}
         given: dict[Any, Sequence[Any]] = {}
+        ended_by: BaseException | None = None
         try:
             for matrix in order:
                 done = run(with_inputs(matrix, given), **options, notify_on_complete=False)
                 assert done is not None
                 results[matrix["id"]] = done
                 given[matrix["id"]] = _values_for_dependants(matrix, order, done)
-        except AggregateException as error:
-            if error.results is not None:
+        except BaseException as error:
+            ended_by = error
+            if isinstance(error, AggregateException) and error.results is not None:
                 results[matrix["id"]] = error.results
             raise
         finally:
-            if notify and self._provider is not None:
-                _tell_end_of_all(self._provider, results, time.monotonic() - begun)
+            if self._told is not None:
+                self._told.handle(end_of_all(results, order, time.monotonic() - begun, ended_by))
+                self._told.close()
         return results
+
+    def _check(self, matrix: Mapping[str, Any]) -> None:
+        """Raise what running `matrix` would before anything runs; it is warned of when it does."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", MatrixWarning)
+            configurations = generate_configurations(matrix)
+        how_to_call(self.func, configurations.names, configurations.settings)
 
     def _dry_run_all(self, run: Run, order: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> None:
         experiment = identify(self.func, version=self._version)
@@ -250,7 +269,9 @@ class Conductor:
         shown = make_progress(progress)
         if shown is not None:
             listeners.append(shown)
-        if self._provider is not None:
+        if self._told is not None:
+            listeners.append(PartOf(self._told))
+        elif self._provider is not None:
             listeners.append(ProviderListener(self._provider, notify_on_complete=notify_on_complete))
         return listeners
 
@@ -262,30 +283,13 @@ def _values_for_dependants(matrix: Mapping[str, Any], order: Sequence[Mapping[st
         AggregateException: something depends on it, and none of its experiments succeeded.
     """
     values = [result.inner for result in done if result.ok]
-    waiting = [other["id"] for other in order if matrix["id"] in other.get("dependencies", ())]
+    waiting = [other["id"] for other in order if matrix["id"] in dependencies_of(other)]
     if waiting and not values:
         names = ", ".join(map(repr, waiting))
         raise AggregateException(
             _failures_of(done), done, f"no experiment of matrix {matrix['id']!r} succeeded, and {names} depend on it"
         )
     return values
-
-
-def _tell_end_of_all(provider: Any, results: Mapping[Any, Results], elapsed: float) -> None:
-    """Tell `provider` once how all matrices together ended."""
-    every = [result for some in results.values() for result in some]
-    ended = Counter(result.status for result in every)
-    stored = sum(result.was_cached and result.ok for result in every)
-    counts = Counts(
-        total=len(every),
-        stored=stored,
-        succeeded=ended[Status.SUCCEEDED] - stored,
-        failed=len(every) - ended[Status.SUCCEEDED] - ended[Status.CANCELLED],
-        cancelled=ended[Status.CANCELLED],
-    )
-    audience = Audience([ProviderListener(provider)])
-    audience.tell(RunFinished(counts=counts, elapsed=elapsed, name=", ".join(map(str, results))))
-    audience.close()
 
 
 def _failures_of(results: Results) -> list[Exception]:

@@ -79,14 +79,20 @@ class Memento:
         """Run every matrix added, each after those it depends on, and return their results by id.
 
         What the experiments of a matrix returned are the values of the parameter ``str(id)`` in those that depend on
-        it. `options` are those of `run`. One notification is sent at the end of all. With ``dry_run=True`` dependants
-        are shown with the configurations of what they depend on in place of its results, and None is returned.
+        it. `options` are those of `run`. The provider is told of all as of one run, with one notification at the end.
+        With ``dry_run=True`` dependants are shown with the configurations of what they depend on in place of its
+        results, and None is returned.
 
         Raises:
-            CyclicDependency, UnknownDependency, MatrixError: before anything runs.
+            CyclicDependency, UnknownDependency, MatrixError, OptionError: before anything runs.
             AggregateException: experiments of a matrix failed, and what depends on it did not run.
         """
-        return self._conductor.run_all(self.run, self._matrices, options)
+        from copy import copy
+
+        whole = copy(self)
+        notify = options.pop("notify_on_complete", True)
+        whole._conductor = self._conductor.for_parts(notify_on_complete=notify)
+        return whole._conductor.run_all(whole.run, self._matrices, options)
 
     def run(
         self,

@@ -1,12 +1,17 @@
-"""Matrices that depend on one another: in which order they run, and what one hands to the next."""
+"""Matrices that depend on one another: in which order they run, what one hands to the next, how they end together."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from memento.errors import CyclicDependency, MatrixError, UnknownDependency
+from memento.errors import CyclicDependency, MatrixError, MatrixTypeError, UnknownDependency
+from memento.events import Counts, RunFinished
+from memento.matrix.lint import check_list
+from memento.results import Results
+from memento.task import Status
 
 Matrix = Mapping[str, Any]
 
@@ -15,25 +20,24 @@ def in_order(matrices: Sequence[Matrix]) -> list[Matrix]:
     """Return `matrices` so that each comes after those it depends on, otherwise in the order given.
 
     Raises:
-        MatrixError: a matrix has no `id`, or two have the same.
+        MatrixError: a matrix has no `id` that can be one, two have the same, or its dependencies are no list of ids, or
+            one of them would be a parameter that it has already.
         UnknownDependency: a matrix depends on an id that none has.
         CyclicDependency: matrices wait for one another.
     """
     by_id: dict[Hashable, Matrix] = {}
     for matrix in matrices:
-        if not isinstance(matrix, Mapping) or "id" not in matrix:
-            raise MatrixError("a matrix for run_all needs an 'id'; write {'id': 'training', ...}", key="id")
-        if matrix["id"] in by_id:
-            raise MatrixError(
-                f"two matrices have the id {matrix['id']!r}; give each its own", key="id", value=matrix["id"]
-            )
-        by_id[matrix["id"]] = matrix
+        name = _id_of(matrix)
+        if name in by_id:
+            raise MatrixError(f"two matrices have the id {name!r}; give each its own", key="id", value=name)
+        by_id[name] = matrix
     graph: dict[Hashable, Sequence[Hashable]] = {}
     for name, matrix in by_id.items():
-        graph[name] = matrix.get("dependencies", ())
+        graph[name] = dependencies_of(matrix)
         for dependency in graph[name]:
-            if dependency not in by_id:
+            if not _is_hashable(dependency) or dependency not in by_id:
                 raise UnknownDependency(name, dependency, by_id)
+        _refuse_taken_names(matrix)
     try:
         order = list(TopologicalSorter(graph).static_order())
     except CycleError as error:
@@ -41,20 +45,85 @@ def in_order(matrices: Sequence[Matrix]) -> list[Matrix]:
     return [by_id[name] for name in order]
 
 
-def with_inputs(matrix: Matrix, given: Mapping[Any, Sequence[Any]]) -> dict[str, Any]:
-    """Return `matrix` with what it depends on as further parameters, named `str(id)`; the given one is not changed.
+def _id_of(matrix: object) -> Hashable:
+    if not isinstance(matrix, Mapping) or "id" not in matrix:
+        raise MatrixError("a matrix for run_all needs an 'id'; write {'id': 'training', ...}", key="id")
+    name: Hashable = matrix["id"]
+    if not _is_hashable(name):
+        raise MatrixTypeError(f"the id {name!r} can change; write a string or a number", key="id", value=name)
+    return name
+
+
+def _is_hashable(value: object) -> bool:
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+def dependencies_of(matrix: Matrix) -> Sequence[Any]:
+    """Return the ids that `matrix` depends on.
 
     Raises:
-        MatrixError: `matrix` has a parameter of that name already.
+        MatrixError: they are not in a list.
     """
-    parameters = dict(matrix.get("parameters", {}))
-    for dependency in matrix.get("dependencies", ()):
+    given = matrix.get("dependencies")
+    return () if given is None else check_list(given, f"matrix {matrix['id']!r}: dependencies", "['training']")
+
+
+def _refuse_taken_names(matrix: Matrix) -> None:
+    """Refuse a dependency whose results would be a parameter that is there already."""
+    taken: set[Any] = set()
+    for names in matrix.get("parameters", ()):
+        taken.update(names if isinstance(names, tuple) else (names,))
+    dependencies = dependencies_of(matrix)
+    for dependency in dependencies:
         name = str(dependency)
-        if name in parameters:
+        if name in taken:
             raise MatrixError(
                 f"matrix {matrix['id']!r} has a parameter {name!r} and depends on a matrix of that name, whose results "
                 "would be that parameter; rename one of the two",
                 key=f"parameters[{name!r}]",
             )
-        parameters[name] = list(given[dependency])
-    return {**matrix, "parameters": parameters}
+        if [str(other) for other in dependencies].count(name) > 1:
+            raise MatrixError(
+                f"matrix {matrix['id']!r} depends on {name!r} twice, and its results would be one parameter; "
+                "name it once, and give matrices ids that differ as text",
+                key="dependencies",
+                value=dependency,
+            )
+
+
+def with_inputs(matrix: Matrix, given: Mapping[Any, Sequence[Any]]) -> dict[str, Any]:
+    """Return `matrix` with what it depends on as further parameters, named `str(id)`; the given one is not changed."""
+    inputs = {str(dependency): list(given[dependency]) for dependency in dependencies_of(matrix)}
+    return {**matrix, "parameters": {**matrix.get("parameters", {}), **inputs}}
+
+
+def with_stand_ins(matrix: Matrix) -> dict[str, Any]:
+    """Return `matrix` as `with_inputs` will, with a text in place of the results that are not there yet."""
+    return with_inputs(matrix, {one: [f"what {one!r} will give"] for one in dependencies_of(matrix)})
+
+
+def end_of_all(results: Mapping[Any, Results], order: Sequence[Matrix], elapsed: float, error: object) -> RunFinished:
+    """Return how the matrices of `order` together ended: with `results` of those that ran, and by which `error`."""
+    every = [result for some in results.values() for result in some]
+    ended = Counter(result.status for result in every)
+    stored = sum(result.was_cached and result.ok for result in every)
+    counts = Counts(
+        total=len(every),
+        stored=stored,
+        succeeded=ended[Status.SUCCEEDED] - stored,
+        failed=len(every) - ended[Status.SUCCEEDED] - ended[Status.CANCELLED],
+        cancelled=ended[Status.CANCELLED],
+    )
+    signals = {KeyboardInterrupt: "SIGINT", SystemExit: "SIGTERM"}
+    left = ", ".join(repr(matrix["id"]) for matrix in order if matrix["id"] not in results)
+    return RunFinished(
+        counts=counts,
+        elapsed=elapsed,
+        name=", ".join(str(matrix["id"]) for matrix in order),
+        interrupted=signals.get(type(error)),  # type: ignore[arg-type]
+        stopped=f"not run to the end: {left}" if left else None,
+    )

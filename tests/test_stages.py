@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from memento.errors import CyclicDependency, MatrixError, UnknownDependency
@@ -44,6 +46,41 @@ def test_results_become_a_parameter_named_after_the_matrix_and_nothing_given_is_
     assert matrix == {"id": "b", "dependencies": [7], "parameters": {"x": [1]}}
 
 
-def test_a_parameter_of_the_same_name_is_not_overwritten() -> None:
-    with pytest.raises(MatrixError, match="has a parameter 'a' and depends on a matrix of that name"):
-        with_inputs({"id": "b", "dependencies": ["a"], "parameters": {"a": [1]}}, {"a": [2]})
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        (
+            {"id": "b", "dependencies": ["a"], "parameters": {"a": [1]}},
+            "matrix 'b' has a parameter 'a' and depends on a matrix of that name, whose results would be that "
+            "parameter; rename one of the two",
+        ),
+        (
+            {"id": "b", "dependencies": ["a"], "parameters": {("x", "a"): [(1, 2)]}},
+            "matrix 'b' has a parameter 'a' and depends on a matrix of that name, whose results would be that "
+            "parameter; rename one of the two",
+        ),
+        (
+            {"id": "b", "dependencies": ["a", "a"]},
+            "matrix 'b' depends on 'a' twice, and its results would be one parameter; name it once, and give matrices "
+            "ids that differ as text",
+        ),
+        (
+            {"id": "b", "dependencies": "a"},
+            "matrix 'b': dependencies is the string 'a', not a list; write for example ['training']",
+        ),
+        (
+            {"id": "b", "dependencies": 7},
+            "matrix 'b': dependencies is the number 7, not a list; write for example ['training']",
+        ),
+        ({"id": ["b"]}, "the id ['b'] can change; write a string or a number"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_what_to_write(matrix: dict[str, Any], message: str) -> None:
+    with pytest.raises(MatrixError) as caught:
+        in_order([{"id": "a", "parameters": {}}, matrix])
+    assert str(caught.value) == message
+
+
+def test_a_dependency_that_can_be_no_id_is_unknown() -> None:
+    with pytest.raises(UnknownDependency, match=r"matrix 'b' depends on \['a'\], which was never added"):
+        in_order([{"id": "a"}, {"id": "b", "dependencies": [["a"]]}])

@@ -79,7 +79,6 @@ class ProviderListener:
         self._told_at_once = 0
         self._due = 0.0
         self._interval = 0.0 if self._policy.first is None else self._policy.every
-        self._dropped = 0
         self._closing = False
         self._problem: str | None = None
         self._reported = False
@@ -139,7 +138,6 @@ class ProviderListener:
         if len(self._queue) < ROOM:
             self._queue.append((method, event))
         else:
-            self._dropped += 1
             self._note("is slow: some successes and retries are not told")
 
     def _take_failure(self, event: Failed) -> None:
@@ -218,6 +216,25 @@ class ProviderListener:
             return
         self._reported = True
         self._report(self._problem)
+
+
+class PartOf:
+    """A `Listener` that tells `whole` of one of several runs: the end of this one is not the end of what it hears."""
+
+    def __init__(self, whole: ProviderListener) -> None:
+        self._whole = whole
+
+    @property
+    def hears(self) -> tuple[type[Event], ...]:
+        """What `whole` hears, without the end."""
+        return tuple(kind for kind in self._whole.hears if kind is not RunFinished)
+
+    def handle(self, event: Event) -> None:
+        """Take note of `event`; returns at once."""
+        self._whole.handle(event)
+
+    def close(self) -> None:
+        """Leave `whole` to hear of the next run."""
 
 
 def _call(provider: Any, name: str, policy: DigestPolicy) -> Callable[[Event], None] | None:

@@ -1,0 +1,172 @@
+"""What running matrices that depend on one another promises; their order is tested in test_stages.py."""
+
+from __future__ import annotations
+
+import signal
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memento import AggregateException, DefaultNotificationProvider, DigestPolicy, MatrixError, Memento, OptionError
+from memento.events import Event
+from tests.experiments import noted
+
+
+def experiment(context: Any, config: Any) -> Any:
+    """Note that it runs; do as `x` says, or give back what a matrix before gave."""
+    with open("ran", "a") as file:
+        file.write(f"{config.asdict()}\n")
+    if config.get("x") == "fails":
+        raise ValueError("no")
+    if config.get("x") == "is interrupted":
+        signal.raise_signal(signal.SIGINT)
+    return config.get("x", config.get("first"))
+
+
+class Told(DefaultNotificationProvider):
+    """Remembers what it was told, and when the policy says."""
+
+    policy = DigestPolicy(every=10_000)
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, Any]] = []
+
+    def task_failure(self, event: Event | None = None) -> None:
+        self.events.append(("failure", event))
+
+    def all_tasks_completed(self, event: Event | None = None) -> None:
+        self.events.append(("all", event))
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def staged(*matrices: dict[str, Any], provider: Any = None, func: Any = experiment) -> Memento:
+    memento = Memento(func, provider, executor="serial")
+    for matrix in matrices:
+        memento.add_matrix(matrix)
+    return memento
+
+
+FIRST = {"id": "first", "parameters": {"x": [1, 2]}}
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ({"parameters": {"y": []}}, r"parameters\['y'\] is empty"),
+        ({"parameters": {"y": "one"}}, r"parameters\['y'\] is the string 'one'"),
+        ({"paramters": {"y": [1]}}, "unknown key 'paramters'; did you mean 'parameters'"),
+        ({"exclude": [{"frist": 1}]}, "exclude.0. names 'frist', which is no parameter; did you mean 'first'"),
+    ],
+)
+def test_a_matrix_that_cannot_be_meant_is_refused_before_those_that_come_first_run(second: Any, message: str) -> None:
+    provider = Told()
+    with pytest.raises(MatrixError, match=message):
+        staged(FIRST, {"id": "second", "dependencies": ["first"], **second}, provider=provider).run_all(progress=False)
+    assert noted(Path("ran")) == []
+    assert provider.events == []
+
+
+def test_an_experiment_that_does_not_take_what_a_later_matrix_gives_is_refused_before_anything_runs() -> None:
+    ran: list[Any] = []
+    memento = staged(FIRST, {"id": "second", "parameters": {"x": [1], "y": [2]}}, func=lambda x: ran.append(x))
+    with pytest.raises(OptionError, match="does not take 'y' of the matrix"):
+        memento.run_all(progress=False)
+    assert ran == []
+
+
+def test_what_is_odd_is_warned_of_once() -> None:
+    memento = staged(FIRST, {"id": "second", "dependencies": ["first"], "parameters": {"y": [1, 1]}})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        memento.run_all(progress=False)
+    assert [str(one.message) for one in caught] == ["parameters['y'] has duplicates, which are left out: 1"]
+
+
+def test_the_provider_hears_of_all_matrices_as_of_one_run() -> None:
+    provider = Told()
+    matrices = [{"id": name, "parameters": {"x": ["fails"], "y": [name]}} for name in ("a", "b", "c")]
+    results = staged(*matrices, provider=provider).run_all(progress=False, on_error="return")
+    assert results is not None
+    assert [what for what, _ in provider.events] == ["failure", "all"], "a mail for each matrix, not one at the end"
+    summary = provider.events[1][1]
+    assert [(group.message, group.count) for group in summary.groups] == [("no", 3)]
+    assert (summary.counts.failed, summary.name) == (3, "a, b, c")
+
+
+def test_a_provider_that_fails_is_reported_once_for_all_matrices() -> None:
+    class Broken(Told):
+        def task_failure(self, event: Event | None = None) -> None:
+            raise RuntimeError("out of paper")
+
+    matrices = [{"id": name, "parameters": {"x": ["fails"], "y": [name]}} for name in ("a", "b", "c")]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        results = staged(*matrices, provider=Broken()).run_all(progress=False, on_error="return")
+    assert results is not None
+    assert len(results) == 3
+    assert [str(one.message) for one in caught] == [
+        "the notification provider Broken failed: RuntimeError: out of paper "
+        "(further problems with it are not reported)"
+    ]
+
+
+def test_the_end_of_all_says_what_did_not_run() -> None:
+    provider = Told()
+    second = {"id": "second", "dependencies": ["first"], "parameters": {}}
+    with pytest.raises(AggregateException):
+        staged({"id": "first", "parameters": {"x": ["fails"]}}, second, provider=provider).run_all(progress=False)
+    what, event = provider.events[-1]
+    assert (what, event.interrupted, event.stopped) == ("all", None, "not run to the end: 'second'")
+
+
+def test_an_interrupt_ends_all_and_the_last_notification_says_so() -> None:
+    provider = Told()
+    second = {"id": "second", "dependencies": ["first"], "parameters": {}}
+    memento = staged({"id": "first", "parameters": {"x": ["is interrupted"]}}, second, provider=provider)
+    with pytest.raises(KeyboardInterrupt):
+        memento.run_all(progress=False)
+    (told,) = provider.events
+    assert (told[0], told[1].interrupted, told[1].stopped) == ("all", "SIGINT", "not run to the end: 'first', 'second'")
+    assert len(noted(Path("ran"))) == 1
+
+
+def test_notify_on_complete_false_leaves_out_the_end_of_all() -> None:
+    provider = Told()
+    staged(FIRST, provider=provider).run_all(progress=False, notify_on_complete=False)
+    assert provider.events == []
+
+
+def test_a_memento_that_ran_all_tells_the_end_of_a_single_run_as_before() -> None:
+    provider = Told()
+    memento = staged(FIRST, provider=provider)
+    memento.run_all(progress=False)
+    memento.run(FIRST, progress=False)
+    assert [what for what, _ in provider.events] == ["all", "all"]
+
+
+def test_a_dry_run_of_all_shows_dependants_with_the_configurations_they_wait_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    memento = staged({"id": "second", "dependencies": ["first"], "parameters": {"y": [5]}}, FIRST)
+    assert memento.run_all(dry_run=True) is None
+    assert capsys.readouterr().out == (
+        "Matrix 'first':\n"
+        "Running configurations:\n"
+        "  {'x': 1}\n"
+        "  {'x': 2}\n"
+        "2 configurations: 0 stored, 2 to run\n"
+        "Exiting due to dry run\n"
+        "Matrix 'second':\n"
+        "Running configurations:\n"
+        "  {'y': 5, 'first': {'x': 1}}\n"
+        "  {'y': 5, 'first': {'x': 2}}\n"
+        "2 configurations: 0 stored, 2 to run\n"
+        "Exiting due to dry run\n"
+    )
+    assert noted(Path("ran")) == []
