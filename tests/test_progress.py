@@ -117,6 +117,18 @@ def test_tqdm_disable_leaves_failures_and_the_closing_lines(open_terminal, monke
     ]
 
 
+def test_tqdm_disable_counts_in_a_notebook_too(monkeypatch, capsys):
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    monkeypatch.setattr("memento.progress.choosing._in_notebook", lambda: True)
+
+    show(make_progress(), started(), progressed(5000), failed(), finished())
+
+    assert capsys.readouterr().err.splitlines()[0] == "failed  model='svm' lr=0.1"
+    assert isinstance(make_progress("notebook"), PlainProgress)
+    monkeypatch.delenv("TQDM_DISABLE")
+    assert isinstance(make_progress(), NotebookProgress)
+
+
 def test_tqdm_disable_set_to_nothing_or_zero_changes_nothing(open_terminal, monkeypatch):
     terminal = open_terminal()
     for value in ("", "0"):

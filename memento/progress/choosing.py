@@ -26,7 +26,8 @@ def make_progress(progress: bool | str | None = None, *, stream: TextIO | None =
             HTML in a notebook, plain lines elsewhere. "bar", "plain" and "notebook" insist.
         stream: Where to write, standard error by default.
 
-    `NO_COLOR` in the environment takes the colours away; `TQDM_DISABLE` leaves only failures and the closing lines.
+    `NO_COLOR` in the environment takes the colours away; `TQDM_DISABLE` leaves only failures and the closing
+    lines, as plain text, in a notebook too.
 
     Raises:
         OptionError: `progress` is something else.
@@ -43,13 +44,13 @@ def make_progress(progress: bool | str | None = None, *, stream: TextIO | None =
             option="progress",
             value=progress,
         )
-    kind = progress if isinstance(progress, str) else _kind(stream)
-    if kind == "notebook":
-        return NotebookProgress()
     target = sys.stderr if stream is None else stream
     printer = Printer(target, colours=_is_terminal(target) and not os.environ.get("NO_COLOR"))
     if os.environ.get("TQDM_DISABLE", "").lower() not in _NO:
         return PlainProgress(printer, first=math.inf)
+    kind = progress if isinstance(progress, str) else _kind(stream)
+    if kind == "notebook":
+        return NotebookProgress()
     return TerminalProgress(printer) if kind == "bar" else PlainProgress(printer)
 
 
