@@ -62,6 +62,7 @@ def dying_at_three(context: Context, config: Any) -> int:
 def succeeding_at_the_third_attempt(context: Context, config: Any) -> int:
     """Fails twice, each time in another way."""
     note(config)
+    print("attempt", context.attempt, flush=True)
     if context.attempt == 1:
         raise ConnectionResetError("no answer")
     if context.attempt == 2:

@@ -791,6 +791,7 @@ NEEDS_PANDAS: list[Callable[[Results], object]] = [
     lambda results: results.metrics_frame(),
     lambda results: results.pivot("model", "lr", "accuracy"),
     lambda results: results[0].metrics["loss"],
+    lambda results: results.aggregate("accuracy"),
 ]
 
 
@@ -798,7 +799,7 @@ NEEDS_PANDAS: list[Callable[[Results], object]] = [
 def test_without_pandas_the_error_names_the_extra(use: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(MissingExtra) as caught:
-        use(scores().results)
+        use(Made().add({"model": "svm"}, {"accuracy": 1}, metrics=metrics_of(loss=[1]), replicate=0).results)
     assert (
         str(caught.value) == "this needs pandas, which is not installed; install it with: pip install 'memento[pandas]'"
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import os
 import pickle
+import platform
 import threading
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,7 @@ from memento import (
     AggregateException,
     CacheMiss,
     ConsoleNotificationProvider,
+    DefaultNotificationProvider,
     Memento,
     OptionError,
     Results,
@@ -24,6 +28,7 @@ from memento import (
     TooManyFailures,
     WorkerStartError,
 )
+from memento.events import RunProgressed, RunStarted
 from memento.matrix.runtime import seconds_of
 from tests import experiments
 from tests.experiments import noted
@@ -99,6 +104,7 @@ def test_a_dry_run_counts_what_failed_before(notes: Path, capsys: pytest.Capture
 def test_a_failure_is_raised_at_the_end_with_all_results(notes: Path) -> None:
     with pytest.raises(AggregateException) as caught:
         run(experiments.failing_at_three, matrix(notes, 1, 2, 3, 4, 5))
+    assert isinstance(caught.value, ExceptionGroup)
     (failed,) = caught.value.exceptions
     assert failed.config.x == 3  # type: ignore[attr-defined]
     assert "ValueError: three is too many" in str(failed)
@@ -201,6 +207,94 @@ def test_retries_by_cause_keep_every_attempt(notes: Path) -> None:
         "WorkerExited",
         None,
     ]
+    assert [attempt.log for attempt in attempts] == ["attempt 1\n", "attempt 2\n", "attempt 3\n"]
+    assert [attempt.host for attempt in attempts] == [platform.node()] * 3
+    starts = [attempt.start_time for attempt in attempts]
+    waits = [(after - before).total_seconds() for before, after in itertools.pairwise(starts)]
+    assert waits[0] >= 0.1
+    assert waits[1] >= 0.2
+
+
+def test_what_an_experiment_reports_is_shown_inside_the_bar_while_it_runs(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+
+    def experiment(context: Any, config: Any) -> None:
+        context.progress(3, total=10)
+        until = time.monotonic() + 30
+        while not seen.exists() and time.monotonic() < until:
+            time.sleep(0.01)
+
+    class Bar:
+        hears = (RunProgressed,)
+        running: tuple[Any, ...] = ()
+
+        def handle(self, event: RunProgressed) -> None:
+            if any(activity.done for activity in event.running):
+                self.running = event.running
+                seen.touch()
+
+        def close(self) -> None:
+            pass
+
+    bar = Bar()
+    Memento(experiment, num_workers=1, listeners=[bar]).run({"parameters": {"x": [7]}}, progress=False)
+    (activity,) = bar.running
+    assert (activity.label, activity.done, activity.total) == ("x=7", 3, 10)
+
+
+def test_a_provider_that_fails_costs_no_experiment_anything_and_is_reported_once() -> None:
+    class Broken(DefaultNotificationProvider):
+        def task_completed(self) -> None:
+            raise RuntimeError("out of paper")
+
+        task_failure = all_tasks_completed = task_completed
+
+    def experiment(x: int) -> int:
+        return x // (x - 3)
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        results = Memento(experiment, Broken(), executor="serial").run(
+            {"parameters": {"x": list(range(9))}}, progress=False, on_error="return"
+        )
+    assert results is not None
+    assert [result.ok for result in results] == [x != 3 for x in range(9)]
+    assert [str(one.message) for one in caught] == [
+        "the notification provider Broken failed: RuntimeError: out of paper "
+        "(further problems with it are not reported)"
+    ]
+
+
+def test_serial_runs_in_this_process_and_thread_and_processes_in_another_by_default() -> None:
+    def experiment(x: int) -> tuple[int, bool]:
+        return os.getpid(), threading.current_thread() is threading.main_thread()
+
+    what = {"parameters": {"x": [1]}}
+    assert run(experiment, what, executor="serial")[0].inner == (os.getpid(), True)
+    results = Memento(experiment, version="by default", num_workers=1).run(what, progress=False)
+    assert results is not None
+    assert results[0].inner[0] != os.getpid()
+
+
+@pytest.mark.parametrize("executor", ["processes", "threads"])
+def test_as_many_experiments_as_this_process_may_use_cpus_run_at_once_by_default(executor: str) -> None:
+    class Start:
+        hears = (RunStarted,)
+        workers = 0
+
+        def handle(self, event: RunStarted) -> None:
+            self.workers = event.workers
+
+        def close(self) -> None:
+            pass
+
+    allowed, start = os.sched_getaffinity(0), Start()
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        Memento(lambda x: x, executor=executor, listeners=[start]).run({"parameters": {"x": [1]}}, progress=False)
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert start.workers == 1
 
 
 def test_spent_retries_leave_a_failure(notes: Path) -> None:

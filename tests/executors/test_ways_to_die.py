@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import signal
 import time
@@ -251,6 +252,38 @@ def test_devices_are_leased_one_each_and_shared_only_when_asked(
     assert {device for device, _, _ in whole.values()} == {"4", "7"}
     assert _most_at_once(whole.values()) == 1
     assert _most_at_once(half.values()) == 2
+
+
+READS_DEVICES = """
+import os
+
+SEEN = os.environ["CUDA_VISIBLE_DEVICES"], os.environ["OMP_NUM_THREADS"]
+
+def experiment(context, config):
+    return SEEN
+"""
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn"])
+def test_devices_and_threads_are_set_before_the_users_imports(
+    start_method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    module = f"reads_devices_{start_method}"
+    (tmp_path / f"{module}.py").write_text(READS_DEVICES)
+    monkeypatch.syspath_prepend(tmp_path)
+    # Imported here too, with other variables, as the user's script has done.
+    monkeypatch.setenv("OMP_NUM_THREADS", "77")
+    experiment = importlib.import_module(module).experiment
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    executor = ProcessExecutor(2, start_method=start_method)
+    try:
+        values = run(executor, tmp_path / "run", experiment, 6, gpus=1).values()
+    finally:
+        executor.close()
+    assert {device for device, _ in values.values()} <= {"4", "7"}
+    assert {threads for _, threads in values.values()} == {str(max(1, usable_cpus() // 2))}
 
 
 def test_who_asks_for_no_device_sees_none_and_who_says_nothing_sees_all(
