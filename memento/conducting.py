@@ -224,7 +224,7 @@ class Conductor:
                 session.conclude()
         session.interrupts.raise_again()
         if options.on_error != "return":
-            if plan.todo:  # what is stored has succeeded
+            if not session.succeeded:
                 _raise_failures(results, session.stopped)
         elif session.stopped is not None:
             warnings.warn(session.stopped, UserWarning, stacklevel=3)

@@ -42,7 +42,7 @@ PIECE = 1 << 20  # bytes that are read at once
 PIECE_OF_FRAMES = 8 << 20
 OBJECTS = 300  # bytes that Python needs for a frame beside what is in it
 SMALLEST_BODY = (1 + len(PART_NAMES)) * LENGTH.size  # nothing and a checksum of zeros would match each other
-_NO_BODIES = (b"",) * len(PART_NAMES)
+NO_BODIES = (b"",) * len(PART_NAMES)
 _PACKED_NO_BODIES = bytes(len(PART_NAMES) * LENGTH.size)
 
 _writers: weakref.WeakSet[SpoolWriter] = weakref.WeakSet()
@@ -51,7 +51,7 @@ _writers: weakref.WeakSet[SpoolWriter] = weakref.WeakSet()
 def frame_of(outcome: Outcome) -> Frame:
     """Return `outcome` as a frame."""
     bodies = outcome.value.data, outcome.metrics.data, outcome.log.data
-    return outcome.pack_head(), _NO_BODIES if bodies == _NO_BODIES else bodies
+    return outcome.pack_head(), NO_BODIES if bodies == NO_BODIES else bodies
 
 
 REQUEUED = "requeued"
@@ -76,7 +76,7 @@ def pack_frame(frame: Frame) -> bytes:
     """Return `frame` as it stands in a file."""
     head, bodies = frame
     body = LENGTH.pack(len(head)) + head
-    if bodies is _NO_BODIES:
+    if bodies is NO_BODIES:
         body += _PACKED_NO_BODIES
     else:
         pieces = [body]
@@ -93,7 +93,7 @@ def unpack_body(body: bytes) -> Frame:
     position = LENGTH.size + length
     head = body[LENGTH.size : position]
     if len(body) == position + len(_PACKED_NO_BODIES) and body.endswith(_PACKED_NO_BODIES):
-        return head, _NO_BODIES
+        return head, NO_BODIES
     parts: list[bytes | None] = []
     for _ in PART_NAMES:
         (length,) = LENGTH.unpack_from(body, position)
@@ -267,6 +267,6 @@ def _frames(data: bytes, position: int) -> tuple[list[Frame], int]:
             break
         # Of a plain result there is a head and nothing else; a hundred thousand of them need not be taken apart.
         plain = length == SMALLEST_BODY + head_length and body.endswith(_PACKED_NO_BODIES)
-        frames.append((body[LENGTH.size : LENGTH.size + head_length], _NO_BODIES) if plain else unpack_body(body))
+        frames.append((body[LENGTH.size : LENGTH.size + head_length], NO_BODIES) if plain else unpack_body(body))
         position = end
     return frames, position

@@ -12,7 +12,7 @@ from memento.config import Config, position_of, set_position, set_source, source
 from memento.errors import UnkeyableValue
 from memento.matrix.block import Block
 from memento.matrix.selection import Part, Selection
-from memento.matrix.sheet import pack_sheet
+from memento.matrix.sheet import FEW, pack_sheet
 from memento.matrix.space import Private, Space
 from memento.names import REPLICATE
 from memento.settings import Settings
@@ -139,7 +139,8 @@ class Configurations(Sequence[Config]):
     def sheet(self, rows: Sequence[int]) -> bytes:
         """Return the readable texts of the configurations of these numbers, packed (see sheet.py)."""
         positions = self.positions
-        return pack_sheet(self.space, [positions[row] for row in rows])
+        few = [positions[row] for row in rows] if len(rows) <= FEW else None
+        return pack_sheet(self.space, few)
 
     def keys(self) -> Iterator[bytes]:
         """Return the keys of the configurations, in order: 16 bytes each."""

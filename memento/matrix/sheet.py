@@ -24,9 +24,9 @@ FEW = 200
 QUICKLY = 1  # zlib's fastest level: texts of axes repeat themselves, and any level finds that
 
 
-def pack_sheet(space: Space, positions: Sequence[int]) -> bytes:
-    """Return the sheet of the configurations at these positions of `space`."""
-    if len(positions) <= FEW:
+def pack_sheet(space: Space, positions: Sequence[int] | None = None) -> bytes:
+    """Return the sheet of the configurations at these positions of `space`, which are few; None: of all of them."""
+    if positions is not None:
         return pack_rows({position: describe(space, position) for position in positions})
     blocks = [[block.size, [_axis(axis) for axis in block.axes], _settings(block.settings)] for block in space.blocks]
     return _packed({"blocks": blocks})

@@ -305,9 +305,10 @@ class Session:
 
     def _commit(self) -> None:
         entries = self._keeper.commit(self._run)
-        rows = [self._rows[entry.key] for entry in entries]
-        for row, entry in zip(rows, entries, strict=True):
-            if entry.key not in self._out:  # else it is tried again already, or goes on elsewhere
+        keys = [entry.head[KEY_IN_HEAD] for entry in entries]
+        rows = list(map(self._rows.__getitem__, keys))
+        for key, row, entry in zip(keys, rows, entries, strict=True):
+            if key not in self._out:  # else it is tried again already, or goes on elsewhere
                 self._plan.entries[row] = entry
         self._tally.tell_successes(entries, rows)
 
@@ -324,6 +325,11 @@ class Session:
                 entry = self._plan.entries[row]
                 cached[row] = entry is not None and entry.run != self._run.id
         return cached
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether every configuration has a result that counts."""
+        return self._tally.succeeded == len(self._plan.todo)
 
     @property
     def _did_all(self) -> bool:
@@ -347,7 +353,7 @@ class Session:
 
     def conclude(self) -> None:
         """Tell everybody that the run is over, and let them finish."""
-        entries = (self._plan.entries[row] for row in self._plan.todo if not self._did_all)
+        entries = (self._plan.entries[row] for row in ([] if self._did_all else self._plan.todo))
         left = sum(entry is None or entry.status is Status.CANCELLED for entry in entries)
         resume = f"{left:,} configurations are left: run the same again, nothing stored is run twice" if left else None
         self._tally.tell_end(interrupted=self.interrupts.name, stopped=self.stopped, resume=self.left or resume)

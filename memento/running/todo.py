@@ -39,6 +39,9 @@ class Todo:
             keys = [self._plan.keys[row] for row in rows]
             most = room - len(claimed)
             granted = set(self._store.claim(run, keys, most=most, counts=self._plan.standing.counts))
+            if len(granted) == len(rows):
+                claimed += rows
+                continue
             left: list[int] = []
             for row, key in zip(rows, keys, strict=True):
                 if key in granted:

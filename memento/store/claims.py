@@ -49,10 +49,14 @@ class Claimed:
         other.pieces, other._place, other._next = pieces, self._place, self._next
         return other
 
+    def without(self, keys: Iterable[bytes]) -> list[bytes]:
+        """Return those of `keys` that are not claimed, each once."""
+        place = self._place  # asked first, because hardly ever a key was claimed before
+        return [key for key in dict.fromkeys(keys) if key not in place or key not in self]
+
     def plus(self, keys: Iterable[bytes]) -> Claimed:
         """Return these and `keys`."""
-        place = self._place  # asked first, because hardly ever a key was claimed before
-        new = [key for key in dict.fromkeys(keys) if key not in place or key not in self]
+        new = self.without(keys)
         other = self._with(dict(self.pieces))
         start = 0
         while start < len(new):

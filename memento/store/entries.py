@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from memento.spool import Frame
+from memento.spool import NO_BODIES, Frame
 from memento.task import (
     ATTEMPT,
     ATTEMPT_IN_HEAD,
@@ -32,6 +32,7 @@ BY_KEY = f"SELECT {COLUMNS} FROM outcomes WHERE prefix IN"
 PREFIX = struct.Struct("<q")
 """The first eight bytes of a key as a number: what the ledger's index holds, half as large as one of whole keys."""
 _PREFIX_IN_HEAD = KEY_IN_HEAD.start
+_NO_DATA = (None,) * len(PART_NAMES)
 
 
 class Entry(NamedTuple):
@@ -97,6 +98,10 @@ def rows_of(frames: Iterable[Frame], first: int) -> list[tuple[Any, ...]]:
     """Return `frames` as the values of `INSERT`, numbered from `first` on."""
     prefix = PREFIX.unpack_from
     return [
-        (number, *prefix(head, _PREFIX_IN_HEAD), head, *[data or None for data in bodies])
+        (number, *prefix(head, _PREFIX_IN_HEAD), head, *(_NO_DATA if bodies is NO_BODIES else _stored(bodies)))
         for number, (head, bodies) in enumerate(frames, first)
     ]
+
+
+def _stored(bodies: Sequence[bytes | None]) -> tuple[bytes | None, ...]:
+    return tuple([data or None for data in bodies])

@@ -86,7 +86,8 @@ class SqliteStore(Writer):
             newest = self._see_what_others_stored(database, run)
             found = self.find([key for key in keys if key in run.stored_by_others]) if run.stored_by_others else {}
             taken.update(key for key, entry in found.items() if entry.code == SUCCEEDED and counts(entry))
-            granted = [key for key in dict.fromkeys(keys) if key not in taken and key not in run.claimed][:most]
+            free = run.claimed.without(keys)
+            granted = [key for key in free if key not in taken][:most] if taken else free[:most]
             claimed = run.claimed.plus(granted)
             claims.change_claims(database, run.id, run.written, claimed)
         run.claimed = run.written = claimed
