@@ -55,6 +55,7 @@ def dying_at_three(context: Context, config: Any) -> int:
     """Is killed where x is 3."""
     note(config)
     if config.x == 3:
+        print("on the way to death", flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     return config.x**2
 

@@ -117,6 +117,24 @@ def test_a_failure_is_raised_at_the_end_with_all_results(notes: Path) -> None:
     assert len(noted(notes)) == 5
 
 
+@pytest.mark.parametrize(
+    ("experiment", "error", "printed"),
+    [
+        (experiments.failing_at_three, "ValueError: three is too many", "on the way to failure"),
+        (experiments.dying_at_three, "SIGKILL (9)", "on the way to death"),
+    ],
+)
+def test_a_failure_is_shown_with_its_configuration_and_what_it_had_printed(
+    experiment: Any, error: str, printed: str, notes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Memento(experiment, num_workers=1).run(matrix(notes, 2, 3), on_error="return", progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    (place,) = [number for number, line in enumerate(lines) if line == "failed  x=3"]
+    assert error in lines[place + 1]
+    assert lines[-2] == f"      | {printed}"
+    assert lines[-1].startswith("2 configurations: 1 succeeded, 1 failed in ")
+
+
 def test_failures_can_be_returned(notes: Path) -> None:
     results = run(experiments.failing_at_three, matrix(notes, 2, 3), on_error="return")
     assert [result.ok for result in results] == [True, False]
