@@ -98,6 +98,7 @@ def test_a_worker_that_dies_costs_the_experiment_it_was_running_at_once(cluster:
     assert sorted(gathered.seen) == list(range(20))
 
 
+@pytest.mark.slow
 def test_a_worker_that_its_nanny_starts_again_does_not_run_it_again_unasked(tmp_path: Path) -> None:
     ran = tmp_path / "ran"
 
@@ -153,6 +154,7 @@ def test_a_scheduler_that_dies_is_a_clear_error_and_costs_nothing_delivered(clus
     assert all(entry.status is Status.SUCCEEDED for entry in stored.values())
 
 
+@pytest.mark.slow
 def test_ten_thousand_small_experiments_are_batched(local: DaskExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[int] = []
     send = local._engine.send

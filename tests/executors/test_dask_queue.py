@@ -17,6 +17,7 @@ from tests.executors.daskcluster import Cluster, worker_of
 from tests.executors.harness import Gathered, gather, key_of, make_job, run, take, until
 
 
+@pytest.mark.slow
 def test_a_cluster_that_adapts_itself_grows_with_what_there_is_to_do(tmp_path: Path) -> None:
     """From no worker at all; and still when it is known that experiments take longer than a second."""
     seen = tmp_path / "seen"

@@ -45,6 +45,7 @@ def script(text: str, *, patience: float = 100, **environment: str) -> subproces
     )
 
 
+@pytest.mark.slow
 def test_a_run_by_name_starts_a_quiet_ray_for_itself_and_ends_it() -> None:
     ended = script("""
 import os
@@ -87,6 +88,7 @@ def test_a_ray_that_runs_already_is_used_and_stays_and_leases_its_devices(connec
     assert ray.get_runtime_context().gcs_address == connected_ray
 
 
+@pytest.mark.slow
 def test_it_runs_on_the_ray_at_the_address_that_is_given_or_set(connected_ray: str) -> None:
     text = """
 import ray

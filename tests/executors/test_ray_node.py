@@ -60,6 +60,7 @@ def test_a_mailbox_that_dies_is_begun_again_and_an_order_still_arrives(executor:
     assert gathered.values() == {0: "stopped"}
 
 
+@pytest.mark.slow
 def test_what_waits_for_its_cpus_is_not_begun_before_they_are_free(executor: RayExecutor, tmp_path: Path) -> None:
     """Ray lends the CPUs of a task that waits in `ray.get` to the next."""
     taken = tmp_path / "taken"
