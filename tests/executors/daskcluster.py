@@ -5,12 +5,20 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import distributed
 
 from tests.executors.harness import until
 
 WAIT = 30.0
+
+
+def local_cluster(**options: Any) -> distributed.LocalCluster:
+    """Return a cluster whose scheduler serves HTTP on any port: on the usual one another test's may do so."""
+    return distributed.LocalCluster(
+        dashboard_address=None, scheduler_kwargs={"dashboard_address": "127.0.0.1:0"}, **options
+    )
 
 
 class Cluster:

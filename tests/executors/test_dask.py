@@ -20,7 +20,7 @@ from memento.executors.engines import dask
 from memento.protocols import Executor
 from memento.task import Task
 from tests.executors import experiments
-from tests.executors.daskcluster import Cluster, worker_of
+from tests.executors.daskcluster import Cluster, local_cluster, worker_of
 from tests.executors.harness import Gathered, gather, key_of, make_job, run, take, until
 
 
@@ -113,7 +113,7 @@ def test_a_worker_that_its_nanny_starts_again_does_not_run_it_again_unasked(tmp_
         return int(config.x)
 
     matrix = {"parameters": {"x": list(range(10))}}
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+    with local_cluster(n_workers=2, threads_per_worker=1) as cluster:
         executor = DaskExecutor(cluster)
         assert executor.slots == 2
         results = Memento(experiment, executor=executor).run(matrix, retries={"killed": 1})
@@ -208,9 +208,7 @@ def test_what_waits_behind_a_long_experiment_is_run_by_others(local: DaskExecuto
 
 def test_a_cluster_or_a_client_that_is_passed_in_stays_open(tmp_path: Path) -> None:
     with (
-        distributed.LocalCluster(
-            n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None, memory_limit=0
-        ) as cluster,
+        local_cluster(n_workers=1, threads_per_worker=2, processes=False, memory_limit=0) as cluster,
         distributed.Client(cluster, set_as_default=False) as client,
     ):
         for place in (cluster, client):

@@ -7,13 +7,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-import distributed
 import pytest
 
 from memento import DaskExecutor, Memento
+from memento.events import Succeeded
 from memento.task import Task
 from tests.executors import experiments
-from tests.executors.daskcluster import Cluster, worker_of
+from tests.executors.daskcluster import Cluster, local_cluster, worker_of
 from tests.executors.harness import Gathered, gather, key_of, make_job, run, take, until
 
 
@@ -25,22 +25,36 @@ def test_a_cluster_that_adapts_itself_grows_with_what_there_is_to_do(tmp_path: P
 
     def experiment(context: Any, config: Any) -> int:
         (seen / worker_of(os.getpid())).touch()
-        if config.x < 2:
-            time.sleep(1.1)
-        end = time.monotonic() + 60
-        while config.x > 2 and len(list(seen.iterdir())) < 2:
+        if config.x < 4:
+            time.sleep(1.6)
+        end = time.monotonic() + 40
+        while config.x > 3 and len(list(seen.iterdir())) < 2:
             assert time.monotonic() < end, "no second worker ever came"
             time.sleep(0.05)
         return int(config.x)
 
-    with distributed.LocalCluster(n_workers=0, threads_per_worker=1, dashboard_address=None) as cluster:
-        cluster.adapt(minimum=0, maximum=2, interval="200ms", target_duration="500ms")
+    done: list[str] = []
+
+    class Allow:
+        hears = (Succeeded,)
+
+        def handle(self, event: Any) -> None:
+            done.append(event.key)
+            if len(done) == 4:  # from now on the run has out what runs, and no more
+                cluster.adapt(minimum=0, maximum=2, interval="200ms", target_duration="500ms")
+
+        def close(self) -> None: ...
+
+    with local_cluster(n_workers=0, threads_per_worker=1) as cluster:
+        cluster.adapt(minimum=0, maximum=1, interval="200ms", target_duration="500ms")
         executor = DaskExecutor(cluster)
         assert executor.slots == 1
-        results = Memento(experiment, executor=executor).run({"parameters": {"x": list(range(8))}}, progress=False)
-        assert executor.slots == 2
+        results = Memento(experiment, executor=executor, listeners=[Allow()]).run(
+            {"parameters": {"x": list(range(9))}}, progress=False
+        )
         executor.close()
-    assert [result.inner for result in results] == list(range(8))
+    assert [result.inner for result in results] == list(range(9))
+    assert len(list(seen.iterdir())) == 2
 
 
 def test_what_more_a_cluster_may_grow_to_can_be_said(cluster: Cluster, tmp_path: Path) -> None:
@@ -54,7 +68,7 @@ def test_what_more_a_cluster_may_grow_to_can_be_said(cluster: Cluster, tmp_path:
 
 def test_a_timeout_counts_from_the_beginning_of_the_experiment_not_from_when_it_was_sent(tmp_path: Path) -> None:
     def experiment(context: Any, config: Any) -> int:
-        time.sleep(3.0 if config["index"] == 0 else 0.0)
+        time.sleep(3.0 if config["index"] == 0 else 0.5)
         return int(config["index"])
 
     executor = DaskExecutor(workers=1)

@@ -71,8 +71,17 @@ def test_what_waits_for_its_cpus_is_not_begun_before_they_are_free(executor: Ray
         taken.unlink()
         return int(config["index"])
 
-    gathered = run(executor, tmp_path, experiment, 6, cpus=2)
-    assert gathered.values() == {index: index for index in range(6)}
+    executor.start(make_job(tmp_path, experiment))
+    mailbox = ray.get(executor._engine._mailbox.__ray_call__.remote(lambda mailbox: os.getpid()))
+    os.kill(mailbox, signal.SIGSTOP)  # so that a worker waits for its answer, long enough for the next to be begun
+    try:
+        executor.submit([Task(index=index, key=key_of(index), cpus=2) for index in range(4)])
+        executor.wait(0)
+        time.sleep(6)
+    finally:
+        os.kill(mailbox, signal.SIGCONT)
+    gathered = gather(executor, {key_of(index): index for index in range(4)}, Gathered(), 4)
+    assert gathered.values() == {index: index for index in range(4)}
 
 
 def test_more_may_be_asked_of_a_cluster_than_it_has_for_it_to_grow(connected_ray: str, tmp_path: Path) -> None:
