@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol
 
+from memento.hashing.origin import is_another_file, seen_from
 from memento.matrix.configurations import Configurations
 from memento.task import Experiment, Status
 
@@ -39,6 +41,11 @@ class Known(Protocol):
 class Finder(Protocol):
     """What a plan asks of a store."""
 
+    @property
+    def root(self) -> Path:
+        """Its folder."""
+        ...
+
     def newest(self) -> int:
         """Return the number of the newest stored outcome."""
         ...
@@ -47,29 +54,49 @@ class Finder(Protocol):
         """Return the newest success, else the newest outcome, of each of `keys` that has any."""
         ...
 
+    def newest_that(self, keys: Sequence[bytes], counts: Callable[[Any], bool]) -> Mapping[bytes, Any]:
+        """Return, for each of `keys` that has any, the newest success that `counts`."""
+        ...
+
     def code_of(self, runs: Iterable[bytes]) -> Mapping[bytes, Mapping[str, str]]:
         """Return the code fingerprint with which each of `runs` computed."""
+        ...
+
+    def about_of(self, runs: Iterable[bytes]) -> Mapping[bytes, Mapping[str, Any]]:
+        """Return the further facts that were recorded with each of `runs`."""
         ...
 
 
 class Standing:
     """Which stored successes count for a run, whoever computed them and whenever.
 
-    All do, except: with `force_run` those that were stored before the run looked; with `rerun` those that another code
-    than today's computed. What other runs store meanwhile is judged by the same rule, so that runs at once share the
-    work also where everything is computed anew.
+    All do, except: those of a namesake, which is other code, in another file that exists beside today's and has its
+    name; with `force_run` those that were stored before the run looked; with `rerun` those that another code than
+    today's computed. What other runs store meanwhile is judged by the same rule, so that runs at once share the work
+    also where everything is computed anew.
+
+    Attributes:
+        namesakes: the files of the runs, of those looked at so far, that computed a namesake.
     """
 
     def __init__(self, store: Finder, experiment: Experiment, *, newest: int, force_run: bool, rerun: bool) -> None:
         self._store, self._experiment = store, experiment
         self._newest, self._force_run, self._rerun = newest, force_run, rerun
         self._changed: dict[bytes, tuple[str, ...]] = {}
+        self.namesakes: dict[bytes, str] = {}
 
     def counts(self, entry: Known) -> bool:
         """Return whether `entry`, a success, is a result that need not be computed any more."""
         if self._force_run and not self.is_newer(entry):
             return False
+        if not self.is_own(entry):
+            return False
         return not (self._rerun and self.changed_in([entry.run])[entry.run])
+
+    def is_own(self, entry: Known) -> bool:
+        """Return whether this experiment computed `entry`, with whatever code, rather than a namesake."""
+        self.changed_in([entry.run])
+        return entry.run not in self.namesakes
 
     def is_newer(self, entry: Known) -> bool:
         """Return whether `entry` was stored since the run looked for what is stored."""
@@ -80,9 +107,17 @@ class Standing:
         asked = set(runs)
         unknown = asked - self._changed.keys()
         if unknown:
-            for run, code in self._store.code_of(unknown).items():
+            codes = self._store.code_of(unknown)
+            for run, code in codes.items():
                 self._changed[run] = self._experiment.changed_since(dict(code))
+            self._look_for_namesakes([run for run in codes if self._changed[run]])
         return {run: self._changed[run] for run in asked}
+
+    def _look_for_namesakes(self, runs: Sequence[bytes]) -> None:
+        for run, about in self._store.about_of(runs).items() if runs else ():
+            file = seen_from(self._store.root, about.get("file"))
+            if is_another_file(file, self._experiment.file):
+                self.namesakes[run] = file
 
 
 @dataclass(kw_only=True, slots=True)
@@ -160,28 +195,55 @@ def _made_plan(
     keys = list(configurations.keys())
     newest = store.newest()
     found = store.find(keys)
-    entries: list[Any] = list(map(found.get, keys))
-    todo = [row for row, entry in enumerate(entries) if entry is None or entry.status is not Status.SUCCEEDED]
     rerun = code_change == "rerun"
     standing = Standing(store, experiment, newest=newest, force_run=force_run, rerun=rerun)
+    entries: list[Any] = list(map(_own(found, standing, store).get, keys))
+    todo = [row for row, entry in enumerate(entries) if entry is None or entry.status is not Status.SUCCEEDED]
     plan = Plan(newest=newest, standing=standing, keys=keys, entries=entries, todo=todo)
     for row in todo:
         plan.failed_before += entries[row] is not None
         entries[row] = None
     if force_run:
-        plan.anew = {entry.key: entry.id for entry in entries if entry is not None}
         plan.entries, plan.todo = [None] * len(keys), list(range(len(keys)))
     if configurations.introduced and not force_run:
         _adopt_older(plan, configurations, store)
     if code_change != "ignore":
         _compare_code(plan, rerun=rerun)
+    if found:
+        again = (found.get(keys[row]) for row in plan.todo)
+        plan.anew = {entry.key: entry.id for entry in again if entry is not None and entry.status is Status.SUCCEEDED}
+    _tell_of_namesakes(plan, found)
     return plan
+
+
+def _own(found: Mapping[bytes, Any], standing: Standing, store: Finder) -> Mapping[bytes, Any]:
+    """Return what was `found`, but what this experiment gave instead of what a namesake did."""
+    standing.changed_in(entry.run for entry in found.values())
+    if not standing.namesakes:
+        return found
+    foreign = [key for key, entry in found.items() if not standing.is_own(entry)]
+    own = store.newest_that(foreign, standing.is_own)
+    return {**found, **dict.fromkeys(foreign), **own}
+
+
+def _tell_of_namesakes(plan: Plan, found: Mapping[bytes, Any]) -> None:
+    """Note which results are stored under the keys of what is run, and are not taken because a namesake gave them."""
+    names = plan.standing.namesakes
+    files = [names[found[key].run] for key in plan.anew if found[key].run in names]
+    if files:
+        others = sorted(set(files))
+        plan.notes.append(
+            f"{len(files):,} of {len(plan.todo):,} configurations to run have a stored result that other code of the "
+            f"same name gave, in {', '.join(others)}; it is not used, and is kept. Give one of the two another "
+            "version= to keep them apart, or have both import one function to share results"
+        )
 
 
 def _adopt_older(plan: Plan, configurations: Configurations, store: Finder) -> None:
     """Find results that were stored before a parameter was introduced."""
     alternatives = {row: configurations.alternatives(configurations[row]) for row in plan.todo}
     found = store.find([key for keys in alternatives.values() for key in keys])
+    found = _own(found, plan.standing, store)
     left = []
     for row in plan.todo:
         entries = (found.get(key) for key in alternatives[row])
@@ -205,8 +267,6 @@ def _compare_code(plan: Plan, *, rerun: bool) -> None:
             if entry is not None and entry.run in differing:
                 plan.entries[row] = None
                 plan.todo.append(row)
-                if entry.key == plan.keys[row]:  # else it was stored before a parameter was introduced
-                    plan.anew[entry.key] = entry.id
         plan.todo.sort()
         return
     plan.notes.append(

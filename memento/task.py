@@ -309,7 +309,7 @@ VALUE = "value "
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Experiment:
-    """Who computed a result: `name` is the identity that is part of every key.
+    """Who computed a result: `name` is the identity that is part of every key, `file` where its code lies.
 
     `code` maps the qualified names of the experiment and of the project's functions it calls to digests of their
     syntax trees (hex), and those that are values of the matrix, marked by `VALUE`; `notes` are warnings worth
@@ -318,6 +318,7 @@ class Experiment:
 
     name: str
     version: str | None = None
+    file: str = field(default="", compare=False)
     code: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 

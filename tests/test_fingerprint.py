@@ -704,3 +704,24 @@ def test_the_code_of_values_is_watched(value: str, tmp_path: Path) -> None:
 def test_values_without_code_of_the_project_have_none() -> None:
     numpy = importlib.import_module("numpy")
     assert code_of_values([1, "a", None, [2.0], len, json.dumps, dict, numpy.arange(3), numpy.mean]) == {}
+
+
+@pytest.mark.parametrize(("arguments", "name"), [(["study"], "study"), (["study.txt"], "study"), (["-"], "notebook")])
+def test_a_script_is_watched_whatever_it_is_called_and_also_from_a_pipe(
+    arguments: list[str], name: str, tmp_path: Path
+) -> None:
+    known = set()
+    for factor in (2, 3):
+        source = f"""
+from memento.hashing.fingerprint import identify
+def experiment(context, config):
+    return {factor}
+print(identify(experiment).code)
+"""
+        (tmp_path / arguments[0]).write_text(source)
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, input=source, capture_output=True, text=True, check=True
+        )
+        known.add(done.stdout)
+        assert done.stdout.startswith(f"{{'{name}.experiment': ")
+    assert len(known) == 2

@@ -241,7 +241,7 @@ def _home(thing: types.FunctionType | type) -> str:
 
 def _source_of(module: types.ModuleType) -> str | None:
     file = getattr(module, "__file__", None)
-    return file if isinstance(file, str) and _is_project_file(file) else None
+    return file if isinstance(file, str) and is_project(module) else None
 
 
 def _files_of(kind: type) -> Iterator[str]:
@@ -278,15 +278,19 @@ def is_project(module: types.ModuleType | None) -> bool:
     if module is None:
         return False
     file = getattr(module, "__file__", None)
-    return _is_project_file(file) if file else module.__name__ in MAIN_MODULES
+    if module.__name__ in MAIN_MODULES:  # a script may be called anything, and be read from a pipe
+        return not file or file.startswith("<") or not _is_installed(file)
+    return _is_project_file(file)
+
+
+def _is_project_file(file: str | None) -> bool:
+    return file is not None and file.endswith(".py") and not _is_installed(file)
 
 
 @functools.lru_cache(maxsize=4096)
-def _is_project_file(file: str | None) -> bool:
-    if not file or not file.endswith(".py"):
-        return False
+def _is_installed(file: str) -> bool:
     path = os.path.realpath(file)
     if path.startswith(_PACKAGE) or {"site-packages", "dist-packages"} & set(path.split(os.sep)):
-        return False
+        return True
     paths = sysconfig.get_paths()
-    return not any(path.startswith(os.path.realpath(paths[name]) + os.sep) for name in ("stdlib", "platstdlib"))
+    return any(path.startswith(os.path.realpath(paths[name]) + os.sep) for name in ("stdlib", "platstdlib"))

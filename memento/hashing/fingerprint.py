@@ -13,6 +13,7 @@ from memento.hashing.callables import captured_values
 from memento.hashing.dependencies import Dependencies
 from memento.hashing.keys import digest
 from memento.hashing.naming import is_importable, module_name, module_of
+from memento.hashing.origin import file_of
 from memento.task import Experiment
 
 
@@ -33,7 +34,8 @@ def identify(func: Callable[..., Any], *, version: str | None = None) -> Experim
         name = f"{name}@{version}"
     used = Dependencies()
     code = used.of([func])
-    return Experiment(name=name, version=version, code=code, notes=(*notes, *used.notes))
+    file = file_of(_named_after(func))
+    return Experiment(name=name, version=version, file=file, code=code, notes=(*notes, *used.notes))
 
 
 def code_of_values(values: Iterable[object]) -> dict[str, str]:
@@ -70,6 +72,18 @@ def _identity(func: Any, notes: list[str]) -> str:
     if function.__name__ == "<lambda>":
         name += "#" + syntax.code_digest(function.__code__)[0][:16]
     return name + _carried(captured, notes, f"the function {function.__qualname__}")
+
+
+def _named_after(func: Any) -> Any:
+    """Return the function or class whose module is in the name of `func`."""
+    if isinstance(func, functools.partial):
+        return _named_after(func.func)
+    if isinstance(func, types.MethodType):
+        return func.__self__ if isinstance(func.__self__, type) else type(func.__self__)
+    if isinstance(func, type | types.BuiltinFunctionType):
+        return func
+    function, _ = _unwrapped(func)
+    return function if isinstance(function, types.FunctionType) else type(func)
 
 
 def _unwrapped(func: Any) -> tuple[Any, dict[str, Any]]:

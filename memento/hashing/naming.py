@@ -34,16 +34,19 @@ def module_name(module: str) -> str:
         return module
     if _orchestrator:
         return _orchestrator
-    main = sys.modules.get("__main__")
-    spec = getattr(main, "__spec__", None)
+    spec = getattr(sys.modules.get("__main__"), "__spec__", None)
     if spec is not None and spec.name and spec.name not in MAIN_MODULES:
         return str(spec.name).removesuffix(".__main__")
-    file = getattr(main, "__file__", None)
+    file = script_file()
+    return os.path.splitext(os.path.basename(file))[0] if file else NOTEBOOK
+
+
+def script_file() -> str:
+    """Return the file of the script that is `__main__`; empty for a notebook, a shell, and what is typed in."""
     # Workers hold the script under its second name, while their own `__main__` is multiprocessing's.
-    file = file or getattr(sys.modules.get("__mp_main__"), "__file__", None)
-    if not file or file.startswith("<") or os.path.basename(file) == "ipykernel_launcher.py":
-        return NOTEBOOK
-    return os.path.splitext(os.path.basename(str(file)))[0]
+    files = (getattr(sys.modules.get(name), "__file__", None) for name in ("__main__", "__mp_main__"))
+    file = next((str(file) for file in files if file), "")
+    return "" if file.startswith("<") or os.path.basename(file) == "ipykernel_launcher.py" else file
 
 
 def qualified(thing: Any) -> str:

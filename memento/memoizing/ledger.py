@@ -28,9 +28,10 @@ from memento.memoizing.flights import Flights
 from memento.spool import frame_of
 from memento.store import Entry, Run, SqliteStore, claims, open_store
 from memento.store.entries import BY_KEY, INSERT, checksum, is_intact, prefix_of, rows_of
+from memento.store.history import run_checksum
 from memento.store.opening import DEFAULT, VARIABLE, folder_of
 from memento.store.parts import matches
-from memento.store.reading import SUCCEEDED, run_checksum
+from memento.store.reading import SUCCEEDED
 from memento.store.runs import facts
 from memento.task import (
     ATTEMPT,

@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from memento import payload
@@ -136,7 +137,7 @@ class Memory:
         if found is None:
             given = {f"{VALUE}{name}": code for name, code in code_of_values(things).items()}
             own = self.experiment
-            experiment = Experiment(name=own.name, version=own.version, code={**own.code, **given}, notes=own.notes)
+            experiment = replace(own, code={**own.code, **given})
             if len(self._codes) >= MOST_CODES:
                 self._codes.clear()
             found = self._codes[tuple(map(id, things))] = Code(experiment, code_id(experiment), things)

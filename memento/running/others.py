@@ -53,10 +53,14 @@ class Others:
         self._pause = max(POLL, 10 * (self._looked_at - begun))
 
     def _newest(self, entry: Entry | None) -> Entry | None:
-        """Return what another run gave where `entry`, which `find` found, is a success that does not count."""
-        if entry is None or entry.status is not Status.SUCCEEDED or self._plan.standing.counts(entry):
+        """Return `entry`, which `find` found; where it does not count, what another run gave that does."""
+        standing = self._plan.standing
+        if entry is None or (standing.counts if entry.status is Status.SUCCEEDED else standing.is_own)(entry):
             return entry
-        newer = [one for one in self._store.history(entry.key) if self._plan.standing.is_newer(one)]
+        success = self._store.newest_that([entry.key], standing.counts).get(entry.key)
+        if success is not None:
+            return success
+        newer = [one for one in self._store.history(entry.key) if standing.is_newer(one) and standing.is_own(one)]
         failed = [one for one in newer if one.status is not Status.SUCCEEDED]
         return failed[-1] if failed else None
 

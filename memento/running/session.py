@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from memento.errors import StoreError
+from memento.hashing.origin import as_seen_from
 from memento.matrix.configurations import Configurations
 from memento.plan import Plan
 from memento.protocols import Advanced, Begun, Delivered, Executor, Interrupted, Lost, RemoteExecutor, Returned, Watch
@@ -103,7 +104,12 @@ class Session:
         self._run = self._store.begin_run(
             experiment=self._experiment.name,
             code=self._experiment.code,
-            about={"arguments": sys.argv, "todo": len(self._plan.todo), "slots": self._executor.slots},
+            about={
+                "arguments": sys.argv,
+                "file": as_seen_from(self._store.root, self._experiment.file),
+                "todo": len(self._plan.todo),
+                "slots": self._executor.slots,
+            },
             since=self._plan.newest,
         )
         self._tally.tell_registered(self._run.id)

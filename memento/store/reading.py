@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import islice, repeat
+from itertools import repeat
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, cast
@@ -14,13 +13,11 @@ from zlib import crc32
 
 from memento import layout
 from memento.errors import DamagedEntry, NotStored, StoreError
-from memento.matrix.sheet import Sheet
-from memento.store import claims
 from memento.store.connection import Ledger
-from memento.store.entries import BY_KEY, COLUMNS, DAMAGED, REPLACED, Entry, checksum, is_intact, prefix_of
+from memento.store.entries import BY_KEY, COLUMNS, DAMAGED, REPLACED, Entry, is_intact, prefix_of
 from memento.store.parts import matches, read_file
 from memento.store.trouble import is_damage
-from memento.task import KEY_IN_HEAD, PART_NAMES, RUN_IN_HEAD, STATUS_CODES, STATUS_IN_HEAD, WHOLE, Part, Status
+from memento.task import KEY_IN_HEAD, PART_NAMES, STATUS_CODES, STATUS_IN_HEAD, WHOLE, Part, Status
 
 LOADED_AT_ONCE = 500  # parts held in memory together: below 33 MB
 SCANNED_PER_KEY = 4  # up to how many rows for each key the whole table is read
@@ -73,7 +70,7 @@ class Reader:
                     continue
                 if not mark and number not in known_damaged:
                     self._set_apart(number, b"", f"entry {number} of the ledger does not match its checksum")
-                lost[number] = prefix if _names(head, prefix) else None
+                lost[number] = prefix if agrees(head, prefix) else None
                 continue
             key = head[KEY_IN_HEAD]
             if key not in found:
@@ -97,11 +94,6 @@ class Reader:
         for number, prefix in lost.items():
             newest[prefix] = max(number, newest.get(prefix, 0))
         return {key: entry for key, entry in found.items() if entry.id > newest.get(prefix_of(key), 0)}
-
-    def history(self, key: bytes) -> list[Entry]:
-        """Return every intact outcome of `key`, of all runs and attempts, oldest first."""
-        rows = sorted((number, head) for number, _, mark, head in self._rows([key]) if mark in (0, REPLACED))
-        return [Entry(number, head) for number, head in rows if is_intact(head) and head[KEY_IN_HEAD] == key]
 
     def _rows(self, keys: Sequence[bytes]) -> list[tuple[Any, ...]]:
         """Return the rows in which outcomes of `keys` may be, each once, perhaps with others."""
@@ -127,7 +119,7 @@ class Reader:
     def _rows_by_index(self, keys: Sequence[bytes]) -> list[tuple[Any, ...]]:
         prefixes = {prefix_of(key) for key in keys}
         rows = self._select(BY_KEY, list(prefixes))
-        wrong = [row for row in rows if is_intact(row[-1]) and not _names(row[-1], row[1])]
+        wrong = [row for row in rows if is_intact(row[-1]) and not agrees(row[-1], row[1])]
         if not wrong and not _lacks_newer(rows):
             return rows
         self.damaged.append((b"", "an index of the ledger was damaged; it was made anew"))
@@ -225,67 +217,6 @@ class Reader:
         with suppress(StoreError), self._ledger.writing() as database:
             database.execute("REINDEX")
 
-    def code_of(self, which: Iterable[bytes]) -> dict[bytes, dict[str, str]]:
-        """Return the code fingerprint that was recorded with each of the runs `which`.
-
-        It is empty, which no code matches, for a run whose record is damaged or gone.
-        """
-        codes: dict[bytes, dict[str, str]] = {run: {} for run in which}
-        query = "SELECT id, experiment, started, code, about, checksum FROM runs WHERE id IN"
-        for run, experiment, started, code, about, stored in self._select(query, list(codes)):
-            if run_checksum(run, experiment, started, code, about) == stored:
-                codes[run] = json.loads(code)
-            else:
-                self.damaged.append((run, f"the record of run {_shown(run)} does not match its checksum"))
-        return codes
-
-    def descriptions(self, keys: Sequence[bytes]) -> dict[bytes, tuple[str, str]]:
-        """Return the experiment and the description of each of `keys` that is stored; damaged ones are left out."""
-        positions = {key: (entry.run, entry.outcome.position) for key, entry in self.find(keys).items()}
-        which = list({run for run, _ in positions.values()})
-        sheets = self.sheets(which)
-        names = dict(self._select("SELECT id, experiment FROM runs WHERE id IN", which))
-        described = {
-            key: (names[run].decode(), sheets[run].describe(position))
-            for key, (run, position) in positions.items()
-            if run in sheets and run in names
-        }
-        return {key: (name, text) for key, (name, text) in described.items() if text is not None}
-
-    def sheets(self, which: Sequence[bytes]) -> dict[bytes, Sheet]:
-        """Return what tells the configurations of each of the runs `which`; damaged ones are left out."""
-        sheets: dict[bytes, Sheet] = {}
-        for run, sheet, stored in self._select("SELECT run, sheet, checksum FROM sheets WHERE run IN", which):
-            if checksum(run, sheet) == stored:
-                sheets[run] = Sheet(sheet)
-            else:
-                self.damaged.append((run, f"the descriptions of run {_shown(run)} do not match their checksum"))
-        return sheets
-
-    def outcomes_of(self, run: bytes, *, after: int = 0, most: int = LOADED_AT_ONCE) -> list[Entry]:
-        """Return the first `most` intact outcomes of `run`, of all attempts, with ids above `after`."""
-        with self._ledger.reading() as database:
-            rows = database.execute(
-                f"SELECT id, head FROM outcomes WHERE id > ? AND damaged != {DAMAGED} ORDER BY id", [after]
-            )
-            own = (Entry(*row) for row in rows if is_intact(row[1]) and row[1][RUN_IN_HEAD] == run)
-            return list(islice(own, most))
-
-    def is_over(self, run: bytes) -> bool:
-        """Return whether nothing more of `run` will be stored."""
-        with self._ledger.reading() as database:
-            return database.execute("SELECT 1 FROM runs WHERE id = ? AND ended IS NULL", [run]).fetchone() is None
-
-    def claimed_by(self, run: bytes, keys: Sequence[bytes]) -> set[bytes]:
-        """Return those of `keys` that `run` has claimed, and so is not done with."""
-        with self._ledger.reading() as database:
-            claimed = claims.claimed_by(database, run)
-        return {key for key in keys if key in claimed}
-
-    def artifact_path(self, key: bytes, run: bytes, attempt: int) -> Path:
-        """Return the folder that one attempt was given, which need not exist."""
-        return layout.artifact_path(self.root, key, run, attempt)
-
 
 def _successes_in(rows: list[tuple[Any, ...]]) -> dict[bytes, Entry] | None:
     """Return the newest of each key where all of `rows`, in the order of their numbers, are intact successes.
@@ -302,11 +233,6 @@ def _successes_in(rows: list[tuple[Any, ...]]) -> dict[bytes, Entry] | None:
     return dict(zip(map(itemgetter(KEY_IN_HEAD), heads), entries, strict=True))
 
 
-def run_checksum(run: bytes, experiment: bytes | str, started: float, code: bytes | str, about: bytes | str) -> bytes:
-    """Return what stands beside the record of a run."""
-    return checksum(run, experiment, repr(started), code, about)
-
-
 def _lacks_newer(rows: Sequence[tuple[Any, ...]]) -> bool:
     """Whether one of `rows` was replaced by a newer one that is not among them."""
     if not any(row[2] == REPLACED for row in rows):
@@ -317,10 +243,6 @@ def _lacks_newer(rows: Sequence[tuple[Any, ...]]) -> bool:
     return any(mark == REPLACED for _, mark in newest.values())
 
 
-def _names(head: Any, prefix: Any) -> bool:
-    """Whether a row's head and its column say the same of whose it is."""
+def agrees(head: Any, prefix: Any) -> bool:
+    """Return whether a row's head and its column say the same of whose it is."""
     return isinstance(head, bytes) and len(head) > KEY_IN_HEAD.stop and prefix_of(head[KEY_IN_HEAD]) == prefix
-
-
-def _shown(key: object) -> str:
-    return key.hex() if isinstance(key, bytes) else repr(key)  # a flipped bit can make a number of it

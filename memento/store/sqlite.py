@@ -21,7 +21,8 @@ from memento import layout
 from memento.spool import Frame, has_succeeded, in_pieces, is_final, read_frames_in_pieces
 from memento.store import claims, garbage, runs
 from memento.store.entries import Entry, is_intact
-from memento.store.reading import SUCCEEDED, run_checksum
+from memento.store.history import run_checksum
+from memento.store.reading import SUCCEEDED
 from memento.store.trouble import explain
 from memento.store.writing import Writer, newest_in
 from memento.task import KEY_IN_HEAD, PART_NAMES, Outcome
@@ -85,7 +86,9 @@ class SqliteStore(Writer):
             taken = claims.claimed_by_others(database, run.id)
             newest = self._see_what_others_stored(database, run)
             found = self.find([key for key in keys if key in run.stored_by_others]) if run.stored_by_others else {}
-            taken.update(key for key, entry in found.items() if entry.code == SUCCEEDED and counts(entry))
+            stored = {key: entry for key, entry in found.items() if entry.code == SUCCEEDED}
+            uncounted = [key for key, entry in stored.items() if not counts(entry)]
+            taken.update(stored.keys() - uncounted, self.newest_that(uncounted, counts) if uncounted else ())
             free = run.claimed.without(keys)
             granted = [key for key in free if key not in taken][:most] if taken else free[:most]
             claimed = run.claimed.plus(granted)

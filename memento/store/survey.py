@@ -15,8 +15,8 @@ from memento.errors import StoreError
 from memento.spool import is_final
 from memento.store import claims, runs
 from memento.store.entries import Entry, is_intact
+from memento.store.history import Historian, run_checksum
 from memento.store.opening import existing
-from memento.store.reading import Reader, run_checksum
 from memento.task import KEY_IN_HEAD
 
 
@@ -42,7 +42,7 @@ class Record:
     folder: Path | None
 
 
-class Survey(Reader):
+class Survey(Historian):
     """The store whose ledger is `database` and whose files lie in `root`, to look at; made by `survey`."""
 
     def __init__(self, root: Path, database: Path) -> None:

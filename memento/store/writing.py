@@ -13,12 +13,12 @@ from memento.files import private_folder, sync_folder
 from memento.spool import Frame, has_succeeded
 from memento.store import claims, runs
 from memento.store.entries import BY_KEY, INSERT, REPLACED, Entry, checksum, is_intact, prefix_of, rows_of
-from memento.store.reading import Reader
+from memento.store.history import Historian
 from memento.store.trouble import explain
 from memento.task import IDENTITY_IN_HEAD, KEY_IN_HEAD
 
 
-class Writer(Reader):
+class Writer(Historian):
     """What can be kept in the store whose ledger is `database` and whose files lie in `root`."""
 
     def save(self, frames: Sequence[Frame]) -> None:
