@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import itertools
@@ -23,6 +24,7 @@ from memento import (
     DefaultNotificationProvider,
     Memento,
     OptionError,
+    ProcessExecutor,
     Results,
     Status,
     TooManyFailures,
@@ -292,6 +294,18 @@ def test_serial_runs_in_this_process_and_thread_and_processes_in_another_by_defa
     results = Memento(experiment, version="by default", num_workers=1).run(what, progress=False)
     assert results is not None
     assert results[0].inner[0] != os.getpid()
+
+
+def test_workers_are_fresh_interpreters_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(experiments, "CHANGED", True, raising=False)
+
+    def experiment(x: int) -> bool:
+        return hasattr(experiments, "CHANGED")
+
+    what = {"parameters": {"x": [1]}}
+    assert run(experiment, what, workers=1)[0].inner is False
+    with contextlib.closing(ProcessExecutor(1, start_method="fork")) as forking:
+        assert run(experiment, what, executor=forking, force_run=True)[0].inner is True
 
 
 @pytest.mark.parametrize("executor", ["processes", "threads"])

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TextIO
 
+from memento.errors import OptionError
 from memento.events import Failed
 from memento.notifications.base import MessageProvider
 from memento.notifications.message import Notification
@@ -18,6 +19,9 @@ class FileSystemNotificationProvider(MessageProvider):
         filepath: Where to; a relative path is taken from today's working directory, and missing folders are made.
             An open text file is written to and flushed, never closed.
 
+    Raises:
+        OptionError: it is neither.
+
     Example:
         >>> import io
         >>> log = io.StringIO()
@@ -27,6 +31,12 @@ class FileSystemNotificationProvider(MessageProvider):
     """
 
     def __init__(self, filepath: str | Path | TextIO = "logs.txt") -> None:
+        if not isinstance(filepath, str | Path) and not callable(getattr(filepath, "write", None)):
+            raise OptionError(
+                f"filepath={filepath!r} is neither a path nor an open text file; write for example 'logs.txt'",
+                option="filepath",
+                value=filepath,
+            )
         # Absolute from the start: an experiment in the same process may change the working directory.
         self.filepath = Path(filepath).absolute() if isinstance(filepath, str | Path) else filepath
 

@@ -33,6 +33,9 @@ class SmtpConfiguration:
         password: Their password.
         require_tls: Whether to refuse a server that offers no TLS.
 
+    Raises:
+        OptionError: the port is no number.
+
     Example:
         >>> SmtpConfiguration("smtp.example.org", 587, "ada", "hunter2")
         SmtpConfiguration(host='smtp.example.org', port=587, username='ada', require_tls=True)
@@ -43,6 +46,10 @@ class SmtpConfiguration:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     require_tls: bool = True
+
+    def __post_init__(self) -> None:
+        if type(self.port) is not int:
+            raise OptionError(f"port={self.port!r} is not a whole number, such as 587", option="port", value=self.port)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return SmtpConfiguration, (self.host, self.port, self.username, None, self.require_tls)
@@ -66,7 +73,7 @@ class EmailNotificationProvider(MessageProvider):
         policy: When to send; each failure by its own mail is `DigestPolicy(first=None)`.
 
     Raises:
-        OptionError: an address that cannot be one.
+        OptionError: an address that cannot be one, or a server in words only.
 
     Example:
         >>> smtp = SmtpConfiguration("smtp.example.org", 587, "ada", "hunter2")
@@ -87,6 +94,13 @@ class EmailNotificationProvider(MessageProvider):
         timeout: float = 30.0,
         policy: DigestPolicy | None = None,
     ) -> None:
+        if isinstance(smtp, str | type) or smtp is None:
+            raise OptionError(
+                f"smtp={smtp!r} is no connection to a mail server; "
+                "write SmtpConfiguration('smtp.example.org', 587, ...)",
+                option="smtp",
+                value=smtp,
+            )
         self._smtp = smtp
         self._context = context
         self._timeout = timeout

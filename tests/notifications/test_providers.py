@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from memento.errors import OptionError
 from memento.events import Counts, RunProgressed
 from memento.notifications import (
     ConsoleNotificationProvider,
@@ -50,6 +51,27 @@ def test_constructors_take_the_arguments_of_memento_ml_in_their_order():
     assert SmtpConfiguration("h", 25, "u", "p", False) == SmtpConfiguration(
         host="h", port=25, username="u", password="p", require_tls=False
     )
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: FileSystemNotificationProvider(3),
+            "filepath=3 is neither a path nor an open text file; write for example 'logs.txt'",
+        ),
+        (
+            lambda: EmailNotificationProvider("smtp.example.org", "a@b", "c@d"),
+            "smtp='smtp.example.org' is no connection to a mail server; "
+            "write SmtpConfiguration('smtp.example.org', 587, ...)",
+        ),
+        (lambda: SmtpConfiguration("smtp.example.org", "465"), "port='465' is not a whole number, such as 587"),
+    ],
+)
+def test_what_can_tell_nobody_is_refused_when_it_is_made_and_not_at_the_first_failure(make, message):
+    with pytest.raises(OptionError) as refusal:
+        make()
+    assert str(refusal.value) == message
 
 
 def test_methods_called_by_hand_without_an_event_print_the_words_of_memento_ml(capsys):
