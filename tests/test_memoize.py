@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import importlib
 import inspect
 import os
 import pickle
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -346,6 +348,21 @@ def test_a_value_that_cannot_be_read_any_more_is_an_error_that_force_run_mends(m
     with pytest.raises(UnreadableResult, match="force_run=True"):
         make()
     monkeypatch.undo()
+
+
+def test_a_value_that_the_index_hides_is_not_replaced_by_an_older_one(store_path: Path) -> None:
+    @memoize
+    def draw() -> int:
+        calls.append(1)
+        return len(calls)
+
+    assert [draw(), draw(force_run=True), draw()] == [1, 2, 2]
+    with contextlib.closing(sqlite3.connect(store_path / "memoized" / "ledger.sqlite")) as ledger:
+        assert ledger.execute("SELECT damaged FROM outcomes").fetchall() == [(2,), (0,)]  # the older is REPLACED
+        ledger.execute("UPDATE outcomes SET prefix = 5 WHERE id = 2")
+        ledger.commit()
+    assert draw() == 2
+    assert calls == [1, 1]
 
 
 def test_a_damaged_value_is_computed_anew(store_path: Path) -> None:

@@ -27,7 +27,7 @@ from memento.layout import blob_path
 from memento.memoizing.flights import Flights
 from memento.spool import frame_of
 from memento.store import Entry, Run, SqliteStore, claims, open_store
-from memento.store.entries import BY_KEY, INSERT, checksum, is_intact, prefix_of, rows_of
+from memento.store.entries import BY_KEY, DAMAGED, REPLACED, checksum, is_intact, prefix_of
 from memento.store.history import run_checksum
 from memento.store.opening import DEFAULT, VARIABLE, folder_of
 from memento.store.parts import matches
@@ -88,10 +88,13 @@ class CallLedger(SqliteStore):
         # What `find` and `load` do takes three questions; where all is as it should be, one is enough.
         with suppress(StoreError), self._ledger.reading() as database:
             rows = database.execute(BOTH, [prefix_of(key)]).fetchall()
-            if all(is_intact(row[2]) and not row[1] and row[0] not in self._set_aside for row in rows):
+            if all(is_intact(row[2]) and row[1] != DAMAGED and row[0] not in self._set_aside for row in rows):
                 own = (row for row in rows if row[2][KEY_IN_HEAD] == key and row[2][STATUS_IN_HEAD] == SUCCEEDED)
                 newest = max(own, default=None)
-                return None if newest is None else Found(Entry(newest[0], newest[2]), newest[3])
+                if newest is None:
+                    return None
+                if newest[1] != REPLACED:  # else a newer one is hidden
+                    return Found(Entry(newest[0], newest[2]), newest[3])
         entry = self.find([key]).get(key)
         return Found(entry, None) if entry is not None and entry.code == SUCCEEDED else None
 
@@ -159,7 +162,7 @@ class CallLedger(SqliteStore):
             with self._ledger.writing(sync=sync) as database:
                 if outcome.run not in self._codes:
                     self._record_code(outcome.run, code)
-                database.executemany(INSERT, rows_of([frame_of(outcome)], self.newest() + 1))
+                self._insert_new(database, [frame_of(outcome)])
                 claims.change_claims(database, run.id, run.written, left)
             run.claimed = run.written = left
             self._codes.add(outcome.run)
