@@ -49,6 +49,8 @@ def tags_of_configuration(parent: str, run: TrackedRun, configuration: TrackedCo
 
 def is_refusal(error: Exception) -> bool:
     """Whether MLflow will never take what it did not take, so that trying again is of no use."""
+    if isinstance(error, UnicodeError):  # a file's name that is no text stays one
+        return True
     status = getattr(error, "get_http_status_code", None)
     if isinstance(error, OSError) and error.errno in FILES_REFUSED:  # of artifacts; a network's errors have others
         return True

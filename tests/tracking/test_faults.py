@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -294,8 +295,16 @@ def test_an_interrupted_run_is_told_as_killed(database, name):
     assert not [made for made in nested if made.info.status == "RUNNING"]
 
 
-@pytest.mark.parametrize("number", [errno.EACCES, errno.ENAMETOOLONG])
-def test_a_part_that_can_never_be_taken_is_reported_and_holds_up_nothing(number, database, name, monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EACCES, "Permission denied"),
+        OSError(errno.ENAMETOOLONG, "File name too long"),
+        UnicodeEncodeError("utf-8", "half of a pair: \ud800", 16, 17, "surrogates not allowed"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_part_that_can_never_be_taken_is_reported_and_holds_up_nothing(error, database, name, monkeypatch, tmp_path):
     tracker = MlflowTracker(name, database)
     about = TrackedRun(run="ab" * 8, experiment="study", started=1000.0)
     outcome = Outcome(key=b"k" * 16, run=b"r" * 8, attempt=1, status=Status.SUCCEEDED, started=1000.0, runtime=1.0)
@@ -305,10 +314,10 @@ def test_a_part_that_can_never_be_taken_is_reported_and_holds_up_nothing(number,
     )
 
     def refuse(*arguments):
-        raise OSError(number, "the folder of artifacts does not take it")
+        raise error
 
     monkeypatch.setattr(tracker.mlflow_client, "log_artifacts", refuse)
-    with pytest.raises(TrackerRefusal, match="the folder of artifacts does not take it"):
+    with pytest.raises(TrackerRefusal, match=re.escape(str(error))):
         tracker.deliver(parent, about, told, again=False)
     tracker.deliver(parent, about, told, again=True)
 
