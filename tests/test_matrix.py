@@ -883,6 +883,19 @@ class TestGrid:
         assert random_grid(6, seed=1, a=[1, 2], b=[1, 2, 3]) != drawn
         assert random_grid(3, seed=0, a=range(10**9)) == [{"a": 906691059}, {"a": 413653999}, {"a": 813847339}]
 
+    def test_a_grid_that_would_fill_the_memory_is_refused_at_once(self):
+        with pytest.raises(MatrixError) as refused:
+            grid(a=range(10**4), b=range(10**4))
+        assert "the grid has 100,000,000 combinations" in str(refused.value)
+        assert "write generate_configurations({'parameters': {...}})" in str(refused.value)
+        assert "random_grid(n, ...)" in str(refused.value)
+
+    def test_a_random_grid_of_more_than_can_be_counted_is_drawn_without_making_it(self):
+        axes = {f"axis{number}": range(10) for number in range(30)}
+        drawn = random_grid(5, **axes)
+        assert len({tuple(setting.values()) for setting in drawn}) == 5
+        assert random_grid(5, **axes) == drawn
+
     def test_a_random_grid_repeats_itself_where_it_has_to(self):
         drawn = random_grid(50, a=[1, 2])
         assert len(drawn) == 50

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 from memento.counting import Counted
 from memento.matrix import lint
+
+LARGEST = 10_000_000  # combinations in a list: a dict of two takes 200 bytes
 
 
 def grid(*, shuffle: bool = False, progbar: bool = False, **axes: Any) -> list[dict[str, Any]]:
@@ -21,7 +24,8 @@ def grid(*, shuffle: bool = False, progbar: bool = False, **axes: Any) -> list[d
         axes: the values of each axis; none can be called `shuffle` or `progbar`.
 
     Raises:
-        MatrixError: an axis is empty, or can be read only once, or the seed is no whole number.
+        MatrixError: an axis is empty, or can be read only once, or the seed is no whole number, or there would be more
+            than ten million combinations.
 
     >>> grid(lr=[0.1, 0.01], depth=3)
     [{'lr': 0.1, 'depth': 3}, {'lr': 0.01, 'depth': 3}]
@@ -32,6 +36,14 @@ def grid(*, shuffle: bool = False, progbar: bool = False, **axes: Any) -> list[d
 
     seed = _checked_seed(axes.pop("seed", 0)) if _switch("shuffle", shuffle) else 0
     product = _Product(axes)
+    if product.size > LARGEST:
+        lint.refuse(
+            "axes",
+            product.size,
+            f"the grid has {product.size:,} combinations, and a list of more than {LARGEST:,} dicts would fill the "
+            f"memory; write generate_configurations({{'parameters': {{...}}}}), which makes each when it is asked for, "
+            "or draw some by random_grid(n, ...)",
+        )
     settings = [product.at(position) for position in range(product.size)]
     if shuffle:
         random.Random(seed).shuffle(settings)
@@ -60,7 +72,12 @@ def random_grid(n: int, *, seed: int = 0, progbar: bool = False, **axes: Any) ->
     if type(n) is not int or n < 0:
         lint.refuse("n", n, f"n is {lint.said(n)}; write how many combinations to draw, 0 or more")
     product, generator = _Product(axes), random.Random(_checked_seed(seed))
-    if n <= product.size:
+    if product.size > sys.maxsize:  # more than `sample` can count; what was drawn twice is drawn again
+        distinct: dict[int, None] = {}
+        while len(distinct) < n:
+            distinct[generator.randrange(product.size)] = None
+        drawn = list(distinct)
+    elif n <= product.size:
         drawn = generator.sample(range(product.size), n)
     else:
         drawn = [generator.randrange(product.size) for _ in range(n)]
