@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from memento.files import write_all
-from memento.task import PART_NAMES, STATUS_CODES, STATUS_IN_HEAD, Outcome, Status
+from memento.task import PART_NAMES, STATUS_IN_HEAD, SUCCEEDED, Outcome
 
 Frame = tuple[bytes, tuple[bytes | None, ...]]
 """The packed head of an outcome and the bodies of its parts (None: in a blob file)."""
@@ -56,12 +56,11 @@ def frame_of(outcome: Outcome) -> Frame:
 
 REQUEUED = "requeued"
 """The cause of an attempt that ended with its batch job and goes on in the next: kept, not final."""
-_SUCCEEDED = STATUS_CODES[Status.SUCCEEDED]
 
 
 def has_succeeded(head: bytes) -> bool:
     """Return whether the outcome packed as `head` is a success."""
-    return head[STATUS_IN_HEAD] == _SUCCEEDED
+    return head[STATUS_IN_HEAD] == SUCCEEDED
 
 
 def is_final(head: bytes) -> bool:

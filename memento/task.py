@@ -50,6 +50,7 @@ STATUS_CODES: dict[Status, int] = {
     Status.KILLED: 4,
     Status.CANCELLED: 5,
 }
+SUCCEEDED = STATUS_CODES[Status.SUCCEEDED]
 STATUS_FROM_CODE: dict[int, Status] = {code: status for status, code in STATUS_CODES.items()}
 
 

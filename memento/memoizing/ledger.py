@@ -31,7 +31,6 @@ from memento.store.entries import BY_KEY, DAMAGED, REPLACED, checksum, is_intact
 from memento.store.history import run_checksum
 from memento.store.opening import DEFAULT, VARIABLE, folder_of
 from memento.store.parts import matches
-from memento.store.reading import SUCCEEDED
 from memento.store.runs import facts
 from memento.task import (
     ATTEMPT,
@@ -41,6 +40,7 @@ from memento.task import (
     RUN_BYTES,
     RUN_IN_HEAD,
     STATUS_IN_HEAD,
+    SUCCEEDED,
     Experiment,
     Outcome,
 )

@@ -20,10 +20,9 @@ from memento.errors import StoreError
 from memento.files import private_folder
 from memento.store import runs
 from memento.store.entries import DAMAGED, Entry, is_intact, prefix_of
-from memento.task import KEY_BYTES, PART_NAMES, RUN_BYTES, STATUS_CODES, Outcome, Status
+from memento.task import KEY_BYTES, PART_NAMES, RUN_BYTES, SUCCEEDED, Outcome
 
 TRASH = "trash"
-SUCCEEDED = STATUS_CODES[Status.SUCCEEDED]
 BEGINNING = 3600  # seconds after which a run that has not begun yet never will
 
 ORPHAN = "belongs to no outcome"

@@ -12,8 +12,8 @@ from memento import layout
 from memento.matrix.sheet import Sheet
 from memento.store import claims
 from memento.store.entries import COLUMNS, DAMAGED, REPLACED, Entry, checksum, is_intact, prefix_of
-from memento.store.reading import LOADED_AT_ONCE, SUCCEEDED, Reader, agrees
-from memento.task import KEY_IN_HEAD, RUN_IN_HEAD
+from memento.store.reading import LOADED_AT_ONCE, Reader, agrees
+from memento.task import KEY_IN_HEAD, RUN_IN_HEAD, SUCCEEDED
 
 
 class Historian(Reader):

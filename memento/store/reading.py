@@ -17,12 +17,11 @@ from memento.store.connection import Ledger
 from memento.store.entries import BY_KEY, COLUMNS, DAMAGED, REPLACED, Entry, is_intact, prefix_of
 from memento.store.parts import matches, read_file
 from memento.store.trouble import is_damage
-from memento.task import KEY_IN_HEAD, PART_NAMES, STATUS_CODES, STATUS_IN_HEAD, WHOLE, Part, Status
+from memento.task import KEY_IN_HEAD, PART_NAMES, STATUS_IN_HEAD, SUCCEEDED, WHOLE, Part
 
 LOADED_AT_ONCE = 500  # parts held in memory together: below 33 MB
 SCANNED_PER_KEY = 4  # up to how many rows for each key the whole table is read
 AT_ONCE = 10_000  # how many keys one statement asks for, where SQLite allows as many
-SUCCEEDED = STATUS_CODES[Status.SUCCEEDED]
 
 
 class Reader:

@@ -22,10 +22,9 @@ from memento.spool import Frame, has_succeeded, in_pieces, is_final, read_frames
 from memento.store import claims, garbage, runs
 from memento.store.entries import Entry, is_intact
 from memento.store.history import run_checksum
-from memento.store.reading import SUCCEEDED
 from memento.store.trouble import explain
 from memento.store.writing import Writer, newest_in
-from memento.task import KEY_IN_HEAD, PART_NAMES, Outcome
+from memento.task import KEY_IN_HEAD, PART_NAMES, SUCCEEDED, Outcome
 
 
 class SqliteStore(Writer):
