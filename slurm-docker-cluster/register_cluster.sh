@@ -13,7 +13,7 @@ is_registered() {
 
 if [ "${1:-}" = --check ]; then
     is_registered
-    [ "$(sinfo --noheader --Node --format=%t | grep -cxE 'idle|mix|alloc')" -ge 2 ]
+    [ "$(sinfo --noheader --Node --partition=main --format=%t | grep -cxE 'idle|mix|alloc')" -ge 2 ]
     exit
 fi
 

@@ -165,6 +165,16 @@ def test_a_job_is_requeued_so_often_and_no_more(tmp_path: Path) -> None:
     assert not third.open
 
 
+def test_a_job_that_lost_its_node_too_often_blames_the_node_for_what_was_running(tmp_path: Path) -> None:
+    first, _ = part_of(tmp_path, requeues=0)
+    first.begin(first.open[key_of(1)])
+    assert first.flush(now=True)
+    second, _ = part_of(tmp_path, requeues=0)
+    second.account_for_the_past()
+    second.flush(now=True)
+    assert sorted(delivered(tmp_path, 2)) == [(0, 1, "timeout"), (1, 1, "node"), (2, 1, "timeout")]
+
+
 def test_a_job_that_is_not_requeued_fails_what_it_interrupted(tmp_path: Path) -> None:
     part, _ = part_of(tmp_path)
     part.begin(part.open[key_of(0)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,67 @@ def test_a_controller_that_is_gone_keeps_no_result_from_arriving(tmp_path: Path)
 
     assert results is not None
     assert results[0].inner == 1
+
+
+def goes_on(context: Any, config: Any) -> Any:
+    state = context.restore(default=[])
+    context.checkpoint([*state, os.environ["SLURMD_NODENAME"]])
+    Path(config.folder, f"{context.attempt}.begun").touch()
+    while not state:  # for ever, the first time
+        time.sleep(0.1)
+    return state
+
+
+def test_a_job_whose_place_another_takes_goes_on_from_its_checkpoint_at_no_cost(tmp_path: Path) -> None:
+    if "urgent" not in slurm("sinfo", "--noheader", "--format=%R").split():
+        pytest.skip("this cluster has no partition called urgent, whose jobs take the place of others")
+    asked = {"parameters": {"folder": [str(tmp_path)]}}
+    memento = Memento(goes_on, executor="slurm")
+    memento.run(asked, wait=False)
+    until(lambda: (tmp_path / "1.begun").exists())
+    (job,) = running()
+    urgent = ("--partition=urgent", f"--nodelist={job.node}", "--exclusive", "--output=/dev/null", "--wrap=sleep 3")
+    slurm("sbatch", "--parsable", *urgent)
+
+    results = memento.run(asked)
+
+    assert results is not None
+    assert results[0].inner == [job.node]
+    first, second = results[0].attempts
+    assert (first.status, second.status) == (Status.KILLED, Status.SUCCEEDED)
+    assert first.error.cause == "requeued"
+    assert first.host == f"{job.node}, job {job.job}_0"
+    assert f"on {job.node}, which failed or was taken away; it goes on in the next" in first.error.message
+
+
+def test_a_node_that_stops_each_time_fails_what_it_ran_when_its_attempts_are_used_up(tmp_path: Path) -> None:
+    require_native()
+    asked = matrix(tmp_path, 300)
+    memento = Memento(long, executor=SlurmExecutor(max_requeues=0))
+    stopped: list[str] = []
+
+    def stop_nodes() -> None:
+        for turn in (1, 2):
+            until(lambda turn=turn: (tmp_path / f"1-{turn}.begun").exists(), 120)
+            (job,) = running()
+            stopped.append(f"{job.node}, job {job.job}_0")
+            crash(job.node)
+            slurm("scontrol", "update", f"nodename={job.node}", "state=down", "reason=stopped")  # half a minute sooner
+
+    stopping = threading.Thread(target=stop_nodes)
+    stopping.start()
+    try:
+        results = memento.run(asked, retries={"node": 1}, on_error="return")
+    finally:
+        stopping.join()
+        restore()
+
+    assert results is not None
+    assert [attempt.host for attempt in results[0].attempts] == stopped
+    assert [attempt.error.cause for attempt in results[0].attempts] == ["node", "node"]
+    assert results[0].error.type == "NodeFailed"
+    node = stopped[1].partition(",")[0]
+    assert f"on {node}, which failed or was taken away; its job was requeued 0 times" in results[0].error.message
 
 
 AT_ONCE = """

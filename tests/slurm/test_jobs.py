@@ -90,6 +90,30 @@ def test_a_job_with_several_workers_runs_several_at_once(tmp_path: Path) -> None
     assert len({result.inner for result in results}) == 1
 
 
+def leased(context: Any, config: Any) -> tuple[str, float, float]:
+    Path(config.folder, f"{config.n}.begun").touch()
+    while len(list(Path(config.folder).glob("*.begun"))) < 2:  # then two are at work
+        time.sleep(0.05)
+    began = time.time()
+    time.sleep(0.5)
+    return os.environ["CUDA_VISIBLE_DEVICES"], began, time.time()
+
+
+def test_experiments_that_share_a_job_never_share_a_gpu(tmp_path: Path) -> None:
+    asked = {"parameters": {"n": [1, 2, 3, 4], "folder": [str(tmp_path)]}, "runtime": {"gpus": 1}}
+    if "gpu:2" not in slurm("sinfo", "--noheader", "--format=%G"):
+        pytest.skip("this cluster has no two GPUs on a node")
+
+    results = Memento(leased, executor=SlurmExecutor(pack=4, workers=2)).run(asked)
+
+    assert results is not None
+    spans = [result.inner for result in results]
+    assert {device for device, _, _ in spans} == {"0", "1"}
+    for device, began, _ in spans:
+        others = [other for other, begin, end in spans if begin <= began < end]
+        assert others.count(device) == 1
+
+
 CHANGING = """
 import json, sys
 from memento import Memento, SlurmExecutor
@@ -172,7 +196,9 @@ def plain(context: Any, config: Any) -> int:
 
 
 def test_an_unknown_partition_is_named_before_anything_is_submitted() -> None:
-    with pytest.raises(SlurmError, match=r"the cluster has no partition 'mian'; did you mean 'main'\? \(it has main\)"):
+    with pytest.raises(
+        SlurmError, match=r"the cluster has no partition 'mian'; did you mean 'main'\? \(it has main, urgent\)"
+    ):
         Memento(plain, executor=SlurmExecutor(partition="mian")).run({"parameters": {"n": [1]}})
 
 

@@ -116,14 +116,19 @@ class Part:
         """Note the attempts that ended with an earlier process and left no word, as when their node died."""
         where = self._history.last_node or "a node"
         place = in_job(self._history.last_node, self._job)
+        most = self._batch.requeues
+        limit = f"its job was requeued {most} times, which is the limit; raise max_requeues"
+        used_up = self._incarnation.number - 1 > most
         for key in [key for key in self.open if self._history.is_untold(key)]:
             lost = _lost(self.open[key]._replace(attempt=self.open[key].attempt - 1), Status.KILLED)
             said = f"it ended with an earlier run of this job, on {where}, which failed or was taken away"
-            self._end(self._outcome_of(lost), said, kind="NodeFailed", cause="node", place=place)
-        most = self._batch.requeues
-        if self._incarnation.number - 1 > most:
-            for task in list(self.open.values()):
-                self._give_up(task, f"its job was requeued {most} times, which is the limit; raise max_requeues")
+            if used_up:
+                failure = _failure("NodeFailed", f"{said}; {limit}", "node")
+                self.finish(self._outcome_of(lost)._replace(failure=failure), place)
+            else:
+                self._end(self._outcome_of(lost), said, kind="NodeFailed", cause="node", place=place)
+        for task in list(self.open.values()) if used_up else ():
+            self._give_up(task, limit)
 
     def cannot_go_on(self, why: str) -> None:
         """Note that the job was not requeued: what was interrupted in it fails."""
