@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,9 @@ import pytest
 from memento.errors import OptionError, SlurmError, WorkerStartError
 from memento.executors.slurm import asking, commands, tracking
 from memento.executors.slurm.batch import Batch
+from memento.executors.slurm.cancelling import cancel_all
 from memento.executors.slurm.commands import JobState
+from memento.executors.slurm.growth import Growth
 from memento.executors.slurm.incarnation import Incarnation
 from memento.executors.slurm.packing import arrays_of, parts_of, per_job, throttles
 from memento.executors.slurm.resources import Resources, bytes_of, resources_of
@@ -24,6 +27,7 @@ from memento.executors.slurm.verdict import is_over, verdict_of
 from memento.protocols import Begun, Delivered, Interrupted, Lost, Returned
 from memento.spool import frame_of
 from memento.task import Failure, Outcome, Status, Task
+from memento.undelivered import outcome_of
 from tests.executors.harness import key_of
 
 RUN = bytes(range(8))
@@ -110,6 +114,7 @@ def test_the_end_of_a_job_blames_what_was_running_and_returns_the_rest(
     assert isinstance(lost, Lost)
     assert (lost.task.key, lost.status, lost.failure.cause) == (key_of(0), status, cause)
     assert lost.failure.message.startswith("its Slurm job 7_0 on node1 ")
+    assert outcome_of(lost, folder, RUN).host == "node1, job 7_0"
     assert lost.failure.message.endswith(f"({word}, exit 0:9)")
     assert isinstance(returned, Returned)
     assert returned.task.key == key_of(1)
@@ -478,6 +483,29 @@ def test_sizes_are_bytes_or_texts_and_grow_when_there_was_too_little() -> None:
     assert flags == ["--cpus-per-task=2", "--mem-per-cpu=400M", "--time=20"]
     flags = resources_of({"gpus": 0.5, "mem_per_cpu": "1G", "account": "us", "partition": "a,b"}, Resources()).flags(3)
     assert flags == ["--cpus-per-task=3", "--mem-per-cpu=1024M", "--gres=gpu:2", "--partition=a,b", "--account=us"]
+
+
+def test_each_failure_for_want_of_something_gives_the_next_attempt_more_of_just_that() -> None:
+    growth, asked = Growth(2.0), Resources(memory=1000 * 1024 * 1024, time=600.0)
+    task = Task(index=0, key=key_of(0), timeout=30.0)
+    assert growth.applied(asked, task, {}) == (asked, task)
+    for cause in ("memory", "memory", "timeout", "node"):
+        growth.learn(task.key, cause)
+    resources, again = growth.applied(asked, task, {})
+    assert resources.flags(1) == ["--cpus-per-task=1", "--mem=4000M", "--time=20"]
+    assert again.timeout == 60.0
+    other = Task(index=1, key=key_of(1), timeout=30.0)
+    assert growth.applied(asked, other, {}) == (asked, other)
+
+
+def test_jobs_that_were_cancelled_are_asked_after_no_more_often_than_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [[state("RUNNING")], [state("RUNNING")], [state("CANCELLED")]]
+    done: list[object] = []
+    monkeypatch.setattr(commands, "queue", lambda: done.append("queue") or answers.pop(0))
+    monkeypatch.setattr(commands, "cancel", lambda jobs: done.append(jobs))
+    monkeypatch.setattr(time, "sleep", done.append)
+    cancel_all(RUN.hex())
+    assert done == ["queue", ["7"], 3.0, "queue", 3.0, "queue"]
 
 
 def test_what_has_a_place_of_its_own_is_refused_among_the_further_options() -> None:

@@ -9,7 +9,7 @@ from memento.executors.slurm import commands
 from memento.executors.slurm.verdict import is_over
 
 ASKINGS = 3
-PAUSE = 3.0
+PAUSE = 3.0  # between two questions: the controller has others to serve
 # Jobs that were cancelled get so long to be gone.
 GOING = 15.0
 
@@ -40,5 +40,6 @@ def cancel_all(run: str) -> None:
     """Cancel the jobs of `run`, and wait until they are gone, or nearly."""
     commands.cancel(jobs_of(run))
     until = time.monotonic() + GOING
+    time.sleep(PAUSE)
     while jobs_of(run) and time.monotonic() < until:
-        time.sleep(1.0)
+        time.sleep(PAUSE)
