@@ -80,11 +80,14 @@ def test_a_controller_that_is_gone_keeps_no_result_from_arriving(tmp_path: Path)
     memento = Memento(long, executor=SlurmExecutor())
     memento.run(matrix(tmp_path, 6), wait=False)
     until(lambda: executed(tmp_path).total() == 1)
+    (job,) = running()
     controller = Path(os.environ["CLUSTER"]) / "run" / "slurmctld.pid"
     os.kill(int(controller.read_text()), signal.SIGKILL)
     try:
         results = memento.run(matrix(tmp_path, 6))
     finally:
+        # The new controller may have forgotten the job and hand out its id again, which its node would take amiss.
+        crash("--daemon", job.node)
         restore()
 
     assert results is not None
