@@ -49,6 +49,12 @@ def until(what: Callable[[], Any], patience: float = 60) -> Any:
     return answer
 
 
+def require(has: bool, what: str) -> None:
+    """Skip the test on a cluster that lacks something; ours must not, as MEMENTO_SLURM=required says."""
+    if not has:
+        (pytest.fail if os.environ.get("MEMENTO_SLURM") == "required" else pytest.skip)(f"this cluster has no {what}")
+
+
 def require_native() -> None:
     """Skip the test where the cluster's daemons are out of reach."""
     if "CLUSTER" not in os.environ:

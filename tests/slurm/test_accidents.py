@@ -21,6 +21,7 @@ from tests.slurm.cluster import (
     hide,
     jobs,
     nodes,
+    require,
     require_native,
     restore,
     running,
@@ -104,8 +105,8 @@ def goes_on(context: Any, config: Any) -> Any:
 
 
 def test_a_job_whose_place_another_takes_goes_on_from_its_checkpoint_at_no_cost(tmp_path: Path) -> None:
-    if "urgent" not in slurm("sinfo", "--noheader", "--format=%R").split():
-        pytest.skip("this cluster has no partition called urgent, whose jobs take the place of others")
+    partitions = slurm("sinfo", "--noheader", "--format=%R").split()
+    require("urgent" in partitions, "partition called urgent, whose jobs take the place of others")
     asked = {"parameters": {"folder": [str(tmp_path)]}}
     memento = Memento(goes_on, executor="slurm")
     memento.run(asked, wait=False)

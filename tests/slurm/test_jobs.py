@@ -15,7 +15,7 @@ import pytest
 
 from memento import AggregateException, Memento, OptionError, SlurmError, SlurmExecutor, WorkerStartError
 from memento.executors.slurm import commands, submitting
-from tests.slurm.cluster import Script, executed, jobs, nodes, running, slurm, until
+from tests.slurm.cluster import Script, executed, jobs, nodes, require, running, slurm, until
 
 
 def troubled(context: Any, config: Any) -> Any:
@@ -101,8 +101,7 @@ def leased(context: Any, config: Any) -> tuple[str, float, float]:
 
 def test_experiments_that_share_a_job_never_share_a_gpu(tmp_path: Path) -> None:
     asked = {"parameters": {"n": [1, 2, 3, 4], "folder": [str(tmp_path)]}, "runtime": {"gpus": 1}}
-    if "gpu:2" not in slurm("sinfo", "--noheader", "--format=%G"):
-        pytest.skip("this cluster has no two GPUs on a node")
+    require("gpu:2" in slurm("sinfo", "--noheader", "--format=%G"), "node with two GPUs")
 
     results = Memento(leased, executor=SlurmExecutor(pack=4, workers=2)).run(asked)
 
