@@ -59,7 +59,7 @@ def told(seen: Overview, *, most: int | None, now: float) -> Iterable[str]:
     """Yield the lines; `now` is seconds since the epoch."""
     yield f"{seen.place}: {plural(len(seen.experiments), 'experiment')}, {plural(len(seen.runs), 'run')}"
     if seen.damaged:
-        yield f"{seen.damaged:,} entries are damaged and count as not stored; running the matrix computes them anew"
+        yield f"damaged, and so not stored: {seen.damaged:,}; running the matrix computes that anew"
     if seen.experiments:
         yield ""
         yield from _table(
