@@ -187,7 +187,7 @@ class Conductor:
             if dry_run:
                 print_dry_run(configurations, plan)
                 if isinstance(executor, RemoteExecutor) and plan.todo:
-                    job = self._job(bytes(RUN_BYTES), store, configurations, call, plan.pace)
+                    job = self._job(bytes(RUN_BYTES), store, configurations, call, plan.pace, executor)
                     tasks = Tasks(configurations, plan, limited=False)
                     print(executor.preview(job, [tasks.of(row) for row in plan.todo], script=dry_run == "script"))
                 print("Exiting due to dry run")
@@ -203,7 +203,7 @@ class Conductor:
                 configurations=configurations,
                 plan=plan,
                 store=store,
-                make_job=lambda run: self._job(run.id, store, configurations, call, plan.pace),
+                make_job=lambda run: self._job(run.id, store, configurations, call, plan.pace, executor),
                 executor=executor,
                 audience=Audience(
                     [
@@ -234,7 +234,13 @@ class Conductor:
         return generate_configurations(matrix, experiment=experiment.name)
 
     def _job(
-        self, run: bytes, store: SqliteStore, configurations: Configurations, call: Call, pace: float | None
+        self,
+        run: bytes,
+        store: SqliteStore,
+        configurations: Configurations,
+        call: Call,
+        pace: float | None,
+        executor: Executor,
     ) -> Job:
         return Job(
             run=run,
@@ -247,6 +253,7 @@ class Conductor:
             working_directory=os.getcwd(),
             import_path=tuple(str(Path(entry).absolute()) for entry in sys.path),
             pace=pace,
+            synced=not getattr(executor, "beside", False),
         )
 
     def _tracking(self, store: SqliteStore, configurations: Configurations, experiment: Experiment) -> list[Listener]:

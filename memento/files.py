@@ -57,12 +57,13 @@ def _make_last(folder: Path) -> None:
     _lasting.add(folder)
 
 
-def write_atomically(path: Path, chunks: Iterable[Buffer], *, lasting: bool = True) -> None:
+def write_atomically(path: Path, chunks: Iterable[Buffer], *, synced: bool = True, lasting: bool = True) -> None:
     """Write `chunks` to `path`; afterwards the file is complete and on the disk, or it is as it was before.
 
     The bytes go to a file beside it, are synced, and are renamed over it; then the folder is synced, because a rename
     that only the page cache knows is undone by a power cut. Whoever does that later, for many files at once, writes
-    without `lasting`.
+    without `lasting`; and whoever syncs the file itself later, by `sync`, without `synced`: the disk is begun to be
+    written to, and nobody waits for it.
 
     Raises:
         OSError: the disk is full or failing; nothing is left beside `path`.
@@ -73,7 +74,10 @@ def write_atomically(path: Path, chunks: Iterable[Buffer], *, lasting: bool = Tr
     try:
         try:
             write_all(descriptor, chunks)
-            os.fsync(descriptor)
+            if synced:
+                os.fsync(descriptor)
+            else:
+                _begin_syncing(descriptor)
         finally:
             os.close(descriptor)
         os.replace(aside, path)
@@ -82,6 +86,22 @@ def write_atomically(path: Path, chunks: Iterable[Buffer], *, lasting: bool = Tr
         raise
     if lasting:
         sync_folder(path.parent)
+
+
+def _begin_syncing(descriptor: int) -> None:
+    # Linux then starts to write what is dirty, and lets go only of what is not: the file stays in memory.
+    if hasattr(os, "posix_fadvise"):
+        with suppress(OSError):
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def sync(path: Path) -> None:
+    """Put what is in the file `path` on the disk, whoever has written it on this machine."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_all(descriptor: int, chunks: Iterable[Buffer]) -> None:

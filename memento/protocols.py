@@ -94,6 +94,8 @@ class Executor(Protocol):
     - An executor passed in as an object is closed by whoever made it; `close` may be called twice, and without `start`.
 
     One whose workers are far away may have an attribute `ahead`: worth how many seconds work is to be submitted ahead.
+    One whose workers are all on this machine may have `beside`, which is true: then they need not wait for the disk
+    after a large result, because the store syncs its file before it tells of it.
     """
 
     @property

@@ -74,7 +74,7 @@ class Worker:
     def run(self, task: Task) -> Outcome:
         """Run `task` and return its outcome, whatever the experiment does short of ending the process.
 
-        Large parts of the outcome are on the disk when this returns; the checkpoint is left to `finish`.
+        Large parts of the outcome are in their files when this returns; the checkpoint is left to `finish`.
 
         Raises:
             StoreUnwritable: a large part could not be written.
@@ -148,7 +148,7 @@ class Worker:
 
     def _keep(self, task: Task, name: str, codec: int, chunks: Sequence[Buffer], *known: Any) -> Part:
         place = partial(blob_path, self._root, task.key, self._job.run, task.attempt, name)
-        return keep(place, codec, chunks, *known)
+        return keep(place, codec, chunks, *known, synced=self._job.synced)
 
     def _is_stopping(self) -> bool:
         return self._inline or self._stopping()
@@ -177,8 +177,10 @@ def keep(
     chunks: Sequence[Buffer],
     size: int | None = None,
     digest: bytes | None = None,
+    *,
+    synced: bool = True,
 ) -> Part:
-    """Return a part made of `chunks`; a large one is then complete in the file `place()`, and on the disk.
+    """Return a part made of `chunks`; a large one is then complete in the file `place()`, and on the disk if `synced`.
 
     Raises:
         StoreUnwritable: the disk is full or failing.
@@ -193,7 +195,7 @@ def keep(
         # The store makes the names last, for many files at once, before it tells of any outcome.
         if not path.parent.is_dir():
             private_folder(path.parent)
-        write_atomically(path, chunks, lasting=False)
+        write_atomically(path, chunks, synced=synced, lasting=False)
     except OSError as error:
         if error.errno in DISK_ERRORS:  # the run's business, not the experiment's
             raise StoreUnwritable(

@@ -26,6 +26,7 @@ class SerialExecutor:
     slots = 1
     isolates = False
     inline = True
+    beside = True
 
     def __init__(self) -> None:
         self._tasks: deque[Task] = deque()

@@ -27,6 +27,7 @@ class ThreadExecutor:
 
     isolates = False
     inline = False
+    beside = True
 
     def __init__(self, workers: int) -> None:
         self.slots = workers

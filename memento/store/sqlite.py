@@ -22,6 +22,7 @@ from memento.spool import Frame, has_succeeded, in_pieces, is_final, read_frames
 from memento.store import claims, garbage, runs
 from memento.store.entries import Entry, is_intact
 from memento.store.history import run_checksum
+from memento.store.parts import read_file
 from memento.store.trouble import explain
 from memento.store.writing import Writer, newest_in
 from memento.task import KEY_IN_HEAD, PART_NAMES, SUCCEEDED, Outcome
@@ -174,12 +175,15 @@ class SqliteStore(Writer):
         return new
 
     def _has_files(self, frame: Frame) -> bool:
-        """Whether the large parts of an outcome are there: a power cut may have left it in a spool without them."""
+        """Whether the large parts of an outcome are there: a power cut may have left it in a spool without all of them.
+
+        Their workers had not synced them, so that only reading them tells.
+        """
         outcome = Outcome.unpack_head(*frame)
         for name, part in zip(PART_NAMES, outcome.parts, strict=True):
             if part.data is None:
                 path = layout.blob_path(self.root, outcome.key, outcome.run, outcome.attempt, name)
-                if not path.exists() or path.stat().st_size != part.size:
+                if read_file(path, part) is None:
                     return False
         return True
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Container, Iterable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any
 
 from memento import layout
 from memento.errors import MatrixError
-from memento.files import private_folder, sync_folder
+from memento.files import private_folder, sync, sync_folder
 from memento.spool import Frame, has_succeeded
 from memento.store import claims, runs
 from memento.store.entries import BY_KEY, INSERT, REPLACED, Entry, checksum, is_intact, prefix_of, rows_of
 from memento.store.history import Historian
 from memento.store.trouble import explain
-from memento.task import IDENTITY_IN_HEAD, KEY_IN_HEAD
+from memento.task import IDENTITY_IN_HEAD, KEY_IN_HEAD, PART_NAMES, Outcome
 
 
 class Writer(Historian):
@@ -70,14 +71,19 @@ class Writer(Historian):
         return entries
 
     def _make_files_last(self, frames: Sequence[Frame]) -> None:
-        """Have the names of the files that belong to `frames` on the disk; what is in them is there already."""
-        keys = {head[KEY_IN_HEAD] for head, bodies in frames if None in bodies}
-        for folder in {layout.blob_folder(self.root, key) for key in keys}:
-            try:
+        """Have the files that belong to `frames`, and their names, on the disk."""
+        large = [Outcome.unpack_head(head, bodies) for head, bodies in frames if None in bodies]
+        try:
+            for one in large:
+                for name, part in zip(PART_NAMES, one.parts, strict=True):
+                    if part.size and part.data is None:
+                        with suppress(FileNotFoundError):  # who asks for it is told that it is damaged
+                            sync(layout.blob_path(self.root, one.key, one.run, one.attempt, name))
+            for folder in {layout.blob_folder(self.root, one.key) for one in large}:
                 private_folder(folder)
                 sync_folder(folder)
-            except OSError as error:
-                raise explain(self.database, error) from error
+        except OSError as error:
+            raise explain(self.database, error) from error
 
     def _insert_new(self, database: sqlite3.Connection, frames: Sequence[Frame]) -> int:
         """Insert those of `frames` that are not stored; return how many they are."""

@@ -33,10 +33,10 @@ BREAKAGES: list[Breakage] = [
         trial=POWER,
     ),
     Breakage(
-        name="a large value is renamed without having been synced",
-        file="memento/files.py",
-        old="            write_all(descriptor, chunks)\n            os.fsync(descriptor)\n",
-        new="            write_all(descriptor, chunks)\n",
+        name="a large value is told of without having been synced",
+        file="memento/store/writing.py",
+        old="                            sync(layout.blob_path(self.root, one.key, one.run, one.attempt, name))\n",
+        new="                            pass\n",
         trial=POWER,
     ),
     Breakage(
@@ -115,8 +115,8 @@ BREAKAGES: list[Breakage] = [
     Breakage(
         name="a large value that could not be written counts as written",
         file="memento/worker.py",
-        old="        write_atomically(path, chunks, lasting=False)\n    except OSError as error:\n",
-        new="        write_atomically(path, chunks, lasting=False)\n    except OSError as error:\n"
+        old="        write_atomically(path, chunks, synced=synced, lasting=False)\n    except OSError as error:\n",
+        new="        write_atomically(path, chunks, synced=synced, lasting=False)\n    except OSError as error:\n"
         "        return Part(codec, size, digest, None)\n",
         trial="test_disk.py::test_a_call_fails[what is done to large values]",
     ),

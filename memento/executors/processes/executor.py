@@ -58,6 +58,7 @@ class ProcessExecutor:
 
     isolates = True
     inline = False
+    beside = True
 
     def __init__(
         self,
