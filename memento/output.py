@@ -48,14 +48,18 @@ class FileOutput:
         self._redirect()
 
     def _redirect(self) -> None:
-        os.dup2(self._file, 1)
-        os.dup2(self._file, 2)
+        self._point_here()
         self._stdout = sys.stdout = _stream(1)
         self._stderr = sys.stderr = _stream(2)
+
+    def _point_here(self) -> None:
+        os.dup2(self._file, 1)
+        os.dup2(self._file, 2)
 
     def take(self) -> bytes:
         """Return what was printed since the last call, capped, and forget it."""
         self._repair()
+        self._point_here()  # always: to ask where an experiment that closed or redirected them left them takes longer
         # Asked by lseek, which is several times quicker than fstat; what is written is appended wherever this leads.
         if os.lseek(self._file, 0, os.SEEK_END) == 0:
             return b""

@@ -157,3 +157,44 @@ def test_what_fails_anew_fails_in_both_of_two_runs_at_once(tmp_path: Path, mode:
     write(tmp_path, HELPER.replace("RATE = 2", "RATE = 3"), AT_ONCE)
     assert at_once(tmp_path, mode, failing=True) == ["True\n['FAILED']\n"] * 2
     assert numbers_run(tmp_path)[:60] == list(range(60))
+
+
+GIVEN = """
+import argparse, json, os, time
+from memento import Memento
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--rate", type=float, default=0.5)
+parser.add_argument("--workers", type=int, default=1)
+args = parser.parse_args()
+SCALE = int(os.environ.get("SCALE", "1"))
+SETUP = json.load(open("setup.json"))
+BEGUN = time.time()
+
+def experiment(context, config):
+    return config.x * args.rate * SCALE * SETUP["factor"] + 0 * BEGUN
+
+if __name__ == "__main__":
+    results = Memento(experiment, num_workers=args.workers, code_change="rerun").run(
+        {"parameters": {"x": [1, 2]}}, progress=False)
+    print([result.inner for result in results], sum(result.was_cached for result in results))
+"""
+
+
+def test_values_that_came_from_outside_count_as_code_where_the_experiment_uses_them(tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text(GIVEN)
+
+    def given(*options: str, factor: int = 1, scale: str = "1") -> str:
+        (tmp_path / "setup.json").write_text(f'{{"factor": {factor}}}')
+        done = subprocess.run(
+            [sys.executable, "study.py", *options],
+            cwd=tmp_path, env={**os.environ, "SCALE": scale}, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        return done.stdout.strip()
+
+    assert given() == "[0.5, 1.0] 0"
+    assert given("--workers", "2") == "[0.5, 1.0] 2"  # an option that the experiment does not look at
+    assert given("--rate", "2") == "[2.0, 4.0] 0"
+    assert given("--rate", "2", factor=3) == "[6.0, 12.0] 0"
+    assert given("--rate", "2", factor=3, scale="10") == "[60.0, 120.0] 0"
+    assert given("--rate", "2", factor=3, scale="10") == "[60.0, 120.0] 2"

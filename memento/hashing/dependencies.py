@@ -7,6 +7,7 @@ out: they change by versions, not by edits.
 
 from __future__ import annotations
 
+import argparse
 import ast
 import functools
 import hashlib
@@ -24,15 +25,43 @@ from typing import Any
 from memento.errors import UnkeyableValue
 from memento.hashing import syntax
 from memento.hashing.callables import captured_values
-from memento.hashing.forms import PLAIN
+from memento.hashing.inside import code_in, home_of, is_plain
 from memento.hashing.keys import digest
-from memento.hashing.naming import MAIN_MODULES, module_name, resolve
+from memento.hashing.naming import MAIN_MODULES, module_name
+from memento.task import VALUE
 
 # Beyond this many functions and values the rest is not looked at, and a note says so.
 LARGEST = 500
-_DEEPEST_VALUE = 6
 _PACKAGE = os.path.realpath(Path(__file__).parent.parent) + os.sep
-_WITHOUT_CODE = frozenset({"numpy", "pandas", "scipy", "torch", "datetime", "decimal", "pathlib"})
+
+# What has one of these names in it is another value each time, or on each machine, and never meant to be the same.
+_EVER_NEW = frozenset(
+    [
+        "time",
+        "datetime",
+        "now",
+        "perf_counter",
+        "monotonic",
+        "uuid",
+        "secrets",
+        "random",
+        "tempfile",
+        "getpid",
+        "__file__",
+        "getcwd",
+        "cwd",
+        "home",
+        "expanduser",
+        "gethostname",
+        "platform",
+        "getuser",
+        "cpu_count",
+        "is_available",
+        "device_count",
+    ]
+)
+# What a module makes to be filled while it runs: dict() is no other than {}.
+_CONTAINERS = frozenset({"dict", "list", "set"})
 
 Scope = dict[str, Any]
 
@@ -45,7 +74,7 @@ class Dependencies:
         self._found: dict[str, set[str]] = {}
         self._waiting: deque[types.FunctionType | type] = deque()
         self._seen: set[int] = set()
-        self._seen_names: set[tuple[str, str]] = set()
+        self._seen_names: set[tuple[str, str, str]] = set()
 
     def of(self, values: Iterable[Any]) -> dict[str, str]:
         """Return the digests, by qualified name, of the functions and classes among `values` and of what they use."""
@@ -68,7 +97,7 @@ class Dependencies:
         for thing in code_in(value):
             # Two functions can share a name (lambdas, wrappers); the same one is visited once.
             identity = id(thing.__code__ if isinstance(thing, types.FunctionType) else thing)
-            if identity not in self._seen and is_project(sys.modules.get(_home(thing))):
+            if identity not in self._seen and is_project(sys.modules.get(home_of(thing))):
                 self._seen.add(identity)
                 self._waiting.append(thing)
 
@@ -80,7 +109,7 @@ class Dependencies:
 
     def _visit_function(self, function: types.FunctionType) -> None:
         code = function.__code__
-        name = f"{module_name(_home(function))}.{code.co_qualname}"
+        name = f"{module_name(home_of(function))}.{code.co_qualname}"
         text, found = syntax.code_digest(code)
         if not found:
             self._note(name)
@@ -130,14 +159,16 @@ class Dependencies:
                 self._use(chain[1:], vars(value))
             return
         self._add(value)
-        self._use_assigned(chain[0], str(scope.get("__name__", "__main__")))
+        # Of a command line's options those count that are used: how many workers there are changes no result.
+        option = chain[1] if isinstance(value, argparse.Namespace) and len(chain) > 1 else ""
+        self._use_assigned(chain[0], str(scope.get("__name__", "__main__")), option)
 
-    def _use_assigned(self, name: str, module: str) -> None:
+    def _use_assigned(self, name: str, module: str, option: str = "") -> None:
         """Watch the statements of the project that give a module-level name its value."""
         owner = sys.modules.get(module)
-        if owner is None or not is_project(owner) or (name, module) in self._seen_names:
+        if owner is None or not is_project(owner) or (name, module, option) in self._seen_names:
             return
-        self._seen_names.add((name, module))
+        self._seen_names.add((name, module, option))
         file = _source_of(owner)
         tree = syntax.tree_of(file) if file else None
         if tree is None:
@@ -146,12 +177,21 @@ class Dependencies:
         nodes = syntax.assignments_of(tree, name)
         if nodes:
             self._record(f"{module_name(module)}.{name}", syntax.digest_of(nodes))
-            self._follow(nodes, vars(owner), set())
+            self._follow(nodes, vars(owner), {name})
+            self._use_given(name, owner, nodes, option)
         for origin in syntax.origins_of(tree, name):
             # The value came from another module of the project, perhaps under another name.
             source = _absolute(origin, getattr(owner, "__package__", "") or "")
             alias = next(alias for alias in origin.names if alias.name == "*" or (alias.asname or alias.name) == name)
-            self._use_assigned(name if alias.name == "*" else alias.name, source)
+            self._use_assigned(name if alias.name == "*" else alias.name, source, option)
+
+    def _use_given(self, name: str, owner: types.ModuleType, nodes: list[ast.AST], option: str) -> None:
+        """Watch a plain value that came from outside, by the command line, the environment or a file, by itself."""
+        value = vars(owner).get(name)
+        if option:
+            name, value = f"{name}.{option}", getattr(value, option, None)
+        if _is_computed(nodes) and is_plain(value):
+            self._record(f"{VALUE}{module_name(owner.__name__)}.{name}", digest(value).hex())
 
     def _use_value(self, name: str, owner: types.ModuleType) -> None:
         """Watch a value itself where its module has no source, as in a notebook."""
@@ -185,58 +225,23 @@ class Dependencies:
                     self._use(chain, vars(module))
 
 
-def code_in(value: Any) -> Iterator[types.FunctionType | type]:
-    """Yield the functions and classes that `value` is made of: itself or its class, and those inside it.
-
-    Example:
-        >>> import json
-        >>> [thing.__name__ for thing in code_in([json.dumps, {"how": json.JSONDecoder}])]
-        ['dumps', 'JSONDecoder']
-    """
-    waiting: deque[tuple[Any, int]] = deque([(value, 0)])
-    seen: set[int] = set()
-    while waiting:
-        item, depth = waiting.popleft()
-        kind = type(item)
-        if kind in PLAIN or kind.__module__.partition(".")[0] in _WITHOUT_CODE or id(item) in seen:
-            continue
-        seen.add(id(item))
-        if isinstance(item, types.FunctionType | type):
-            yield item
-        elif kind.__module__ not in ("builtins", "functools"):
-            yield kind
-        if depth < _DEEPEST_VALUE:
-            waiting.extend((part, depth + 1) for part in _parts(item))
-
-
-def _parts(item: Any) -> Iterable[Any]:
-    if isinstance(item, list | tuple | set | frozenset):
-        return item
-    if isinstance(item, dict):
-        return [*item, *item.values()]
-    if isinstance(item, functools.partial):
-        return [item.func, *item.args, *item.keywords.values()]
-    if isinstance(item, types.MethodType):
-        return [item.__func__, item.__self__]
-    if isinstance(item, property):
-        return [item.fget, item.fset, item.fdel]
-    if isinstance(item, types.ModuleType | type):
-        return []
-    if isinstance(item, types.FunctionType):
-        owner = resolve(_home(item), item.__qualname__.rpartition(".")[0])
-        return [part for part in (vars(item).get("__wrapped__"), owner) if part is not None]
-    return [getattr(item, "__func__", None), *getattr(item, "__dict__", {}).values()]
+def _is_computed(nodes: list[ast.AST]) -> bool:
+    """Return whether what these statements assign cannot be told from them, as `int(os.environ["N"])` cannot."""
+    given = [node.value for one in nodes for node in ast.walk(one) if isinstance(node, ast.Assign | ast.AnnAssign)]
+    inside = [node for value in given if value is not None for node in ast.walk(value)]
+    names = {
+        node.id if isinstance(node, ast.Name) else node.attr
+        for node in inside
+        if isinstance(node, ast.Name | ast.Attribute)
+    }
+    asked = any(isinstance(node, ast.Call | ast.Subscript | ast.Attribute) for node in inside)
+    return asked and not names & _EVER_NEW and not names <= _CONTAINERS
 
 
 def _combined(digests: set[str]) -> str:
     if len(digests) == 1:
         return next(iter(digests))
     return hashlib.sha256(" ".join(sorted(digests)).encode()).hexdigest()[:32]
-
-
-def _home(thing: types.FunctionType | type) -> str:
-    """Return the name of the module that `thing` was written in; a wrapper claims another."""
-    return str(thing.__globals__.get("__name__") if isinstance(thing, types.FunctionType) else thing.__module__)
 
 
 def _source_of(module: types.ModuleType) -> str | None:

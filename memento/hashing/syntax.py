@@ -242,11 +242,14 @@ def names_in(nodes: list[ast.AST]) -> tuple[set[tuple[str, ...]], list[ast.Impor
     dotted: set[tuple[str, ...]] = set()
     imports: list[ast.Import | ast.ImportFrom] = []
     for root in nodes:
+        beginnings: set[ast.expr] = set()  # of names that were seen whole
         for node in ast.walk(root):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 imports.append(node)
             elif isinstance(node, ast.Name | ast.Attribute):
-                chain = _chain(node)
+                if isinstance(node, ast.Attribute):
+                    beginnings.add(node.value)
+                chain = () if node in beginnings else _chain(node)
                 if chain:
                     dotted.add(chain)
     return dotted, imports

@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from memento import payload
 from memento.errors import DamagedEntry, NotStored, UnpicklableResult
 from memento.hashing import KeyMaker
-from memento.hashing.dependencies import code_in
 from memento.hashing.fingerprint import code_of_values
 from memento.hashing.forms import PLAIN
+from memento.hashing.inside import code_in
 from memento.hashing.naming import is_elsewhere
 from memento.layout import blob_path
 from memento.memoizing.arguments import Arguments

@@ -184,6 +184,29 @@ def forks_and_returns() -> str:
     return "child" if os.fork() == 0 else "parent"
 
 
+def printing(way: Any) -> Any:
+    """Return an experiment that prints its index, but at index 5 goes this `way`."""
+
+    def experiment(context: Any, config: Any) -> Any:
+        if config["index"] == 5:
+            return way()
+        print("number", config["index"])
+        return 2 * config["index"]
+
+    return experiment
+
+
+def closes_its_output() -> str:
+    print("before", flush=True)
+    os.close(1)
+    return "closed"
+
+
+def redirects_its_output() -> str:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return "redirected"
+
+
 def prints_from_c() -> str:
     print("from python")
     logging.getLogger().warning("from logging")

@@ -126,6 +126,18 @@ def test_output_is_kept_wherever_it_comes_from(tmp_path: Path) -> None:
     assert gathered.outcomes[6].log.size == 0
 
 
+@pytest.mark.parametrize("way", [experiments.closes_its_output, experiments.redirects_its_output])
+def test_the_next_experiment_prints_where_it_should_whatever_the_last_one_did_to_its_output(
+    way: Any, tmp_path: Path
+) -> None:
+    executor = ProcessExecutor(1)
+    try:
+        gathered = run(executor, tmp_path, experiments.printing(way), 8)
+    finally:
+        executor.close()
+    assert [gathered.outcomes[number].log.data for number in (4, 6, 7)] == [b"number 4\n", b"number 6\n", b"number 7\n"]
+
+
 def test_a_long_output_keeps_its_head_and_its_tail(tmp_path: Path) -> None:
     executor = ProcessExecutor(1)
     try:

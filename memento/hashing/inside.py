@@ -1,0 +1,87 @@
+"""What is inside a value: the functions and classes that it is made of, or nothing but plain values."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import types
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from memento.hashing.forms import PLAIN
+from memento.hashing.naming import resolve
+
+LARGEST_PLAIN = 500
+_DEEPEST_VALUE = 6
+_WITHOUT_CODE = frozenset({"numpy", "pandas", "scipy", "torch", "datetime", "decimal", "pathlib"})
+
+
+def is_plain(value: Any) -> bool:
+    """Return whether `value` is a number, a text or the like, or a few hundred of such in lists, dicts or namespaces.
+
+    Example:
+        >>> is_plain({"lr": 0.1, "layers": [8, 8]}), is_plain(object())
+        (True, False)
+    """
+    waiting, left = [value], LARGEST_PLAIN
+    while waiting and left:
+        item = waiting.pop()
+        left -= 1
+        if isinstance(item, argparse.Namespace):
+            item = vars(item)
+        if type(item) is dict:
+            waiting += [*item, *item.values()]
+        elif type(item) in (list, tuple, set, frozenset):
+            waiting += item
+        elif type(item) not in PLAIN:
+            return False
+    return not waiting
+
+
+def code_in(value: Any) -> Iterator[types.FunctionType | type]:
+    """Yield the functions and classes that `value` is made of: itself or its class, and those inside it.
+
+    Example:
+        >>> import json
+        >>> [thing.__name__ for thing in code_in([json.dumps, {"how": json.JSONDecoder}])]
+        ['dumps', 'JSONDecoder']
+    """
+    waiting: deque[tuple[Any, int]] = deque([(value, 0)])
+    seen: set[int] = set()
+    while waiting:
+        item, depth = waiting.popleft()
+        kind = type(item)
+        if kind in PLAIN or kind.__module__.partition(".")[0] in _WITHOUT_CODE or id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, types.FunctionType | type):
+            yield item
+        elif kind.__module__ not in ("builtins", "functools"):
+            yield kind
+        if depth < _DEEPEST_VALUE:
+            waiting.extend((part, depth + 1) for part in _parts(item))
+
+
+def _parts(item: Any) -> Iterable[Any]:
+    if isinstance(item, list | tuple | set | frozenset):
+        return item
+    if isinstance(item, dict):
+        return [*item, *item.values()]
+    if isinstance(item, functools.partial):
+        return [item.func, *item.args, *item.keywords.values()]
+    if isinstance(item, types.MethodType):
+        return [item.__func__, item.__self__]
+    if isinstance(item, property):
+        return [item.fget, item.fset, item.fdel]
+    if isinstance(item, types.ModuleType | type):
+        return []
+    if isinstance(item, types.FunctionType):
+        owner = resolve(home_of(item), item.__qualname__.rpartition(".")[0])
+        return [part for part in (vars(item).get("__wrapped__"), owner) if part is not None]
+    return [getattr(item, "__func__", None), *getattr(item, "__dict__", {}).values()]
+
+
+def home_of(thing: types.FunctionType | type) -> str:
+    """Return the name of the module that `thing` was written in; a wrapper claims another."""
+    return str(thing.__globals__.get("__name__") if isinstance(thing, types.FunctionType) else thing.__module__)
