@@ -14,6 +14,7 @@ import itertools
 import json
 import random
 import re
+import subprocess
 import sys
 import threading
 import types
@@ -29,6 +30,7 @@ import pandas as pd
 import pydantic
 import pytest
 import scipy.sparse
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.gaussian_process.kernels import RBF
@@ -911,3 +913,16 @@ def test_a_repr_that_fails_is_survived() -> None:
             raise RuntimeError("no")
 
     assert re.fullmatch(r".*Broken #[0-9a-f]{8}", readable(Broken()))
+
+
+def test_what_draws_from_the_generator_of_a_whole_process_has_the_same_digest_in_every_process() -> None:
+    program = (
+        "import random, scipy.stats, numpy; from memento.hashing import digest; "
+        "print(*[digest(one).hex() for one in "
+        "(scipy.stats.norm(0, 1), scipy.stats.randint(1, 9), numpy.random.mtrand._rand, random._inst)])"
+    )
+    runs = [subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True) for _ in "ab"]
+    told = {done.stdout for done in runs}
+    assert len(told) == 1
+    assert len(set(told.pop().split())) == 4
+    assert digest(scipy.stats.norm(0, 1)) == digest(scipy.stats.norm(0, 1)) != digest(scipy.stats.norm(0, 2))

@@ -46,6 +46,8 @@ def _encode_numpy(encoder: Encoder, value: Any) -> bytes | None:
         return group(b"dtype", [_encode_dtype(value)])
     if isinstance(value, numpy.random.Generator):
         return group(b"generator", [encoder.encode(kind), encoder.encode(value.bit_generator.state, ".bit_generator")])
+    if value is getattr(numpy.random.mtrand, "_rand", None):  # everybody's, whose state is nobody's choice
+        return leaf(b"function", b"numpy.random:mtrand._rand")
     if isinstance(value, numpy.random.RandomState):
         return group(
             b"generator", [encoder.encode(kind), encoder.encode(value.get_state(legacy=False), ".get_state()")]

@@ -126,6 +126,8 @@ def _encode_partial(encoder: Encoder, value: Any) -> bytes:
 
 
 def _encode_random(encoder: Encoder, value: Any) -> bytes:
+    if value is getattr(sys.modules.get("random"), "_inst", None):  # everybody's, whose state is nobody's choice
+        return group(b"constant", [encode_text("random"), encode_text("_inst")])
     return group(b"random", [encoder.encode(type(value)), encoder.encode(value.getstate(), ".getstate()")])
 
 
