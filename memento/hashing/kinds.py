@@ -137,6 +137,22 @@ def _encode_module(encoder: Encoder, value: types.ModuleType) -> bytes:
     return leaf(b"module", module_name(value.__name__).encode())
 
 
+def _encode_distribution(encoder: Encoder, value: Any) -> bytes:
+    # By what scipy itself makes it anew from: it holds methods of its own, and the generator of the whole process.
+    family = value.dist
+    made_of = {name: one for name, one in family._updated_ctor_param().items() if name not in ("longname", "seed")}
+    return group(
+        b"distribution",
+        [
+            encoder.encode(type(family), ".dist"),
+            encoder.encode(made_of, ".dist"),
+            encoder.sequence(b"args", value.args),
+            encoder.mapping(b"keywords", value.kwds.items()),
+            encoder.encode(family._random_state, ".random_state"),
+        ],
+    )
+
+
 _BY_TYPE: dict[type, Rule] = {
     list: lambda encoder, value: encoder.sequence(b"list", value),
     tuple: lambda encoder, value: encoder.sequence(b"tuple", value),
@@ -179,5 +195,7 @@ _BY_NAME: dict[tuple[str, str], Rule] = {
     ("re", "Pattern"): lambda encoder, value: group(
         b"pattern", [encoder.encode(value.pattern), encode_int(value.flags)]
     ),
+    ("scipy.stats._distn_infrastructure", "rv_continuous_frozen"): _encode_distribution,
+    ("scipy.stats._distn_infrastructure", "rv_discrete_frozen"): _encode_distribution,
     ("uuid", "UUID"): lambda encoder, value: leaf(b"uuid", value.hex.encode()),
 }
