@@ -30,7 +30,7 @@ from memento.progress import make_progress
 from memento.protocols import Executor, Listener, RemoteExecutor
 from memento.results import Results
 from memento.running.calling import how_to_call
-from memento.running.checks import check_provider, check_runtime, checked_trackers
+from memento.running.checks import check_func, check_provider, check_runtime, checked_trackers
 from memento.running.dry import LISTED, print_dry_run, print_head
 from memento.running.hearing import Audience
 from memento.running.options import Options, one_of, worker_count
@@ -65,8 +65,7 @@ class Conductor:
         listeners: Sequence[Listener],
         trackers: Sequence[Any],
     ) -> None:
-        if not callable(func):
-            raise OptionError(f"func={func!r} cannot be called; pass a function", option="func", value=func)
+        check_func(func)
         if isinstance(executor, str):
             check_name(executor)
         elif not isinstance(executor, Executor):

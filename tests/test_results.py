@@ -542,6 +542,14 @@ def test_the_frame_has_a_row_for_each_configuration() -> None:
     assert str(frame.accuracy.dtype) == "float64"
 
 
+def test_a_text_with_half_a_surrogate_pair_spoils_no_table(made: Made) -> None:
+    made.add({"file": "odd\udcff.csv"}, 1)
+    made.add({"file": "good.csv"}, 2)
+    frame = made.results.to_frame()
+    assert frame.file.tolist() == ["odd\\udcff.csv", "good.csv"]
+    assert frame.result.tolist() == [1, 2]
+
+
 def test_single_values_are_the_column_result(made: Made) -> None:
     frame = made.add({"a": 1}, 0.5).add({"a": 2}, 0.7).results.to_frame()
     assert frame.result.tolist() == [0.5, 0.7]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import copy
 import functools
@@ -12,6 +13,7 @@ import platform
 import threading
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -677,6 +679,48 @@ def test_what_threads_cannot_give_is_refused_or_warned_of() -> None:
         run(lambda x: x, what, executor="threads")
     with pytest.warns(UserWarning, match=r"runtime\['time'\] is not enforced"):
         run(lambda x: x, {**what, "runtime": {"time": 5}}, executor="serial")
+
+
+async def asynchronous(context: Any, config: Any) -> int:
+    return 1
+
+
+def generating(context: Any, config: Any) -> Iterator[int]:
+    yield 1
+
+
+@functools.wraps(asynchronous)
+def waited_for(context: Any, config: Any) -> int:
+    return asyncio.run(asynchronous(context, config))
+
+
+class Asynchronous:
+    async def __call__(self, context: Any, config: Any) -> int:
+        return 1
+
+
+@pytest.mark.parametrize(
+    ("func", "told"),
+    [
+        (asynchronous, r"is an async function, .* write def f\(...\): return asyncio.run\(g\(...\)\)"),
+        (Asynchronous(), "is an async function"),
+        (generating, "is a generator, .* return a value, or a list of what it yields"),
+        (functools.partial(generating, 1), "is a generator"),
+    ],
+)
+def test_what_gives_nothing_to_store_when_it_is_called_is_refused_before_anything_runs(func: Any, told: str) -> None:
+    with pytest.raises(OptionError, match=told):
+        Memento(func)
+
+
+def test_a_wrapper_that_waits_for_an_async_function_is_an_experiment(tmp_path: Path) -> None:
+    results = Memento(waited_for, executor="serial").run({"parameters": {"x": [1]}}, cache_path=tmp_path)
+    assert [result.inner for result in results or ()] == [1]
+
+
+def test_a_cache_path_that_is_no_path_is_refused() -> None:
+    with pytest.raises(OptionError, match=r"^cache_path=3 is no path; give a folder or a file as text or pathlib.Path"):
+        Memento(experiments.square, executor="serial").run({"parameters": {"x": [1]}}, cache_path=3)  # type: ignore[arg-type]
 
 
 def test_options_that_cannot_be_meant_are_refused_before_anything_runs(notes: Path) -> None:

@@ -17,9 +17,16 @@ if TYPE_CHECKING:
 
 
 def frame_of(columns: Columns) -> pd.DataFrame:
-    """Return `columns` as a DataFrame."""
-    frame: pd.DataFrame = _pandas().DataFrame(columns)
+    """Return `columns` as a DataFrame; half a surrogate pair, which Arrow cannot hold, becomes an escape."""
+    try:
+        frame: pd.DataFrame = _pandas().DataFrame(columns)
+    except UnicodeEncodeError:
+        frame = _pandas().DataFrame({name: list(map(_escaped, values)) for name, values in columns.items()})
     return frame
+
+
+def _escaped(value: Any) -> Any:
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
 
 
 def frame_of_points(points: Points) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +10,20 @@ from typing import Any
 from memento.errors import OptionError
 from memento.matrix.configurations import Configurations
 from memento.protocols import Executor
+
+
+def check_func(func: Any) -> None:
+    """Refuse what cannot be called, and what gives nothing that could be stored when it is called."""
+    if not callable(func):
+        raise OptionError(f"func={func!r} cannot be called; pass a function", option="func", value=func)
+    for one in (func, type(func).__call__):  # and not what it wraps, which a wrapper may wait for
+        if inspect.iscoroutinefunction(one):
+            problem = "is an async function, whose call gives a coroutine; write def f(...): return asyncio.run(g(...))"
+        elif inspect.isgeneratorfunction(one) or inspect.isasyncgenfunction(one):
+            problem = "is a generator, whose call gives no result yet; return a value, or a list of what it yields"
+        else:
+            continue
+        raise OptionError(f"func={func!r} {problem}", option="func", value=func)
 
 
 def check_runtime(configurations: Configurations, executor: Executor) -> None:

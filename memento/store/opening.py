@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from memento.errors import StoreError
+from memento.errors import OptionError, StoreError
 from memento.files import private_folder
 from memento.store import schema
 from memento.store.sqlite import SqliteStore
@@ -45,7 +45,14 @@ def folder_of(path: str | os.PathLike[str] | None = None) -> Path:
 
 def place_of(path: str | os.PathLike[str] | None = None) -> Path:
     """Return where the store at `path` is or would be: its folder, or the file of its ledger."""
-    given = os.fspath(path) if path is not None else ""
+    try:
+        given = os.fspath(path) if path is not None else ""
+    except TypeError:
+        raise OptionError(
+            f"cache_path={path!r} is no path; give a folder or a file as text or pathlib.Path, or None for .memento",
+            option="cache_path",
+            value=path,
+        ) from None
     return Path(os.path.abspath(os.path.expanduser(given or os.environ.get(VARIABLE) or DEFAULT)))
 
 
