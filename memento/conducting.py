@@ -19,6 +19,7 @@ from memento.errors import AggregateException, CacheMiss, ExperimentFailed, Matr
 from memento.executors.named import NAMES, check_name, executor_named, watch_over
 from memento.hashing import digest, readable
 from memento.hashing.fingerprint import code_of_values, identify
+from memento.hashing.origin import as_seen_from
 from memento.layout import spool_path
 from memento.matrix import generate_configurations
 from memento.matrix.configurations import Configurations
@@ -186,7 +187,7 @@ class Conductor:
             if dry_run:
                 print_dry_run(configurations, plan)
                 if isinstance(executor, RemoteExecutor) and plan.todo:
-                    job = self._job(bytes(RUN_BYTES), store, configurations, call, plan.pace, executor)
+                    job = self._job(bytes(RUN_BYTES), store, configurations, call, plan.pace, executor, experiment)
                     tasks = Tasks(configurations, plan, limited=False)
                     print(executor.preview(job, [tasks.of(row) for row in plan.todo], script=dry_run == "script"))
                 print("Exiting due to dry run")
@@ -202,7 +203,7 @@ class Conductor:
                 configurations=configurations,
                 plan=plan,
                 store=store,
-                make_job=lambda run: self._job(run.id, store, configurations, call, plan.pace, executor),
+                make_job=lambda run: self._job(run.id, store, configurations, call, plan.pace, executor, experiment),
                 executor=executor,
                 audience=Audience(
                     [
@@ -240,6 +241,7 @@ class Conductor:
         call: Call,
         pace: float | None,
         executor: Executor,
+        experiment: Experiment,
     ) -> Job:
         return Job(
             run=run,
@@ -252,6 +254,7 @@ class Conductor:
             working_directory=os.getcwd(),
             import_path=tuple(str(Path(entry).absolute()) for entry in sys.path),
             pace=pace,
+            origin=as_seen_from(store.root, experiment.file),
             synced=not getattr(executor, "beside", False),
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
 import threading
 import time
 from array import array
@@ -13,9 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memento import payload
-from memento.errors import DamagedEntry, NotStored
-from memento.files import private_folder, write_atomically
+from memento import checkpoints, payload
+from memento.errors import NotStored
+from memento.files import private_folder
 from memento.layout import artifact_path, checkpoint_path
 from memento.series import MOST_RECENT, Series
 
@@ -25,10 +24,6 @@ if TYPE_CHECKING:
     from memento.config import Config
     from memento.recording import RecordKeeper
 
-# A checkpoint file: magic, codec, lengths of the summary and of the metrics, digest of all that follows; then the
-# summary, the metrics recorded so far, and the state.
-CHECKPOINT = struct.Struct("<8sBIQ16s")
-CHECKPOINT_MAGIC = b"MCHECK1\n"
 PROGRESS_INTERVAL = 0.1
 SPILL_INTERVAL = 1.0
 # Spilling may take this share of the time: each writes everything anew.
@@ -68,6 +63,7 @@ class Context:
         stopping: Callable[[], bool] = lambda: False,
         report: Callable[[float, float | None], None] = lambda done, total: None,
         spill: Callable[[bytes], None] | None = None,
+        origin: str = "",
     ) -> None:
         self.key = key.hex()
         self.attempt = attempt
@@ -76,6 +72,7 @@ class Context:
         self._stopping = stopping
         self._report = report
         self._spill = spill
+        self._origin = origin
         self._spill_at = math.inf if spill is None else time.time() + SPILL_INTERVAL
         self._spilling = threading.Lock()
 
@@ -211,11 +208,7 @@ class Context:
         """
         encoded = payload.encode(state)
         metrics = b"".join(self.collect_metrics())
-        path = checkpoint_path(self._root, self._key)
-        private_folder(path.parent)
-        digest = payload.digest_of([encoded.summary, metrics, *encoded.chunks])
-        header = CHECKPOINT.pack(CHECKPOINT_MAGIC, encoded.codec, len(encoded.summary), len(metrics), digest)
-        write_atomically(path, [header, encoded.summary, metrics, *encoded.chunks])
+        checkpoints.write(checkpoint_path(self._root, self._key), encoded, metrics, self._origin)
 
     def checkpoint_exist(self) -> bool:
         """Return whether there is a checkpoint to go on from."""
@@ -228,28 +221,16 @@ class Context:
             NotStored: there is no checkpoint, and no default was given.
             DamagedEntry: the checkpoint does not match its checksum.
         """
-        path = checkpoint_path(self._root, self._key)
         try:
-            data = path.read_bytes()
+            found = checkpoints.read(checkpoint_path(self._root, self._key))
         except FileNotFoundError:
             if default is not _MISSING:
                 return default
             raise NotStored(
                 f"there is no checkpoint for {self.key}; ask checkpoint_exist() first, or give restore a default"
             ) from None
-        try:
-            magic, codec, length, recorded, digest = CHECKPOINT.unpack_from(data)
-            body = memoryview(data)[CHECKPOINT.size :]
-            if magic != CHECKPOINT_MAGIC or payload.digest_of([body]) != digest:
-                raise ValueError("checksum")
-        except (ValueError, struct.error):
-            raise DamagedEntry(
-                f"the checkpoint {path} does not match its checksum; delete it to begin this experiment anew",
-                path=str(path),
-            ) from None
-        state = length + recorded
-        self._record_again(body[length:state])
-        return payload.decode(codec, body[state:], bytes(body[:length]))
+        self._record_again(found.metrics)
+        return payload.decode(found.codec, found.state, found.summary)
 
     def _record_again(self, metrics: memoryview) -> None:
         """Begin with the metrics and records that there were when the checkpoint was made."""
@@ -295,11 +276,6 @@ class Context:
 def _deadline(timeout: float | None, ends: float | None) -> float:
     limits = (timeout, None if ends is None else ends - time.time())
     return time.monotonic() + min(limit for limit in limits if limit is not None)
-
-
-def forget_checkpoint(root: Path, key: bytes) -> None:
-    """Remove the checkpoint of `key`, as is done when its experiment has succeeded."""
-    checkpoint_path(root, key).unlink(missing_ok=True)
 
 
 def _point(name: str, value: Any, now: float) -> tuple[float, float]:

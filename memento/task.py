@@ -302,6 +302,8 @@ class Job:
     """When the place it runs in ends (seconds since the epoch), as a batch job does; None: not known."""
     pace: float | None = None
     """How many seconds experiments took that are stored already; None: none are."""
+    origin: str = ""
+    """Which file the experiment comes from, as seen from the store's folder; empty where that is not known."""
     synced: bool = True
     """Whether large parts are on the disk when a worker tells of them; else the store sees to that, on its machine."""
 

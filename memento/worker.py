@@ -20,8 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memento import payload
-from memento.context import Context, forget_checkpoint
+from memento import checkpoints, payload
+from memento.context import Context
 from memento.describing import describe_exception, function_of, place_of, status_of
 from memento.errors import StoreUnwritable, WorkerStartError
 from memento.files import DISK_ERRORS, private_folder, write_atomically
@@ -90,6 +90,7 @@ class Worker:
             stopping=self._stopping,
             report=lambda done, total: self._report(task, done, total),
             spill=None if spill is None else lambda metrics: spill(task, metrics),
+            origin=self._job.origin,
         )
         self._context = context
         encoded: payload.Encoded | None = None
@@ -163,7 +164,7 @@ class Worker:
         """Forget what only an unfinished experiment needs; called once `outcome` is safe in the spool."""
         # The folder is asked for each time: not only this process may have made a checkpoint.
         if outcome.status is Status.SUCCEEDED and os.access(self._checkpoints, os.F_OK):
-            forget_checkpoint(self._root, outcome.key)
+            checkpoints.forget(self._root, outcome.key)
 
     def close(self) -> None:
         """Give back what was opened."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import threading
 import time
 from decimal import Decimal
@@ -13,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memento import payload
-from memento.context import Context, forget_checkpoint
+from memento import checkpoints, payload
+from memento.context import Context
 from memento.errors import DamagedEntry, NotStored
 
 KEY = bytes(range(16))
@@ -78,7 +79,7 @@ def test_a_checkpoint_is_restored_by_whoever_comes_next(tmp_path: Path) -> None:
     state = second.restore()
     assert state["epoch"] == 4
     assert (state["weights"] == np.arange(100_000.0)).all()
-    forget_checkpoint(tmp_path, KEY)
+    checkpoints.forget(tmp_path, KEY)
     with pytest.raises(NotStored, match="there is no checkpoint for 000102"):
         second.restore()
 
@@ -158,6 +159,17 @@ def test_progress_is_reported_now_and_then_and_at_the_end(tmp_path: Path) -> Non
     assert told[0] == (1, 1000)
     assert told[-1] == (1000, 1000)
     assert len(told) < 20
+
+
+def test_a_checkpoint_of_an_older_version_is_gone_on_from(tmp_path: Path) -> None:
+    first = context(tmp_path)
+    first.checkpoint({"epoch": 3})
+    path = next(path for path in (tmp_path / "checkpoints").rglob("*") if path.is_file())
+    found = checkpoints.read(path)
+    body = found.summary + bytes(found.metrics) + bytes(found.state)
+    header = struct.pack("<8sBIQ16s", b"MCHECK1\n", found.codec, len(found.summary), 0, payload.digest_of([body]))
+    path.write_bytes(header + body)
+    assert context(tmp_path).restore() == {"epoch": 3}
 
 
 def test_the_log_goes_to_the_attempts_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -183,3 +183,37 @@ def test_notebooks_of_one_name_are_told_apart_by_their_folders_or_by_their_files
     for folder, given in ((one, "[2, 4]"), (two, "[3, 6]")):
         assert run(folder, "ignore", file="-", JPY_SESSION_NAME=str(folder / "study.ipynb"))[0] == given
     assert (ran(one), ran(two)) == (["1", "2"], ["1", "2"])
+
+
+STEPS = """
+import os, signal, sys
+from memento import Memento
+
+def experiment(context, config):
+    done = context.restore(default=[])
+    while len(done) < 4:
+        done.append(FACTOR)
+        context.checkpoint(done)
+        if len(done) == 2 and os.environ.get("DIES"):
+            os.kill(os.getpid(), signal.SIGKILL)
+    return sum(done)
+
+if __name__ == "__main__":
+    results = Memento(experiment, code_change=sys.argv[1], num_workers=1).run(
+        {"parameters": {"x": [1]}}, cache_path="../store", progress=False, on_error="return")
+    print([result.inner for result in results if result.ok])
+"""
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nobody_goes_on_from_the_checkpoint_of_another_script_and_each_finds_its_own(tmp_path: Path, mode: str) -> None:
+    one, two = write(tmp_path / "one", 0), write(tmp_path / "two", 0)
+    (one / "study.py").write_text(STEPS.replace("FACTOR", "1"))
+    (two / "study.py").write_text(STEPS.replace("FACTOR", "10"))
+    assert run(one, mode, DIES="yes")[0] == "[]"
+    assert run(two, mode, DIES="yes")[0] == "[]"
+    # What is added now shows from where each goes on: two steps were made by what the script was before.
+    (one / "study.py").write_text(STEPS.replace("FACTOR", "100"))
+    assert run(one, mode)[0] == "[202]"
+    assert run(two, mode)[0] == "[40]"
+    assert not [path for path in (tmp_path / "store" / "checkpoints").rglob("*") if path.is_file()]

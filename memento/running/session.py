@@ -20,6 +20,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from memento.checkpoints import give_way
 from memento.errors import StoreError
 from memento.hashing.origin import as_seen_from
 from memento.matrix.configurations import Configurations
@@ -227,6 +228,7 @@ class Session:
             self._todo.spread_out()
         rows = self._todo.claim(self._run, room)
         if rows:
+            give_way(self._store.root, (self._plan.keys[row] for row in rows), self._experiment.file)
             self._submit(self._tasks.first(rows))
 
     def _ahead(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from memento.context import forget_checkpoint
+from memento import checkpoints
 from memento.errors import StoreUnwritable
 from memento.executors.engines.batch import File
 from memento.files import DISK_ERRORS, private_folder, write_atomically
@@ -56,7 +56,7 @@ class Landing:
         if self._has_checkpoints and not self._shared:
             for head, _ in frames:
                 if has_succeeded(head):
-                    forget_checkpoint(self._root, head[KEY_IN_HEAD])
+                    checkpoints.forget(self._root, head[KEY_IN_HEAD])
         return Delivered(frames=frames, spool=self._spool.path.name, end=end)
 
     def _write(self, name: str, data: bytes) -> None:
