@@ -158,6 +158,13 @@ def recording_until_killed(context: Context, config: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def failing_below_thirty(context: Context, config: Any) -> int:
+    """Fails in the first block of a matrix."""
+    if config.x < 30:
+        raise ValueError("the first block")
+    return int(config.x)
+
+
 def main_with(matrix: dict[str, Any], experiment: str, **options: Any) -> None:
     """Run `experiment` of this module as a script would; used by tests that kill it."""
     from memento import Memento, ProcessExecutor

@@ -62,13 +62,51 @@ def test_who_gives_a_limit_has_decided() -> None:
     for _ in range(1000):
         one.failed(failure())
     assert one.reason is None
-    assert not one.suspicious
 
 
-def test_half_way_the_next_configurations_should_come_from_elsewhere() -> None:
-    one = watch()
-    for _ in range(10):
-        one.failed(failure())
-    assert one.suspicious
-    one.failed(failure())
-    assert not one.suspicious
+def spreading(sample: set[bytes]) -> tuple[FailureWatch, list[int]]:
+    """Return a watch, and how often it has asked for configurations from elsewhere, which are then `sample`."""
+    asked: list[int] = []
+
+    def spread() -> set[bytes]:
+        asked.append(len(asked) + 1)
+        return sample
+
+    return FailureWatch(stop_at_first=False, max_failures=None, spread=spread), asked
+
+
+def test_half_way_the_next_configurations_come_from_elsewhere_and_only_they_count() -> None:
+    one, asked = spreading({bytes([number]) for number in range(100, 120)})
+    for number in range(9):
+        one.failed(failure(), bytes([number]))
+    assert asked == []
+    for number in range(9, 60):  # of the same block, handed out before
+        one.failed(failure(), bytes([number]))
+    assert asked == [1]
+    assert one.reason is None
+    for number in range(100, 109):
+        one.failed(failure(), bytes([number]))
+    assert one.reason is None
+    one.failed(failure(), bytes([109]))
+    assert one.reason is not None
+    assert one.reason.startswith("stopped because 70 configurations in a row failed with the same error")
+
+
+def test_a_success_elsewhere_shows_that_an_error_is_not_common_to_all() -> None:
+    one, asked = spreading({bytes([number]) for number in range(100, 120)})
+    for turn in range(5):
+        for number in range(15):
+            one.failed(failure(), bytes([number]))
+        assert asked == list(range(1, turn + 2))
+        one.succeeded()
+    assert one.reason is None
+
+
+def test_where_little_is_left_all_of_it_counts() -> None:
+    one, _ = spreading({b"a", b"b"})
+    for number in range(10):
+        one.failed(failure(), bytes([number]))
+    one.failed(failure(), b"a")
+    assert one.reason is None
+    one.failed(failure(), b"b")
+    assert one.reason is not None

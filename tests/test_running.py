@@ -173,6 +173,16 @@ def test_max_failures_stops_early(notes: Path) -> None:
     assert 3 <= len(noted(notes)) < 100
 
 
+@pytest.mark.parametrize("executor", ["serial", "threads", "processes"])
+def test_a_first_block_that_fails_does_not_stop_what_comes_after_it(executor: str, tmp_path: Path) -> None:
+    results = Memento(experiments.failing_below_thirty, num_workers=2, executor=executor).run(
+        {"parameters": {"x": list(range(600))}}, cache_path=tmp_path, on_error="return", progress=False
+    )
+    assert results is not None
+    assert results.counts() == {Status.SUCCEEDED: 570, Status.FAILED: 30}
+    assert [result.inner for result in results.succeeded] == list(range(30, 600))
+
+
 def test_one_error_common_to_all_does_not_burn_the_night(notes: Path) -> None:
     with pytest.raises(AggregateException) as caught:
         run(experiments.always_failing, matrix(notes, *range(2000)))

@@ -75,9 +75,11 @@ class Session:
         self._tally = Tally(configurations, audience, experiment, total=len(plan.keys), stored=plan.stored)
         self._run: Run
         self._retries = RetryPolicy(options.retries)
-        self._watch = FailureWatch(stop_at_first=options.on_error == "stop", max_failures=options.max_failures)
         self._rows = {plan.keys[row]: row for row in plan.todo}
         self._todo = Todo(plan, store)
+        self._watch = FailureWatch(
+            stop_at_first=options.on_error == "stop", max_failures=options.max_failures, spread=self._todo.spread_out
+        )
         self._later: list[tuple[float, int, int]] = []  # (when, row, attempt): waiting for a retry
         self._out: dict[bytes, Task] = {}
         self._keeper = Keeper(store, plan.anew)
@@ -224,8 +226,6 @@ class Session:
         room = self._ahead() - len(self._out)
         if not self._todo or room <= 0 or room < self._ahead() // 2:
             return
-        if self._watch.suspicious:
-            self._todo.spread_out()
         rows = self._todo.claim(self._run, room)
         if rows:
             give_way(self._store.root, (self._plan.keys[row] for row in rows), self._experiment.file)
@@ -301,7 +301,7 @@ class Session:
             heapq.heappush(self._later, (time.monotonic() + wait, self._rows[key], outcome.attempt + 1))
         elif outcome.status is not Status.CANCELLED:
             self._tally.failed += 1
-            self._watch.failed(failure)
+            self._watch.failed(failure, key)
             self._keeper.add_final([key])
         if outcome.status is Status.CANCELLED:
             return

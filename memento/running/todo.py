@@ -55,9 +55,10 @@ class Todo:
             look = min(2 * look, LARGEST_LOOK)
         return claimed
 
-    def spread_out(self) -> None:
-        """Bring rows from all over what is left to the front."""
+    def spread_out(self) -> set[bytes]:
+        """Bring rows from all over what is left to the front, and return their keys."""
         rows = list(self._rows)
         chosen = rows[:: max(1, len(rows) // IN_A_ROW)]
         picked = set(chosen)
         self._rows = deque([*reversed(chosen), *(row for row in rows if row not in picked)])
+        return {self._plan.keys[row] for row in chosen}
