@@ -217,3 +217,48 @@ def test_nobody_goes_on_from_the_checkpoint_of_another_script_and_each_finds_its
     assert run(one, mode)[0] == "[202]"
     assert run(two, mode)[0] == "[40]"
     assert not [path for path in (tmp_path / "store" / "checkpoints").rglob("*") if path.is_file()]
+
+
+REMEMBERING = """
+import sys
+from memento import memoize
+
+@memoize(store="../store", code_change=sys.argv[1])
+def square(x):
+    with open("ran", "a") as log:
+        print(x, file=log)
+    return [x * FACTOR] * SIZE
+
+if __name__ == "__main__":
+    print([square(x)[0] for x in (1, 2)])
+"""
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("size", [1, 100_000])
+def test_functions_that_remember_never_return_what_those_of_another_script_gave(
+    tmp_path: Path, mode: str, size: int
+) -> None:
+    one, two = write(tmp_path / "one", 0), write(tmp_path / "two", 0)
+    for folder, factor in ((one, "2"), (two, "3")):
+        text = REMEMBERING.replace("FACTOR", factor).replace("SIZE", str(size))
+        (folder / "study.py").write_text(text)
+    for _ in range(2):  # each finds its own, whichever ran last
+        assert run(one, mode) == ("[2, 4]", "")
+        assert run(two, mode) == ("[3, 6]", "")
+    assert ran(one) == ran(two) == ["1", "2"]
+
+
+def test_an_edit_of_a_script_concerns_what_its_own_functions_remember(tmp_path: Path) -> None:
+    one, two = write(tmp_path / "one", 0), write(tmp_path / "two", 0)
+    texts = {factor: REMEMBERING.replace("FACTOR", factor).replace("SIZE", "1") for factor in "235"}
+    (one / "study.py").write_text(texts["2"])
+    (two / "study.py").write_text(texts["3"])
+    run(one)
+    run(two)
+    (one / "study.py").write_text(texts["5"])
+    out, said = run(one)
+    assert out == "[2, 4]"
+    assert "computed by older code, which differs in study.square" in said
+    assert run(one, "rerun")[0] == "[5, 10]"
+    assert run(two, "ignore") == ("[3, 6]", "")

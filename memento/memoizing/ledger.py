@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from memento.errors import StoreError
+from memento.hashing.origin import as_seen_from
 from memento.layout import blob_path
 from memento.memoizing.flights import Flights
 from memento.spool import frame_of
@@ -170,7 +171,8 @@ class CallLedger(SqliteStore):
                 self._synced = now
 
     def _record_code(self, run: bytes, code: Experiment) -> None:
-        known = code.name, time.time(), json.dumps(code.code), json.dumps(facts({"kind": "code"}))
+        about = facts({"kind": "code", "file": as_seen_from(self.root, code.file)})
+        known = code.name, time.time(), json.dumps(code.code), json.dumps(about)
         with self._ledger.reading() as database:
             database.execute(
                 "INSERT OR IGNORE INTO runs (id, experiment, started, ended, code, about, checksum) "

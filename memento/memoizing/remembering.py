@@ -18,9 +18,10 @@ from memento.hashing.fingerprint import code_of_values
 from memento.hashing.forms import PLAIN
 from memento.hashing.inside import code_in
 from memento.hashing.naming import is_elsewhere
+from memento.hashing.origin import is_another_file, seen_from
 from memento.layout import blob_path
 from memento.memoizing.arguments import Arguments
-from memento.memoizing.ledger import CallLedger, code_id, ledger_at
+from memento.memoizing.ledger import CallLedger, Found, code_id, ledger_at
 from memento.store import Entry
 from memento.task import VALUE, Experiment, Outcome, Status, value_in
 from memento.worker import keep
@@ -70,6 +71,7 @@ class Memory:
         self._experiment: Experiment | None = None
         self._codes: dict[tuple[int, ...], Code] = {}
         self._changed: dict[tuple[bytes, bytes], tuple[str, ...]] = {}
+        self._namesakes: dict[tuple[CallLedger, bytes, bytes], bool] = {}
         self._told: set[tuple[str, ...]] = set()
 
     @property
@@ -100,7 +102,7 @@ class Memory:
 
     def stored(self, call: Call) -> Any:
         """Return a value of its own that `call` gave before; `MISSING` where it is to be computed."""
-        found = call.ledger.success(call.key)
+        found = self._newest_of_its_own(call)
         if found is None or (self._code_change != "ignore" and self._is_outdated(call, found.entry)):
             return MISSING
         codec, summary = value_in(found.entry.head)
@@ -110,15 +112,41 @@ class Memory:
             return MISSING
         return payload.decode(codec, data, summary)
 
-    def _is_outdated(self, call: Call, entry: Entry) -> bool:
-        """Return whether other code computed `entry` and that is a reason to compute it anew; else tell it once."""
+    def _newest_of_its_own(self, call: Call) -> Found | None:
+        """Return the newest outcome of `call` that no function of the same name in another file gave."""
+        found = call.ledger.success(call.key)
+        if found is None or not self._is_of_a_namesake(call, found.entry):
+            return found
+        own = call.ledger.newest_that([call.key], lambda entry: not self._is_of_a_namesake(call, entry))
+        return Found(own[call.key], None) if own else None
+
+    def _is_of_a_namesake(self, call: Call, entry: Entry) -> bool:
+        """Return whether code that differs gave `entry`, from a file that exists beside today's."""
         code = self._code_of(call)
         if entry.run == code.id:
             return False
+        known = self._namesakes.get((call.ledger, entry.run, code.id))
+        if known is None:
+            known = bool(self._changed_since(call, entry))
+            if known:
+                recorded = call.ledger.about_of([entry.run])[entry.run].get("file")
+                known = is_another_file(seen_from(call.ledger.root, recorded), code.experiment.file)
+            self._namesakes[call.ledger, entry.run, code.id] = known
+        return known
+
+    def _changed_since(self, call: Call, entry: Entry) -> tuple[str, ...]:
+        code = self._code_of(call)
         changed = self._changed.get((entry.run, code.id))
         if changed is None:
             stored = call.ledger.code_of([entry.run])[entry.run]
             changed = self._changed[entry.run, code.id] = code.experiment.changed_since(stored)
+        return changed
+
+    def _is_outdated(self, call: Call, entry: Entry) -> bool:
+        """Return whether other code computed `entry` and that is a reason to compute it anew; else tell it once."""
+        if entry.run == self._code_of(call).id:
+            return False
+        changed = self._changed_since(call, entry)
         if changed and self._code_change == "warn" and changed not in self._told:
             self._told.add(changed)
             self._warn(
