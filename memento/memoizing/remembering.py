@@ -102,8 +102,10 @@ class Memory:
 
     def stored(self, call: Call) -> Any:
         """Return a value of its own that `call` gave before; `MISSING` where it is to be computed."""
-        found = self._newest_of_its_own(call)
-        if found is None or (self._code_change != "ignore" and self._is_outdated(call, found.entry)):
+        found = call.ledger.success(call.key)
+        if found is not None and found.entry.run != self._code_of(call).id:
+            found = self._that_counts(call, found)
+        if found is None:
             return MISSING
         codec, summary = value_in(found.entry.head)
         try:
@@ -112,19 +114,19 @@ class Memory:
             return MISSING
         return payload.decode(codec, data, summary)
 
-    def _newest_of_its_own(self, call: Call) -> Found | None:
-        """Return the newest outcome of `call` that no function of the same name in another file gave."""
-        found = call.ledger.success(call.key)
-        if found is None or not self._is_of_a_namesake(call, found.entry):
-            return found
-        own = call.ledger.newest_that([call.key], lambda entry: not self._is_of_a_namesake(call, entry))
-        return Found(own[call.key], None) if own else None
+    def _that_counts(self, call: Call, newest: Found) -> Found | None:
+        """Return `newest`, or the one below it that no namesake gave; none where that is to be computed anew."""
+        found = newest
+        if self._is_of_a_namesake(call, newest.entry):
+            own = call.ledger.newest_that([call.key], lambda entry: not self._is_of_a_namesake(call, entry))
+            if not own:
+                return None
+            found = Found(own[call.key], None)
+        return None if self._code_change != "ignore" and self._is_outdated(call, found.entry) else found
 
     def _is_of_a_namesake(self, call: Call, entry: Entry) -> bool:
         """Return whether code that differs gave `entry`, from a file that exists beside today's."""
         code = self._code_of(call)
-        if entry.run == code.id:
-            return False
         known = self._namesakes.get((call.ledger, entry.run, code.id))
         if known is None:
             known = bool(self._changed_since(call, entry))
@@ -136,6 +138,8 @@ class Memory:
 
     def _changed_since(self, call: Call, entry: Entry) -> tuple[str, ...]:
         code = self._code_of(call)
+        if entry.run == code.id:  # also where the record of it is damaged
+            return ()
         changed = self._changed.get((entry.run, code.id))
         if changed is None:
             stored = call.ledger.code_of([entry.run])[entry.run]
@@ -144,8 +148,6 @@ class Memory:
 
     def _is_outdated(self, call: Call, entry: Entry) -> bool:
         """Return whether other code computed `entry` and that is a reason to compute it anew; else tell it once."""
-        if entry.run == self._code_of(call).id:
-            return False
         changed = self._changed_since(call, entry)
         if changed and self._code_change == "warn" and changed not in self._told:
             self._told.add(changed)
