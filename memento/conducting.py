@@ -34,7 +34,7 @@ from memento.running.calling import how_to_call
 from memento.running.checks import check_func, check_provider, check_runtime, checked_trackers
 from memento.running.dry import LISTED, print_dry_run, print_head
 from memento.running.hearing import Audience
-from memento.running.options import Options, one_of, worker_count
+from memento.running.options import DRY_RUN, Options, one_of, worker_count
 from memento.running.session import Session
 from memento.running.tasks import Tasks
 from memento.stages import dependencies_of, end_of_all, in_order, with_inputs, with_stand_ins
@@ -150,9 +150,10 @@ class Conductor:
         dry_run: bool | str,
         cache_path: str | os.PathLike[str] | None,
         notify_on_complete: bool,
-        progress: bool | None,
+        progress: bool | str | None,
     ) -> Results | None:
         """Do what `Memento.run` says."""
+        one_of("dry_run", dry_run, DRY_RUN)
         experiment = identify(self.func, version=self._version)
         configurations = self._configurations(matrix, experiment)
         given = {f"{VALUE}{name}": code for name, code in code_of_values(configurations.space.objects()).items()}
@@ -273,7 +274,7 @@ class Conductor:
             )
         ]
 
-    def _listening(self, progress: bool | None, *, notify_on_complete: bool) -> list[Listener]:
+    def _listening(self, progress: bool | str | None, *, notify_on_complete: bool) -> list[Listener]:
         listeners = list(self._listeners)
         shown = make_progress(progress)
         if shown is not None:

@@ -107,7 +107,7 @@ class Memento:
         max_failures: float | None = None,
         timeout: float | None = None,
         retries: Retries = 0,
-        progress: bool | None = None,
+        progress: bool | str | None = None,
         wait: bool = True,
     ) -> Results | None:
         """Run the configurations of `matrix` that have no stored result, and return the results of all.
@@ -128,7 +128,8 @@ class Memento:
             timeout: seconds one experiment may run before its worker is ended.
             retries: how often a failed experiment is tried again: a number, or numbers by cause such as
                 ``{"killed": 2, "timeout": 1, ConnectionError: 3}``.
-            progress: False shows nothing; by default a bar on a terminal, lines in a file, HTML in a notebook.
+            progress: False shows nothing; by default a bar on a terminal, lines in a file, HTML in a notebook. "bar",
+                "plain" (lines) and "notebook" insist.
             wait: False hands everything to the cluster's queue and returns; a later run takes in the results.
 
         Returns:

@@ -156,7 +156,8 @@ class Plan:
 
     def summary(self) -> str:
         """Return the counts in a line."""
-        text = f"{len(self.keys):,} configurations: {self.stored:,} stored, {len(self.todo):,} to run"
+        total = f"{len(self.keys):,} configuration{'' if len(self.keys) == 1 else 's'}"
+        text = f"{total}: {self.stored:,} stored, {len(self.todo):,} to run"
         return f"{text}, {self.failed_before:,} of them failed before" if self.failed_before else text
 
 

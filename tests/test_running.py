@@ -760,3 +760,13 @@ def test_overhead_of_waiting_workers_is_small(notes: Path) -> None:
     begun = time.perf_counter()
     run(experiments.sleeping, matrix(notes, *range(40), seconds=0.05))
     assert time.perf_counter() - begun < 4 * 40 * 0.05 / 2
+
+
+def test_a_dry_run_that_cannot_be_meant_is_refused() -> None:
+    with pytest.raises(OptionError, match="dry_run='scirpt' is not one of True, False, 'script'"):
+        Memento(lambda x: x).run({"parameters": {"x": [1]}}, dry_run="scirpt")
+
+
+def test_a_dry_run_speaks_of_one_configuration_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    Memento(lambda x: x).run({"parameters": {"x": [1]}}, dry_run=True)
+    assert "1 configuration: 0 stored, 1 to run" in capsys.readouterr().out

@@ -12,8 +12,8 @@ class RayExecutor(BatchExecutor):
     statistics and has no dashboard. Where this process is connected to Ray already, that connection is used, and stays.
 
     Args:
-        address: of a cluster, as ``ray.init`` takes it ("auto", "host:6379", "ray://host:10001"); None for the Ray this
-            process is connected to, or one on this machine.
+        address: of a cluster, as ``ray.init`` takes it ("auto", "host:6379"); None for the Ray this process is
+            connected to, or one on this machine.
         workers: how many experiments are to run at once, in a Ray on this machine by default one for each CPU, in
             another as many as its nodes have CPUs. Give the most that one may grow to whose autoscaler adds nodes.
         shared: whether this path of the store leads to the same folder on all nodes. If not, large results, files and

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from memento.error_groups import ErrorGroup
 from memento.errors import OptionError
@@ -39,10 +40,14 @@ class DigestPolicy:
         lowest = {"first": 0, "every": 0, "growth": 1, "longest": 0}
         for name, bound in lowest.items():
             value = getattr(self, name)
-            if not (value is None and name == "first") and not (isinstance(value, int | float) and value >= bound):
+            if not (value is None and name == "first") and not (_is_number(value) and value >= bound):
                 raise OptionError(
                     f"DigestPolicy({name}={value!r}): give a number of at least {bound}", option=name, value=value
                 )
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 EVERY_EVENT = DigestPolicy(first=None, successes=True)

@@ -45,7 +45,7 @@ class WebhookNotificationProvider(MessageProvider):
         policy: When to post; see `DigestPolicy`.
 
     Raises:
-        OptionError: an address or a header that cannot be used.
+        OptionError: an address, a header or a number of retries that cannot be used.
 
     Example:
         >>> WebhookNotificationProvider("https://hooks.example.org/services/T01/abcdef")
@@ -68,6 +68,8 @@ class WebhookNotificationProvider(MessageProvider):
         self._where = _checked(url)
         self._url = Secret(url)
         self._headers = {name: Secret(value) for name, value in _checked_headers(headers or {}).items()}
+        if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
+            raise OptionError(f"retries={retries!r} is not a whole number from 0 on", option="retries", value=retries)
         self._timeout = timeout
         self._retries = retries
         self._backoff = backoff

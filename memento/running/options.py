@@ -11,6 +11,7 @@ from memento.errors import OptionError
 from memento.running.retries import Retries, RetryPolicy
 
 ON_ERROR = ("raise", "return", "stop")
+DRY_RUN = (True, False, "script")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +47,7 @@ class Options:
         RetryPolicy(self.retries)
 
 
-def one_of(option: str, value: Any, allowed: Sequence[str]) -> None:
+def one_of(option: str, value: Any, allowed: Sequence[Any]) -> None:
     """Raise OptionError unless `value` is one of `allowed`."""
     if value not in allowed:
         raise OptionError(

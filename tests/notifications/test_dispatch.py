@@ -312,6 +312,7 @@ def test_close_tells_what_was_held_back_even_where_nobody_hears_of_the_end():
     ("options", "message"),
     [
         ({"first": -1}, "DigestPolicy(first=-1): give a number of at least 0"),
+        ({"first": True}, "DigestPolicy(first=True): give a number of at least 0"),
         ({"every": "5m"}, "DigestPolicy(every='5m'): give a number of at least 0"),
         ({"growth": 0.5}, "DigestPolicy(growth=0.5): give a number of at least 1"),
         ({"longest": None}, "DigestPolicy(longest=None): give a number of at least 0"),

@@ -295,3 +295,9 @@ def test_a_provider_next_to_a_failing_webhook_is_told_all(serve):
 
     assert told == ["failure"]
     assert len(reports) == 1
+
+
+@pytest.mark.parametrize("retries", ["3", True, -1, 1.5])
+def test_retries_that_are_no_number_of_times_are_refused_when_it_is_made(retries):
+    with pytest.raises(OptionError, match="is not a whole number from 0 on"):
+        WebhookNotificationProvider("https://hooks.example.org/T01", retries=retries)
