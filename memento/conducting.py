@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from memento.errors import AggregateException, CacheMiss, ExperimentFailed, MatrixWarning, OptionError, TooManyFailures
+from memento.errors import AggregateException, CacheMiss, MatrixWarning, OptionError, TooManyFailures
 from memento.executors.named import NAMES, check_name, executor_named, watch_over
 from memento.hashing import digest, readable
 from memento.hashing.fingerprint import code_of_values, identify
@@ -30,6 +30,7 @@ from memento.plan import CODE_CHANGES, make_plan
 from memento.progress import make_progress
 from memento.protocols import Executor, Listener, RemoteExecutor
 from memento.results import Results
+from memento.results.collection import errors_of
 from memento.running.calling import how_to_call
 from memento.running.checks import check_func, check_provider, check_runtime, checked_trackers
 from memento.running.dry import LISTED, print_dry_run, print_head
@@ -297,21 +298,15 @@ def _values_for_dependants(matrix: Mapping[str, Any], order: Sequence[Mapping[st
     if waiting and not values:
         names = ", ".join(map(repr, waiting))
         raise AggregateException(
-            _failures_of(done), done, f"no experiment of matrix {matrix['id']!r} succeeded, and {names} depend on it"
+            errors_of(done.failures),
+            done,
+            f"no experiment of matrix {matrix['id']!r} succeeded, and {names} depend on it",
         )
     return values
 
 
-def _failures_of(results: Results) -> list[Exception]:
-    return [
-        ExperimentFailed(result.config, result.status, result.error, result.key)
-        for result in results.failures
-        if result.error is not None
-    ]
-
-
 def _raise_failures(results: Results, stopped: str | None) -> None:
-    failures = _failures_of(results)
+    failures = errors_of(results.failures)
     if stopped is not None:
         failures.append(TooManyFailures(stopped))
     if failures:

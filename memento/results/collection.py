@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import repeat
 from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
@@ -113,8 +113,7 @@ class Results(Sequence[Result]):
         wanting = self.failures or self._with_status(Status.CANCELLED)
         if wanting:
             said = ", ".join(f"{number} {status.value}" for status, number in self.counts().items() if not status.ok)
-            errors = [ExperimentFailed(one.config, one.status, one.error, one.key) for one in wanting if one.error]
-            raise AggregateException(errors, self, f"of {len(self)} experiments: {said}")
+            raise AggregateException(errors_of(wanting), self, f"of {len(self)} experiments: {said}")
 
     # ── choosing ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -234,3 +233,8 @@ class Results(Sequence[Result]):
         from memento.results.rendering import as_html
 
         return as_html(self, self.counts())
+
+
+def errors_of(results: Iterable[Result]) -> list[Exception]:
+    """Return an exception for each of `results` that has an error."""
+    return [ExperimentFailed(one.config, one.status, one.error, one.key) for one in results if one.error is not None]
