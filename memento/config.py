@@ -146,6 +146,9 @@ class Config(Mapping[str, Any]):
         except KeyError:
             raise unknown("parameter", name, self) from None
 
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self]
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # what copy and pickle ask for on objects that are not made yet
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

@@ -436,3 +436,7 @@ def test_whatever_the_parameters_a_config_reads_back_what_it_was_given(parameter
     assert config.asdict() == parameters
     assert pickle.loads(pickle.dumps(config)) == config
     assert config == Config(**dict(reversed(parameters.items())))
+
+
+def test_parameters_are_completed_as_attributes() -> None:
+    assert {"lr", "depth", "asdict"} <= set(dir(Config(lr=0.1, depth=3)))
