@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from memento.hashing.origin import is_another_file, seen_from
 from memento.matrix.configurations import Configurations
 from memento.task import Experiment, Status
-from memento.wording import number_of
+from memento.wording import plural
 
 # So many stored results tell how long an experiment takes.
 MEASURED = 50
@@ -157,7 +157,7 @@ class Plan:
 
     def summary(self) -> str:
         """Return the counts in a line."""
-        text = f"{number_of(len(self.keys), 'configuration')}: {self.stored:,} stored, {len(self.todo):,} to run"
+        text = f"{plural(len(self.keys), 'configuration')}: {self.stored:,} stored, {len(self.todo):,} to run"
         return f"{text}, {self.failed_before:,} of them failed before" if self.failed_before else text
 
 

@@ -14,15 +14,6 @@ _UNSHOWABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u
 _TAGS = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])")
 
 
-def number_of(count: int, thing: str) -> str:
-    """Return how many there are of a thing.
-
-    >>> number_of(1, "configuration"), number_of(2000, "configuration")
-    ('1 configuration', '2,000 configurations')
-    """
-    return f"{count:,} {thing}" if count == 1 else f"{count:,} {thing}s"
-
-
 def duration(seconds: float) -> str:
     """Return seconds as a reader would say them.
 

@@ -43,7 +43,7 @@ from memento.store import Run, SqliteStore
 from memento.store.trouble import disk_errors_explained
 from memento.task import KEY_IN_HEAD, Experiment, Failure, Job, Outcome, Status, Task
 from memento.undelivered import outcome_of
-from memento.wording import number_of
+from memento.wording import plural
 
 # Running experiments are given this many seconds to see `context.should_stop` after Ctrl-C: with what it takes to end
 # the others after that, everything is gone in five.
@@ -364,6 +364,6 @@ class Session:
         """Tell everybody that the run is over, and let them finish."""
         entries = (self._plan.entries[row] for row in ([] if self._did_all else self._plan.todo))
         left = sum(entry is None or entry.status is Status.CANCELLED for entry in entries)
-        are_left = f"{number_of(left, 'configuration')} {'is' if left == 1 else 'are'} left"
+        are_left = f"{plural(left, 'configuration')} {'is' if left == 1 else 'are'} left"
         resume = f"{are_left}: run the same again, nothing stored is run twice" if left else None
         self._tally.tell_end(interrupted=self.interrupts.name, stopped=self.stopped, resume=self.left or resume)
