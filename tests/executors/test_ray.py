@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -289,5 +290,5 @@ Memento(experiment, executor="ray", num_workers=2, listeners=[Killer()]).run({"p
     assert "the Ray cluster was lost" in ended.stderr
     assert "what was delivered is stored, run the same again for the rest" in ended.stderr
     assert (store_path / "ledger.sqlite").exists()
-    left = ended.stderr.rpartition(" configurations are left: run the same again")[0].rpartition("\n")[2]
+    (left,) = re.findall(r"(\d+) configurations? (?:is|are) left: run the same again", ended.stderr)
     assert 1 <= int(left) <= 5
