@@ -123,8 +123,8 @@ BREAKAGES: list[Breakage] = [
     Breakage(
         name="checkpoints belong to a run and not to a configuration",
         file="memento/context.py",
-        old="        checkpoints.write(checkpoint_path(self._root, self._key), encoded, metrics, self._origin)\n",
-        new="        checkpoints.write(checkpoint_path(self._root, self._key + self._run), encoded, metrics, self._origin)\n",
+        old="checkpoints.write(checkpoint_path(self._root, self._key), encoded",
+        new="checkpoints.write(checkpoint_path(self._root, self._key + self._run), encoded",
         trial="test_checkpoints.py",
     ),
     Breakage(
