@@ -42,6 +42,37 @@ def test_a_run_by_name_needs_nothing_but_the_name() -> None:
     assert [result.inner for result in results] == [1, 4, 9]
 
 
+def test_a_task_cancelled_with_the_job_before_is_no_lost_connection_of_the_next(local: DaskExecutor) -> None:
+    class Late(distributed.Future):  # type: ignore[misc]
+        """Is heard of in one thread while another begins the next job."""
+
+        status = "cancelled"
+
+        def __init__(self) -> None:
+            """Belong to no client."""
+
+        def result(self, timeout: float | None = None) -> Any:
+            engine.abandon()
+            engine.open("second", heard.append)
+            raise distributed.CancelledError("first-1")
+
+        def __del__(self) -> None:
+            """Have nothing to give back."""
+
+    heard: list[Any] = []
+    engine = local._engine
+    engine.open("first", heard.append)
+    engine._futures[1] = late = Late()
+    engine._client._cancel = _nothing
+    engine._on_done("first", 1, late)
+    assert engine.look() == ""
+    assert heard == []
+
+
+async def _nothing(futures: Any) -> None:
+    """Stand for a cancellation that has been sent."""
+
+
 def test_devices_are_refused_before_anything_runs(local: DaskExecutor) -> None:
     with pytest.raises(OptionError, match=r"runtime asks for gpus=1, which DaskExecutor cannot lease; start workers"):
         local.submit([Task(index=0, key=key_of(0), gpus=1)])

@@ -68,7 +68,7 @@ class DaskEngine:
         self._ended: set[int] = set()
         self._asking: set[asyncio.Future[Any]] = set()
         self._visit = ""
-        self._why = ""
+        self._lost_in = "never"  # the visit in which the connection was seen to be lost
         self._slots, self._count, self._counted = 0, 0, -COUNT_AGAIN
 
     @property
@@ -142,7 +142,7 @@ class DaskEngine:
         self._connect()
         self._forget_visit()
         self._visit, self._hear = visit, hear
-        self._futures, self._begun, self._ended, self._why = {}, {}, set(), ""
+        self._futures, self._begun, self._ended = {}, {}, set()
         self._client.subscribe_topic(visit, partial(self._on_event, visit))
 
     def send(self, batch: Batch) -> None:
@@ -198,11 +198,10 @@ class DaskEngine:
             begun = number in self._begun
             heard = Heard(number, "died", _death_of(error.last_worker.address)) if begun else Heard(number, "unbegun")
         except Exception as error:
-            if future.status == "error":
-                heard = Heard(number, "broken", f"{type(error).__name__}: {error}")
-            else:  # cancelled, and not by us: the connection to the scheduler was lost
-                self._why = self._lost
+            if future.status != "error":  # cancelled, and if not by us meanwhile, the connection was lost
+                self._lost_in = visit if number in self._futures else self._lost_in
                 return
+            heard = Heard(number, "broken", f"{type(error).__name__}: {error}")
         else:
             heard = Heard(number, "answer", answer)
         self._futures.pop(number, None)
@@ -214,7 +213,8 @@ class DaskEngine:
 
     def look(self) -> str:
         """Return why Dask cannot go on."""
-        return self._why or ("" if self._client.status == "running" else self._lost)
+        lost = self._lost_in == self._visit or self._client.status != "running"
+        return self._lost if lost else ""
 
     def order(self, word: str) -> None:
         """Pass `word` on to every worker."""
