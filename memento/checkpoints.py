@@ -10,6 +10,7 @@ origin>` one that waits for its own script to come again. Files of the first kin
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterable
 from hashlib import sha256
@@ -91,13 +92,17 @@ def give_way(root: Path, keys: Iterable[bytes], file: str) -> None:
 
     Called by who has claimed the keys, so that nobody else works on them.
     """
-    if not (root / CHECKPOINTS).is_dir():
-        return
-    own = as_seen_from(root, file)
-    for key in keys:
-        path = checkpoint_path(root, key)
-        if path.parent.is_dir():
-            _give_way(root, path, own, file)
+    kept: dict[Path, set[str]] = {}  # the keys that there is a checkpoint of, each folder looked into once
+    top = root / CHECKPOINTS
+    folders = {name: top / name for name in os.listdir(top)} if top.is_dir() else {}
+    for key in keys if folders else ():
+        name = key.hex()
+        if (folder := folders.get(name[:2])) is None:
+            continue
+        if folder not in kept:
+            kept[folder] = {one.partition(".")[0] for one in os.listdir(folder)}
+        if name in kept[folder]:
+            _give_way(root, checkpoint_path(root, key), as_seen_from(root, file), file)
 
 
 def _give_way(root: Path, path: Path, own: str, file: str) -> None:
