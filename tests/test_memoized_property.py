@@ -323,7 +323,6 @@ plain.key("text")
 
 @pytest.mark.slow
 def test_type_checkers_know_what_it_is(tmp_path: Any) -> None:
-    pytest.importorskip("mypy")
     snippet = tmp_path / "snippet.py"
     snippet.write_text(SNIPPET + WRONG)
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--config-file", os.devnull]
