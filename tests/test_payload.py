@@ -11,8 +11,9 @@ import sys
 import threading
 import types
 from array import array
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -240,6 +241,24 @@ class Score(float):
     pass
 
 
+class Fit(NamedTuple):
+    accuracy: float
+    model: list[int]
+
+
+@dataclass
+class Report:
+    loss: Any
+    test: Any = None
+    late: int = field(init=False, repr=False)  # not set: it has no value at all
+
+
+def loop() -> dict[str, Any]:
+    turning: dict[str, Any] = {"n": 1}
+    turning["again"] = turning
+    return turning
+
+
 @pytest.mark.parametrize(
     ("value", "summary"),
     [
@@ -256,11 +275,22 @@ class Score(float):
         ({"long": "x" * 9000, "n": 1}, {"n": 1}),
         ({"broken": "\ud800", "n": 1}, {"n": 1}),
         ({"model": [1]}, None),
+        (Fit(0.9, [1]), {"accuracy": 0.9}),
+        (Report(np.float64(0.5)), {"loss": 0.5, "test": None}),
+        (
+            {"n": 1, "test": {"accuracy": 0.9, "by": {"class": Fit(0.5, [])}}, "seconds": 2.0},
+            {"n": 1, "test.accuracy": 0.9, "test.by.class.accuracy": 0.5, "seconds": 2.0},
+        ),
+        ({"test": {"a": 1}, "test.a": 2}, {"test.a": 2}),
+        ({"n": 1, "weights": {str(n): n for n in range(101)}, "few": {"a": 1}}, {"n": 1, "few.a": 1}),
+        ({"n": 1, "of": {str(n): "x" * 8000 for n in range(9)}}, {"n": 1}),
+        (loop(), {"n": 1, "again.n": 1}),
+        (Report, None),
         ([1, 2], None),
         (np.zeros(3), None),
         (np.array([0.5]), None),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:60],
 )
 def test_the_plain_part_of_a_pickled_value_is_its_summary(value: Any, summary: Any) -> None:
     encoded = encode(value)

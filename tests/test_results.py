@@ -93,6 +93,13 @@ def metrics_of(**series: Sequence[float]) -> bytes:
 
 
 @dataclass
+class Score:
+    """What an experiment may return."""
+
+    accuracy: float
+
+
+@dataclass
 class Made:
     """A run made by hand: `add` one configuration after another, then take the `results`."""
 
@@ -522,6 +529,38 @@ def test_best_by_something_else_than_numbers_is_refused(made: Made) -> None:
         made.results.best("name")
 
 
+@pytest.mark.parametrize(
+    ("value", "name", "said"),
+    [
+        ([0.9, 0.8], "result", "'result' is not a number but a list; have the experiment return a number, or a dict"),
+        (None, "result", "'result' is not a number but None; have the experiment return a number, or a dict"),
+        (
+            {"scores": [0.9], "n": 1},
+            "scores",
+            "'scores' is not a number but a list; have the experiment return {'scores'",
+        ),
+        (
+            {"scores": [0.9]},
+            "result.scores",
+            "'result.scores' is not a number but a list; have the experiment return {",
+        ),
+    ],
+)
+def test_best_of_what_was_returned_and_is_no_number_says_what_it_is(
+    made: Made, value: Any, name: str, said: str
+) -> None:
+    with pytest.raises(OptionError) as caught:
+        made.add({"a": 0}, failure=BOOM).add({"a": 1}, value).results.best(name)
+    assert str(caught.value).startswith(said)
+
+
+def test_best_of_a_name_that_a_returned_dict_lacks_names_those_it_has(made: Made) -> None:
+    with pytest.raises(UnknownMetric, match=r"no 'result' was returned or recorded .* there is: 'n', "):
+        made.add({"a": 1}, {"n": 1, "scores": [0.9]}).results.best("result")
+    with pytest.raises(UnknownMetric, match=r"no 'test' was returned or recorded .* there is: 'test.accuracy', "):
+        made.add({"a": 2}, {"test": {"accuracy": 0.9}}).results[1:].best("test")
+
+
 # ── tables ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -671,6 +710,27 @@ def test_aggregate_takes_replicates_together(made: Made) -> None:
     assert (frame["n"].tolist(), frame["missing"].tolist()) == ([3, 1, 0], [0, 2, 3])
 
 
+def test_the_best_mean_gives_all_replicates_of_one_configuration(made: Made) -> None:
+    for model, values in (("lucky", [0.99, 0.1, 0.2]), ("good", [0.8, None, 0.9]), ("bad", [None, None, None])):
+        for replicate, value in enumerate(values):
+            failure = BOOM if value is None else None
+            made.add({"model": model}, {"accuracy": value}, failure=failure, replicate=replicate)
+    chosen = made.results[1:].best_mean("accuracy")
+    assert [(one.config.model, one.config.replicate, one.ok) for one in chosen] == [
+        *(("good", 0, True), ("good", 1, False), ("good", 2, True))
+    ]
+    assert made.results.best_mean("accuracy", maximize=False)[0].config.model == "lucky"
+    assert made.results.best("accuracy").config.model == "lucky"
+
+
+def test_the_best_mean_needs_replicates_and_numbers(made: Made) -> None:
+    with pytest.raises(OptionError, match="no replicates"):
+        scores().results.best_mean("accuracy")
+    made.add({"a": 1}, {"accuracy": float("nan")}, replicate=0)
+    with pytest.raises(NotStored, match="with a number for 'accuracy'"):
+        made.results.best_mean("accuracy")
+
+
 def test_aggregate_never_mixes_parameters_or_settings(made: Made) -> None:
     made.add({"a": 1}, 1, replicate=0, settings={"fold": 1}).add({"a": True}, 2, replicate=0, settings={"fold": 1})
     made.add({"a": 1}, 3, replicate=0, settings={"fold": 2}).add({"a": 1}, 5, replicate=1, settings={"fold": 2})
@@ -692,6 +752,15 @@ def test_aggregate_without_replicates_says_how_to_have_some() -> None:
         "these configurations have no replicates to aggregate over; "
         "write 'replicates': 5 in the matrix to run each of them five times"
     )
+
+
+def test_tables_have_the_fields_of_dataclasses_and_what_is_inside_dicts(made: Made) -> None:
+    made.add({"a": 1}, {"test": {"accuracy": 0.9}, "n": 1}).add({"a": 2}, Score(accuracy=0.8))
+    frame = made.results.to_frame()
+    assert frame["test.accuracy"].tolist()[0] == 0.9
+    assert frame["accuracy"].tolist()[1] == 0.8
+    assert made.results.best("test.accuracy").config.a == 1
+    assert made.shelf.loads == []
 
 
 # ── pivot ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -13,6 +13,7 @@ from memento.payload.encoding import (
     encode,
     summary_of,
 )
+from memento.payload.plain import entries_of
 from memento.payload.points import Points, add_records, pack_metrics, records_in, unpack_metrics
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "digest_of",
     "encode",
     "encode_readable",
+    "entries_of",
     "pack_metrics",
     "records_in",
     "summary_of",

@@ -20,14 +20,12 @@ import json
 import pickle
 import struct
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from hashlib import sha256
-from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memento.errors import UnpicklableResult, UnreadableResult
-from memento.hashing.text import WIDEST_INTEGER
 from memento.payload.home import pickler
+from memento.payload.plain import exact_text, plain_part
 from memento.payload.points import Points, pack_metrics, unpack_metrics
 from memento.payload.unpicklable import blamed, culprit, type_name
 
@@ -59,8 +57,6 @@ _raw_decode = json.JSONDecoder().raw_decode
 
 ALIGNMENT = 64
 SMALLEST_BUFFER = 1024  # smaller arrays stay inside the pickle: their padding would weigh more than the copy
-LONGEST_STRING = 8192  # longer ones are pickled, so that reading a table stays cheap
-LARGEST_SUMMARY = 65536
 
 
 class Encoded(NamedTuple):
@@ -87,14 +83,13 @@ def encode(value: Any) -> Encoded:
         >>> encode({"accuracy": 0.9}).summary
         b'{"accuracy":0.9}'
     """
-    text = _plain_dict(value) if type(value) is dict else _plain(value)
-    if text is not None:
+    if (text := exact_text(value)) is not None:
         return Encoded(JSON, [], 0, b"", text.encode())
     chunks, buffers = _pickled(value)
     codec = PICKLE
     if buffers:
         codec, chunks = PICKLE_AND_BUFFERS, _laid_out(chunks, buffers)
-    return Encoded(codec, chunks, _size(chunks), digest_of(chunks), _summary(value))
+    return Encoded(codec, chunks, _size(chunks), digest_of(chunks), plain_part(value).encode())
 
 
 def decode(codec: int, data: Buffer, summary: bytes) -> Any:
@@ -124,7 +119,7 @@ def decode_plain(summary: bytes) -> Any:
 
 
 def summary_of(summary: bytes) -> Any:
-    """Return what tables show of a value: the value if it is plain, a dict's plain entries, or None."""
+    """Return what tables show of a value: the value if it is plain, the plain entries of one that has some, or None."""
     return json.loads(summary) if summary else None
 
 
@@ -135,91 +130,6 @@ def digest_of(chunks: Iterable[Buffer]) -> bytes:
         digest.update(chunk)
         empty = False
     return b"" if empty else digest.digest()[:16]
-
-
-# ── plain values ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-_NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
-
-
-def _float_text(value: float) -> str:
-    text = float.__repr__(value)
-    return _NOT_FINITE.get(text, text)
-
-
-def _int_text(value: int) -> str | None:
-    return int.__repr__(value) if value.bit_length() <= WIDEST_INTEGER else None
-
-
-def _str_text(value: str) -> str | None:
-    if len(value) > LONGEST_STRING:
-        return None
-    if not value.isascii():
-        try:
-            value.encode()
-        except UnicodeEncodeError:  # lone surrogates: JSON would join two of them into one character
-            return None
-    return encode_basestring(value)
-
-
-_name_text = lru_cache(256)(_str_text)  # the same few names come with every result
-
-_TEXT: dict[type, Callable[[Any], str | None]] = {
-    float: _float_text,
-    int: _int_text,
-    str: _str_text,
-    bool: lambda value: "true" if value else "false",
-    type(None): lambda value: "null",
-}
-
-
-def _plain(value: Any) -> str | None:
-    """Return the JSON of `value` if JSON gives it back exactly."""
-    write = _TEXT.get(type(value))
-    return write(value) if write else None
-
-
-def _plain_dict(value: dict[Any, Any]) -> str | None:
-    items = []
-    for key, entry in value.items():
-        write = _TEXT.get(type(entry))
-        if write is None or type(key) is not str:
-            return None
-        name, text = _name_text(key), write(entry)
-        if name is None or text is None:
-            return None
-        items.append(f"{name}:{text}")
-    text = f"{{{','.join(items)}}}"
-    return text if len(text) <= LARGEST_SUMMARY else None
-
-
-def _summary(value: Any) -> bytes:
-    """Return the JSON of what is plain in a pickled value, so that tables need not unpickle it."""
-    if not isinstance(value, dict):
-        return (_plain(_like_plain(value)) or "").encode()
-    plain = {str(key): _like_plain(entry) for key, entry in value.items() if isinstance(key, str)}
-    kept = {key: entry for key, entry in plain.items() if _str_text(key) and _plain(entry)}
-    return ((kept and _plain_dict(kept)) or "").encode()
-
-
-_BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
-    (int, int.__int__),
-    (float, float.__float__),
-    (str, str.__str__),
-)
-
-
-def _like_plain(value: Any) -> Any:
-    """Return the Python number or string that `value` stands for, or else `value`."""
-    try:
-        if getattr(value, "shape", None) == () and hasattr(value, "item"):  # scalars of numpy, torch, jax
-            return value.item()
-        for base, plainly in _BASES:
-            if isinstance(value, base) and not isinstance(value, bool):
-                return plainly(value)
-    except Exception:  # a stranger's class may raise anything here, and a table can do without it
-        return value
-    return value
 
 
 # ── pickles ─────────────────────────────────────────────────────────────────────────────────────────────────────────

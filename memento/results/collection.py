@@ -138,18 +138,37 @@ class Results(Sequence[Result]):
         """Return the result with the highest (or lowest) number called `metric`; of equals, the first.
 
         The number is an entry of the dict that was returned, or ``"result"`` for a number returned alone, or the last
-        value of a metric recorded, or ``"runtime"`` and the like. Failed experiments and NaN do not take part.
+        value of a metric recorded, or ``"runtime"`` and the like. Failed experiments and NaN do not take part. Of
+        replicates this is the luckiest; `best_mean` compares configurations.
 
         Raises:
             UnknownMetric: nothing of that name was returned or recorded.
+            OptionError: what has that name is not a number.
             NotStored: no experiment succeeded with such a number.
 
         Example:
             ``results.best("loss", maximize=False).config``
         """
-        from memento.results.tables import best_row
+        from memento.results.numbers import best_row
 
         return self[best_row(self, metric, maximize=maximize)]
+
+    def best_mean(self, metric: str, maximize: bool = True) -> Results:
+        """Return all replicates of the configuration whose mean of `metric` is the highest (or lowest).
+
+        The mean is that of `aggregate`: over the replicates that gave a number. Failed ones are among those returned.
+
+        Raises:
+            UnknownMetric: nothing of that name was returned or recorded.
+            OptionError: the matrix has no replicates, or what has that name is not a number.
+            NotStored: no experiment succeeded with such a number.
+
+        Example:
+            ``results.best_mean("accuracy")[0].config.model``
+        """
+        from memento.results.numbers import best_group
+
+        return self._chosen([self._rows[row] for row in best_group(self, metric, maximize=maximize)])
 
     # ── tables ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -157,8 +176,9 @@ class Results(Sequence[Result]):
         """Return a DataFrame with a row for each configuration.
 
         Its columns: the parameters, `replicate`, settings that differ, `status`, `start_time`, `runtime` and `cpu_time`
-        in seconds, `hardware_peak` and `virtual_peak` in bytes, what was returned (the plain entries of a dict by
-        their keys, a single value as `result`), the last value of each metric, `error` and `key`. A name that is taken
+        in seconds, `hardware_peak` and `virtual_peak` in bytes, what was returned (the plain entries of a dict, a
+        dataclass or a named tuple by their names, with dots where one is inside another, as in `test.accuracy`; a
+        single value as `result`), the last value of each metric, `error` and `key`. A name that is taken
         gets its group before it, as in `result.depth`.
 
         Raises:
@@ -200,7 +220,7 @@ class Results(Sequence[Result]):
             UnknownMetric: nothing of that name was returned or recorded.
         """
         from memento.results.frames import frame_of
-        from memento.results.tables import aggregate_table
+        from memento.results.numbers import aggregate_table
 
         return frame_of(aggregate_table(self, metric))
 

@@ -8,15 +8,12 @@ one, the later of them gets its group before it, as in `result.depth` beside a p
 from __future__ import annotations
 
 import datetime
-import math
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from memento.errors import NotStored, OptionError, UnknownMetric
-from memento.hashing import digest, readable
+from memento.hashing import readable
 
 if TYPE_CHECKING:
-    from memento.config import Config
     from memento.results.result import Result
 
 Columns = dict[str, list[Any]]
@@ -59,12 +56,12 @@ def table_of(results: Sequence[Result], *, brief: bool = False) -> Columns:
 
     A brief table is for reading: it goes without the columns for machines, such as `key` and `start_time`.
     """
-    readers = (_parameters(), _replicate, _how_it_went, _returned, _last_metrics, _closing)
-    parameters, replicates, runs, returned, recorded, closing = _gather(results, *readers)
+    readers = (_parameters(), _replicate, _how_it_went, returned_by, last_metrics, _closing)
+    parameters, replicates, runs, returned, recorded, closing = gather(results, *readers)
     groups = [
         ("", parameters),
         ("run", replicates),
-        ("setting", _settings_of(results)),
+        ("setting", settings_of(results)),
         ("run", runs),
         ("result", returned),
         ("metric", recorded),
@@ -85,7 +82,7 @@ def free_name(name: str, group: str, taken: Container[Any]) -> str:
     return name
 
 
-def _gather(results: Sequence[Result], *readers: Cells) -> list[Columns]:
+def gather(results: Sequence[Result], *readers: Cells) -> list[Columns]:
     """Return the columns that each of `readers` gives rise to, going through the results once.
 
     A column comes into being when a row first has a cell for it.
@@ -103,12 +100,12 @@ def _gather(results: Sequence[Result], *readers: Cells) -> list[Columns]:
 
 def parameters_of(results: Sequence[Result]) -> Columns:
     """Return the columns of the parameters."""
-    return _gather(results, _parameters())[0]
+    return gather(results, _parameters())[0]
 
 
 def replicates_of(results: Sequence[Result]) -> Columns:
     """Return the column of the replicates' numbers, or none where there are no replicates."""
-    return _gather(results, _replicate)[0]
+    return gather(results, _replicate)[0]
 
 
 def _parameters() -> Cells:
@@ -123,7 +120,7 @@ def _replicate(result: Result) -> Iterable[Cell]:
     return () if replicate is None else (("replicate", replicate),)
 
 
-def _settings_of(results: Sequence[Result]) -> Columns:
+def settings_of(results: Sequence[Result]) -> Columns:
     """Return the columns of those settings in which the configurations differ."""
     text = ByIdentity(lambda settings: {name: shown(value) for name, value in settings.items()})
     rows = [text(result.config.settings) for result in results]
@@ -141,15 +138,15 @@ def _how_it_went(result: Result) -> Iterable[Cell]:
         yield name, getattr(outcome, name, None)
 
 
-def _returned(result: Result) -> Iterable[Cell]:
-    """Yield the entries of a dict by their keys, anything else that is plain as `result`."""
+def returned_by(result: Result) -> Iterable[Cell]:
+    """Yield the entries of a dict and its like by their names, anything else that is plain as `result`."""
     summary = result.summary
     if isinstance(summary, dict):
         return summary.items()
     return () if summary is None else (("result", summary),)
 
 
-def _last_metrics(result: Result) -> Iterable[Cell]:
+def last_metrics(result: Result) -> Iterable[Cell]:
     """Yield the last value of each metric if the experiment succeeded: only then it is a result."""
     return result.metrics.last().items() if result.ok and result.has_metrics else ()
 
@@ -157,106 +154,3 @@ def _last_metrics(result: Result) -> Iterable[Cell]:
 def _closing(result: Result) -> Iterable[Cell]:
     error = result.error
     return ("error", None if error is None else f"{error.type}: {error.message}"), ("key", result.key)
-
-
-# ── one number for each configuration ───────────────────────────────────────────────────────────────────────────────
-
-
-def numbers_of(results: Sequence[Result], name: str) -> list[float | None]:
-    """Return the number called `name` of each result, None where there is none: it failed, or the number is NaN.
-
-    Raises:
-        UnknownMetric: nothing of that name was returned or recorded.
-        OptionError: what has that name is not a number.
-    """
-    column = _column(results, name)
-    values = [_number(value) for value in column]
-    if all(value is None for value in values) and (wrong := [value for value in column if isinstance(value, str)]):
-        raise OptionError(
-            f"{name!r} is not a number but, for example, {wrong[0]!r}; use filter() to choose by it",
-            option="metric",
-            value=name,
-        )
-    return values
-
-
-def _column(results: Sequence[Result], name: str) -> list[Any]:
-    bare = name.removeprefix("run.")
-    # Most are found in the heads; the metrics have to be loaded, so they are looked at last.
-    (returned,) = _gather(results, _returned)
-    if found := returned.get(name) or returned.get(name.removeprefix("result.")):
-        return found
-    if bare in RUN_NUMBERS:
-        return [getattr(result.outcome, bare) if result.ok else None for result in results]
-    (recorded,) = _gather(results, _last_metrics)
-    if found := recorded.get(name) or recorded.get(name.removeprefix("metric.")):
-        return found
-    known = dict.fromkeys([*returned, *recorded, *RUN_NUMBERS])
-    raise UnknownMetric(name, known, where="returned or recorded by any experiment that succeeded")
-
-
-def _number(value: Any) -> float | None:
-    return value if isinstance(value, int | float) and value == value else None
-
-
-def best_row(results: Sequence[Result], name: str, *, maximize: bool) -> int:
-    """Return the index of the result whose number called `name` is the highest (or lowest); of equals the first.
-
-    Raises:
-        NotStored: no experiment that succeeded has such a number.
-    """
-    numbers = numbers_of(results, name)
-    rows = [row for row, number in enumerate(numbers) if number is not None]
-    if not rows:
-        raise NotStored(f"none of the {len(results)} experiments succeeded with a number for {name!r}")
-    return (max if maximize else min)(rows, key=lambda row: numbers[row])  # type: ignore[arg-type,return-value]
-
-
-# ── replicates ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def aggregate_table(results: Sequence[Result], name: str) -> Columns:
-    """Return the mean, the standard deviation (n - 1) and n of `name` over the replicates of each configuration.
-
-    Raises:
-        OptionError: there are no replicates.
-    """
-    if not replicates_of(results):
-        raise OptionError(
-            "these configurations have no replicates to aggregate over; "
-            "write 'replicates': 5 in the matrix to run each of them five times",
-            option="replicates",
-        )
-    numbers = numbers_of(results, name)
-    groups = _without_replicates([result.config for result in results])
-    firsts = [results[rows[0]] for rows in groups]
-    table = {**parameters_of(firsts), **_settings_of(firsts)}
-    statistics: Columns = {"mean": [], "std": [], "n": [], "missing": []}
-    for rows in groups:
-        values = [number for row in rows if (number := numbers[row]) is not None]
-        mean, deviation = _mean_and_deviation(values)
-        for statistic, value in zip(statistics, (mean, deviation, len(values), len(rows) - len(values)), strict=True):
-            statistics[statistic].append(value)
-    for statistic, column in statistics.items():
-        table[free_name(statistic, name, table)] = column
-    return table
-
-
-def _without_replicates(configs: Iterable[Config]) -> list[list[int]]:
-    """Return the rows of each group of configurations that differ in nothing but their replicate."""
-    digested = ByIdentity(digest)
-    groups: dict[Any, list[int]] = {}
-    for row, config in enumerate(configs):
-        own = frozenset((name, digested(value)) for name, value in config.asdict().items())
-        groups.setdefault((own, digested(config.settings)), []).append(row)
-    return list(groups.values())
-
-
-def _mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    nan = float("nan")
-    if not values:
-        return nan, nan
-    mean = math.fsum(values) / len(values)
-    if len(values) == 1:
-        return mean, nan
-    return mean, (math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
