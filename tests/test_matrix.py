@@ -293,6 +293,22 @@ class TestExclude:
             len(configurations)
         assert len(configurations.warnings) == 1
 
+    def test_a_warning_of_a_callable_names_the_line_that_asked(self):
+        configurations = expand({"a": [1]}, exclude=[lambda config: False])
+        with pytest.warns(MatrixWarning) as caught:
+            list(configurations)
+        assert [warning.filename for warning in caught] == [__file__]
+
+    def test_an_exclude_that_matches_the_same_as_one_before_is_warned_about(self):
+        with pytest.warns(MatrixWarning) as caught:
+            configurations = expand(
+                {"a": [1, 2], "b": [1, 2]}, exclude=[{"a": 1, "b": 2}, {"b": [2], "a": [1, 7]}, {"a": 2, "b": 2}]
+            )
+        assert len(configurations) == 2
+        assert [str(warning.message) for warning in caught] == [
+            "exclude[1] matches the same as exclude[0], so it has no effect: {'b': [2], 'a': [1, 7]}"
+        ]
+
     def test_nothing_left_is_warned_about(self):
         with pytest.warns(MatrixWarning, match=r"^matrix: everything is excluded, so there is nothing to run$"):
             configurations = expand({"a": [1]}, exclude=[{"a": 1}])

@@ -26,6 +26,7 @@ from memento.matrix.space import Space
 from memento.matrix.union import Boxed, without_earlier
 from memento.names import REPLICATE
 
+_NOT_CALLERS = ("memento.", "functools")  # the configurations' cached properties are called through functools
 _MOST = 2**62
 _Predicate = Callable[[Config], object]
 
@@ -158,15 +159,19 @@ def _excludes(
 ) -> tuple[list[Box], list[tuple[str, _Predicate]]]:
     """Return the excludes of values as boxes in the product, and the others with their places."""
     boxes: list[Box] = []
+    places: dict[frozenset[tuple[int, frozenset[int]]], str] = {}
     predicates: list[tuple[str, _Predicate]] = []
     for number, rule in enumerate(lint.check_list(exclude, "exclude", "[{'model': 'svm', 'depth': 8}]")):
         place = f"exclude[{number}]"
         if isinstance(rule, Mapping):
             box = _box(rule, block, known, place)
-            if all(box.values()):
-                boxes.append(box)
-            else:
+            first = places.setdefault(frozenset(box.items()), place)
+            if not all(box.values()):
                 warn(f"{place} matches nothing, so it has no effect: {lint.shortly(dict(rule))}")
+            elif first != place:
+                warn(f"{place} matches the same as {first}, so it has no effect: {lint.shortly(dict(rule))}")
+            else:
+                boxes.append(box)
         elif callable(rule):
             predicates.append((place, rule))
         else:
@@ -294,7 +299,7 @@ def _both(warn: lint.Warn) -> lint.Warn:
 def _issue(messages: Sequence[str]) -> None:
     """Warn in the name of the first caller outside of this package."""
     level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("memento."):
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_NOT_CALLERS):
         frame, level = frame.f_back, level + 1
     for message in messages:
         warnings.warn(message, MatrixWarning, stacklevel=level)
