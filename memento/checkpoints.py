@@ -5,7 +5,8 @@
 
 A checkpoint is found by its key, which scripts of one name in two places share. So it says which file its experiment
 came from, and gives way to that of another: `<key>` is whoever computes the configuration now, `<key>.<hash of the
-origin>` one that waits for its own script to come again. Files of the first kind of header say nothing of that.
+origin>` one that waits for its own script to come again, for as long as nobody collects it by its age. Files of the
+first kind of header say nothing of that.
 """
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ def give_way(root: Path, keys: Iterable[bytes], file: str) -> None:
 
 def _give_way(root: Path, path: Path, own: str, file: str) -> None:
     if path.exists():
-        origin = _origin_of(path)
+        origin = origin_of(path)
         if origin in ("", own) or not is_another_file(seen_from(root, origin), file):
             return
         path.rename(_waiting(path, origin))
@@ -116,7 +117,8 @@ def _give_way(root: Path, path: Path, own: str, file: str) -> None:
         waiting.rename(path)
 
 
-def _origin_of(path: Path) -> str:
+def origin_of(path: Path) -> str:
+    """Return which file the experiment of the checkpoint at `path` came from, as seen from the store; "" if unknown."""
     # Without the state, which may be large; if it is damaged, whoever restores it is told.
     with open(path, "rb") as file:
         header = file.read(HEADER.size)
@@ -125,6 +127,12 @@ def _origin_of(path: Path) -> str:
         _, _, summary, metrics, origin, _ = HEADER.unpack(header)
         file.seek(HEADER.size + summary + metrics)
         return file.read(origin).decode("utf-8", "surrogateescape")
+
+
+def key_of_waiting(name: str) -> str:
+    """Return the key, in hex, of the checkpoint called `name` that waits for its script; "" of any other file."""
+    key, _, waits_for = name.partition(".")
+    return key if waits_for and not name.startswith(".") else ""
 
 
 def _waiting(path: Path, origin: str) -> Path:

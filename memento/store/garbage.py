@@ -8,6 +8,7 @@ that a crash loses nothing; an eviction is recorded before its file goes.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -16,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from memento import checkpoints
 from memento.errors import StoreError
 from memento.files import private_folder
 from memento.store import runs
@@ -28,6 +30,7 @@ BEGINNING = 3600  # seconds after which a run that has not begun yet never will
 ORPHAN = "belongs to no outcome"
 LEFT_OVER = "was left by a process that died over it"
 FINISHED = "is the checkpoint of an experiment that has succeeded"
+WAITING = "is a checkpoint that another script of the same name has put aside, and its own has not come for it"
 SUPERSEDED = "is of a result that a newer one has replaced"
 
 
@@ -96,7 +99,12 @@ def _garbage(root: Path, database: sqlite3.Connection, superseded_before: float 
     for path in _below(root / "checkpoints", 2):
         if path.name.endswith(".tmp"):
             yield _item(path, LEFT_OVER)
-        elif _has_succeeded(path, database):
+        elif waiting := checkpoints.key_of_waiting(path.name):
+            if _has_succeeded(waiting, path, database, by=checkpoints.origin_of(path)):
+                yield _item(path, FINISHED)
+            elif superseded_before is not None and path.stat().st_mtime < superseded_before:
+                yield _item(path, WAITING)
+        elif _has_succeeded(path.name, path, database):
             yield _item(path, FINISHED)
     for folder in _entries(root / "spool"):
         if folder.name.endswith(runs.NEW) and folder.stat().st_mtime < time.time() - BEGINNING:
@@ -140,15 +148,28 @@ def _superseded(database: sqlite3.Connection, before: float) -> dict[Identity, i
     return found
 
 
-def _has_succeeded(path: Path, database: sqlite3.Connection) -> bool:
-    """Whether the experiment of a checkpoint succeeded after it; one made since is of a run that computes it anew."""
-    key = _hex(path.name, KEY_BYTES)
+def _has_succeeded(name: str, path: Path, database: sqlite3.Connection, by: str | None = None) -> bool:
+    """Whether the experiment of a checkpoint succeeded after it; one made since is of a run that computes it anew.
+
+    Where it matters `by` says which file's experiment that has to be.
+    """
+    key = _hex(name, KEY_BYTES)
     if key is None:
         return False
     rows = database.execute("SELECT id, head FROM outcomes WHERE prefix = ? AND damaged = 0", [prefix_of(key)])
     entries = [Entry(number, head) for number, head in rows if is_intact(head)]
     succeeded = [entry for entry in entries if entry.key == key and entry.code == SUCCEEDED]
-    return any(_ended(entry.outcome) >= path.stat().st_mtime for entry in succeeded)
+    later = [entry for entry in succeeded if _ended(entry.outcome) >= path.stat().st_mtime]
+    return any(by is None or _file_of(entry.run, database) == by for entry in later)
+
+
+def _file_of(run: bytes, database: sqlite3.Connection) -> object:
+    """Return which file's experiment a run computed, as seen from the store; None where that is not known."""
+    rows = database.execute("SELECT about FROM runs WHERE id = ?", [run]).fetchall()
+    try:
+        return json.loads(rows[0][0])["file"]
+    except (LookupError, ValueError, TypeError):  # an older run's, or damaged
+        return None
 
 
 def _ended(outcome: Outcome) -> float:

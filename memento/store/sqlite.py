@@ -259,7 +259,8 @@ class SqliteStore(Writer):
         Args:
             dry_run: only tell.
             superseded_before: also large values and artifacts of results that ended before this moment (seconds since
-                the epoch) and were replaced by newer ones; reading one says that it was evicted.
+                the epoch) and were replaced by newer ones; reading one says that it was evicted. And checkpoints from
+                before it that another script of the same name has put aside, and whose own never came for them.
 
         Raises:
             StoreError: a run goes on, or the ledger is damaged; nothing was moved.

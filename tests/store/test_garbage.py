@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from memento import layout
+from memento import checkpoints, layout, payload
 from memento.errors import NotStored, StoreError
 from memento.files import private_folder
+from memento.hashing.origin import as_seen_from
 from memento.spool import SpoolWriter
 from memento.store import SqliteStore
 from tests.store.helpers import RUN, frame, key_of, outcome_of, save_in_file
@@ -76,6 +77,43 @@ def test_a_checkpoint_goes_when_its_experiment_has_succeeded_since(store: Sqlite
     put(layout.checkpoint_path(store.root, key_of(2)))  # of a run that computes it anew, and was interrupted
     put(layout.checkpoint_path(store.root, key_of(3)))
     assert why(store) == {old: "is the checkpoint of an experiment that has succeeded"}
+
+
+def put_waiting(store: SqliteStore, number: int, script: str) -> Path:
+    """Leave the checkpoint of one script's experiment, and have another script of the same name put it aside."""
+    file, other = store.root / script, store.root / "other.py"
+    for one in (file, other):
+        one.touch()
+    path = layout.checkpoint_path(store.root, key_of(number))
+    checkpoints.write(path, payload.encode({"step": 3}), b"", as_seen_from(store.root, str(file)))
+    checkpoints.give_way(store.root, [key_of(number)], str(other))
+    (waiting,) = path.parent.glob(f"{path.name}.*")
+    os.utime(waiting, (1_700_000_000, 1_700_000_000))
+    return waiting
+
+
+def test_a_checkpoint_put_aside_goes_when_its_own_script_has_succeeded_since(store: SqliteStore) -> None:
+    run = store.begin_run(experiment="e", code={}, about={"file": "study.py"})
+    store.save([frame(number, run=run.id) for number in (1, 2)])
+    store.end_run(run)
+    done, of_another = put_waiting(store, 1, "study.py"), put_waiting(store, 2, "namesake.py")
+    assert why(store) == {done: "is the checkpoint of an experiment that has succeeded"}
+    store.collect(dry_run=False)
+    checkpoints.give_way(store.root, [key_of(2)], str(store.root / "namesake.py"))
+    assert not of_another.exists()
+    assert checkpoints.read(layout.checkpoint_path(store.root, key_of(2))).origin == "namesake.py"
+
+
+def test_a_checkpoint_put_aside_whose_script_never_came_again_goes_by_its_age(store: SqliteStore) -> None:
+    waiting = put_waiting(store, 1, "study.py")
+    current = put(layout.checkpoint_path(store.root, key_of(1)), age=1e6)  # somebody goes on from it
+    assert why(store) == {}
+    assert why(store, superseded_before=1_700_000_000) == {}
+    said = "is a checkpoint that another script of the same name has put aside, and its own has not come for it"
+    assert why(store, superseded_before=LATER) == {waiting: said}
+    store.collect(dry_run=False, superseded_before=LATER)
+    assert current.exists()
+    assert not waiting.exists()
 
 
 def test_large_values_of_replaced_results_go_when_asked_and_their_records_stay(store: SqliteStore) -> None:
