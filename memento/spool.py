@@ -21,7 +21,8 @@ import os
 import struct
 import weakref
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
 
@@ -61,6 +62,15 @@ REQUEUED = "requeued"
 def has_succeeded(head: bytes) -> bool:
     """Return whether the outcome packed as `head` is a success."""
     return head[STATUS_IN_HEAD] == SUCCEEDED
+
+
+def by_success(frames: Sequence[Frame]) -> Iterator[tuple[bool, Sequence[Frame]]]:
+    """Yield `frames` in their order, those that follow each other and are all successes, or all not, together."""
+    if {head[STATUS_IN_HEAD] for head, _ in frames} == {SUCCEEDED}:  # as nearly always
+        yield True, frames
+        return
+    for succeeded, some in groupby(frames, lambda frame: has_succeeded(frame[0])):
+        yield succeeded, list(some)
 
 
 def is_final(head: bytes) -> bool:

@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 KEY_BYTES = 16
@@ -51,6 +52,7 @@ STATUS_CODES: dict[Status, int] = {
     Status.CANCELLED: 5,
 }
 SUCCEEDED = STATUS_CODES[Status.SUCCEEDED]
+_SUCCESS = Status.SUCCEEDED
 STATUS_FROM_CODE: dict[int, Status] = {code: status for status, code in STATUS_CODES.items()}
 
 
@@ -127,6 +129,11 @@ _IN_FILE, _INLINE = 1, 0
 _LONGEST_HOST = 255
 
 
+@lru_cache(8)
+def _host(name: str) -> bytes:
+    return name.encode()[:_LONGEST_HOST]
+
+
 class Outcome(NamedTuple):
     """What one attempt at one configuration gave.
 
@@ -160,35 +167,41 @@ class Outcome(NamedTuple):
 
     def pack_head(self) -> bytes:
         """Return the head as bytes; the parts' bytes are not in it, their digests are."""
-        failure = self.failure.to_json() if self.failure else b""
-        host = self.host.encode()[:_LONGEST_HOST]
+        # All fields at once: asking for them by name, one after another, takes longer than packing them.
+        (
+            key, run, attempt, status, started, runtime, position, cpu_time, hardware_peak, virtual_peak, pid, host,
+            summary, failed, value, metrics, log,
+        ) = self  # fmt: skip
+        failure = b"" if failed is None else failed.to_json()
+        hosted = _host(host)
         present = 0
         described = b""
-        for bit, part in enumerate((self.value, self.metrics, self.log)):
-            if part.size:
-                present |= 1 << bit
-                place = _IN_FILE if part.data is None else _INLINE
-                described += PART.pack(part.codec, place, part.size, part.digest)
+        if value.size or metrics.size or log.size:
+            for bit, part in enumerate((value, metrics, log)):
+                if part.size:
+                    present |= 1 << bit
+                    place = _IN_FILE if part.data is None else _INLINE
+                    described += PART.pack(part.codec, place, part.size, part.digest)
         fixed = HEAD.pack(
             HEAD_VERSION,
-            self.key,
-            self.run,
-            self.attempt,
-            STATUS_CODES[self.status],
-            self.value.codec,
+            key,
+            run,
+            attempt,
+            SUCCEEDED if status is _SUCCESS else STATUS_CODES[status],  # an enum's hash is slow
+            value.codec,
             present,
-            self.position,
-            self.started,
-            self.runtime,
-            self.cpu_time,
-            self.hardware_peak,
-            self.virtual_peak,
-            self.pid,
-            len(host),
-            len(self.summary),
+            position,
+            started,
+            runtime,
+            cpu_time,
+            hardware_peak,
+            virtual_peak,
+            pid,
+            len(hosted),
+            len(summary),
             len(failure),
         )
-        head = fixed + self.summary + failure + host + described
+        head = fixed + summary + failure + hosted + described
         return head + CHECKSUM.pack(zlib.crc32(head))
 
     @classmethod

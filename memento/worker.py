@@ -34,6 +34,8 @@ from memento.task import EMPTY_PART, Call, Failure, Job, Outcome, Part, Status, 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+# Of a value that is in the head, or that there is none of.
+EMPTY_PARTS = {codec: EMPTY_PART._replace(codec=codec) for codec in (payload.NOTHING, payload.JSON)}
 # Up to here a part lies in the ledger, beyond it in a file: SQLite is quicker than files up to about this size.
 LARGEST_INLINE = 64 * 1024
 
@@ -144,7 +146,7 @@ class Worker:
 
     def _kept_value(self, task: Task, encoded: payload.Encoded) -> Part:
         if not encoded.size:
-            return Part(encoded.codec, 0, b"", b"")
+            return EMPTY_PARTS[encoded.codec]
         return self._keep(task, "value", encoded.codec, encoded.chunks, encoded.size, encoded.digest)
 
     def _keep(self, task: Task, name: str, codec: int, chunks: Sequence[Buffer], *known: Any) -> Part:

@@ -8,12 +8,13 @@ import pickle
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
+from itertools import chain
 from json.encoder import encode_basestring
 from types import BuiltinFunctionType, FunctionType, NoneType
 from typing import Any
 
 from memento.errors import UnkeyableValue
-from memento.hashing import digest, digest_each, readable
+from memento.hashing import DIGEST_BYTES, digest, digest_each, readable
 from memento.payload.home import dumps
 
 EAGER = 100_000
@@ -33,7 +34,7 @@ class Axis:
     Indices count from 0. Ranges stay ranges: one of a thousand million numbers costs nothing.
     """
 
-    __slots__ = ("_copies", "_digests", "_lookups", "_mutable", "linked", "names", "path", "values")
+    __slots__ = ("_copies", "_digests", "_joined", "_lookups", "_mutable", "linked", "names", "path", "values")
 
     def __init__(self, names: tuple[str, ...], values: Sequence[Any], *, linked: bool = False, path: str = "") -> None:
         self.names = names
@@ -41,6 +42,8 @@ class Axis:
         self.linked = linked
         self.path = path or (f"parameters[{names!r}]" if linked else f"parameters[{names[0]!r}]")
         self._digests: list[tuple[bytes, ...]] | None = None
+        # The digests as they came with a pickle, until one is asked for: an experiment hardly ever does.
+        self._joined = b""
         self._forget()
 
     def _forget(self) -> None:
@@ -49,13 +52,12 @@ class Axis:
         self._copies: dict[tuple[int, int], Callable[[], Any]] = {}
 
     def __getstate__(self) -> tuple[Any, ...]:
-        digests = b"".join(one for row in self._digests for one in row) if self._digests else b""
-        return self.names, self.values, self.linked, self.path, digests
+        joined = b"".join(chain.from_iterable(self._digests)) if self._digests else self._joined
+        return self.names, self.values, self.linked, self.path, joined
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.names, self.values, self.linked, self.path, joined = state
-        flat = [joined[start : start + 16] for start in range(0, len(joined), 16)]
-        self._digests = list(zip(*[iter(flat)] * len(self.names), strict=True)) if flat else None
+        self._digests, self._joined = None, joined
         self._forget()
 
     def __len__(self) -> int:
@@ -80,20 +82,22 @@ class Axis:
         Raises:
             UnkeyableValue: a value has no stable digest.
         """
-        rows = self._digests
-        if rows is None:
-            if len(self) > EAGER:
-                return self._digest(index)
-            rows = self.all_digests()
-        return rows[index]
+        if self._digests is None and not self._joined and len(self) > EAGER:
+            return self._digest(index)
+        return self.all_digests()[index]
 
     def all_digests(self) -> list[tuple[bytes, ...]]:
         """Return the digests at every index."""
         if self._digests is None:
             self._digests = self._all_digests()
+            self._joined = b""
         return self._digests
 
     def _all_digests(self) -> list[tuple[bytes, ...]]:
+        joined = self._joined
+        if joined:
+            flat = [joined[start : start + DIGEST_BYTES] for start in range(0, len(joined), DIGEST_BYTES)]
+            return list(zip(*[iter(flat)] * len(self.names), strict=True))
         if not self.linked:
             # A hundred thousand paths would be written for errors that do not come.
             with contextlib.suppress(UnkeyableValue):
@@ -114,8 +118,7 @@ class Axis:
         """Return the fragment at every index."""
         if self.linked or isinstance(self.values, range):
             return list(map(self.fragment, range(len(self))))
-        (name,) = self.names
-        return [fragment(name, value) for value in self.values]
+        return fragments(self.names[0], self.values)
 
     def find(self, values: Mapping[str, Any], digests: Mapping[str, bytes]) -> int | None:
         """Return the first index with these values, given by name with their digests, by the equality of keys."""
@@ -190,9 +193,20 @@ def copier_of(value: Any) -> Callable[[], Any]:
 
 def fragment(name: str, value: Any) -> str:
     """Return `"name": "readable value"`, as it stands in a JSON object."""
-    if type(value) in _NUMBERS and -_SHORT < value < _SHORT:  # a number's text is its repr, and needs no escapes
-        return f'{encode_basestring(name)}: "{value!r}"'
-    return f"{encode_basestring(name)}: {encode_basestring(readable(value))}"
+    (text,) = fragments(name, [value])
+    return text
+
+
+def fragments(name: str, values: Iterable[Any]) -> list[str]:
+    """Return what `fragment` does for each of `values`."""
+    begun = encode_basestring(name) + ": "
+    return [
+        # A number's text is its repr, and needs no escapes.
+        f'{begun}"{value!r}"'
+        if type(value) in _NUMBERS and -_SHORT < value < _SHORT
+        else begun + encode_basestring(readable(value))
+        for value in values
+    ]
 
 
 def _in_range(values: range, value: Any) -> int | None:

@@ -15,7 +15,7 @@ import heapq
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from itertools import groupby
+from itertools import repeat
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ from memento.running.retries import RetryPolicy
 from memento.running.tally import TICK, Tally
 from memento.running.tasks import Tasks
 from memento.running.todo import Todo
-from memento.spool import Frame, frame_of, has_succeeded
+from memento.spool import Frame, by_success, frame_of
 from memento.store import Run, SqliteStore
 from memento.store.trouble import disk_errors_explained
 from memento.task import KEY_IN_HEAD, Experiment, Failure, Job, Outcome, Status, Task
@@ -274,16 +274,20 @@ class Session:
 
     def _take(self, frames: Sequence[Frame]) -> None:
         """Take in outcomes in the order in which they came, and leave out those that nobody waits for any more."""
-        for succeeded, some in groupby(frames, lambda frame: has_succeeded(frame[0])):
-            expected = [frame for frame in some if self._out.pop(frame[0][KEY_IN_HEAD], None) is not None]
-            if not expected:
+        for succeeded, some in by_success(frames):
+            keys = [head[KEY_IN_HEAD] for head, _ in some]
+            expected = list(map(self._out.pop, keys, repeat(None)))
+            if None in expected:
+                some = [frame for frame, task in zip(some, expected, strict=True) if task is not None]
+                keys = [head[KEY_IN_HEAD] for head, _ in some]
+            if not some:
                 continue
-            self._keeper.add(expected)
+            self._keeper.add(some)
             self._pace.note()
             if succeeded:
-                self._take_successes([head[KEY_IN_HEAD] for head, _ in expected])
+                self._take_successes(keys)
             else:
-                for frame in expected:
+                for frame in some:
                     self._take_failure(Outcome.unpack_head(*frame))
 
     def _take_successes(self, keys: Sequence[bytes]) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from itertools import count, repeat
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from memento.spool import NO_BODIES, Frame
@@ -26,13 +29,14 @@ COLUMNS = "id, prefix, damaged, head"
 # What the column `damaged` can say of a row, besides 0.
 DAMAGED = 1
 REPLACED = 2  # by a newer success of its key: it never counts again, also where damage hides the newer one
-INSERT = f"INSERT INTO outcomes (id, prefix, head, {', '.join(PART_NAMES)}) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT = f"INSERT INTO outcomes (id, prefix, head, {', '.join(PART_NAMES)}) VALUES (?, ?, ?, ?, ?, ?)"
+# Columns that are left out are NULL, and take a third of the time of columns that are told so.
+_INSERT_PLAIN = "INSERT INTO outcomes (id, prefix, head) VALUES (?, ?, ?)"
 BY_KEY = f"SELECT {COLUMNS} FROM outcomes WHERE prefix IN"
 
 PREFIX = struct.Struct("<q")
 """The first eight bytes of a key as a number: what the ledger's index holds, half as large as one of whole keys."""
 _PREFIX_IN_HEAD = KEY_IN_HEAD.start
-_NO_DATA = (None,) * len(PART_NAMES)
 
 
 class Entry(NamedTuple):
@@ -94,13 +98,19 @@ def is_intact(head: Any) -> bool:
     return type(head) is bytes and is_whole(head)
 
 
-def rows_of(frames: Iterable[Frame], first: int) -> list[tuple[Any, ...]]:
-    """Return `frames` as the values of `INSERT`, numbered from `first` on."""
+def insert(database: sqlite3.Connection, frames: Sequence[Frame], first: int) -> list[Entry]:
+    """Insert `frames`, numbered from `first` on, inside a transaction; return them as `find` finds them."""
     prefix = PREFIX.unpack_from
-    return [
-        (number, *prefix(head, _PREFIX_IN_HEAD), head, *(_NO_DATA if bodies is NO_BODIES else _stored(bodies)))
-        for number, (head, bodies) in enumerate(frames, first)
-    ]
+    plain: list[tuple[Any, ...]] = []
+    others: list[tuple[Any, ...]] = []
+    for number, (head, bodies) in enumerate(frames, first):
+        if bodies is NO_BODIES:
+            plain.append((number, *prefix(head, _PREFIX_IN_HEAD), head))
+        else:
+            others.append((number, *prefix(head, _PREFIX_IN_HEAD), head, *_stored(bodies)))
+    database.executemany(_INSERT_PLAIN, plain)
+    database.executemany(_INSERT, others)
+    return list(map(tuple.__new__, repeat(Entry), zip(count(first), map(itemgetter(0), frames))))
 
 
 def _stored(bodies: Sequence[bytes | None]) -> tuple[bytes | None, ...]:

@@ -11,9 +11,9 @@ from typing import Any
 from memento import layout
 from memento.errors import MatrixError
 from memento.files import private_folder, sync, sync_folder
-from memento.spool import Frame, has_succeeded
+from memento.spool import NO_BODIES, Frame, has_succeeded
 from memento.store import claims, runs
-from memento.store.entries import BY_KEY, INSERT, REPLACED, Entry, checksum, is_intact, prefix_of, rows_of
+from memento.store.entries import BY_KEY, REPLACED, Entry, checksum, insert, is_intact, prefix_of
 from memento.store.history import Historian
 from memento.store.trouble import explain
 from memento.task import IDENTITY_IN_HEAD, KEY_IN_HEAD, PART_NAMES, Outcome
@@ -61,9 +61,7 @@ class Writer(Historian):
                 if replaced:
                     new = {head[KEY_IN_HEAD] for head, _ in frames if has_succeeded(head)}
                     mark_replaced(database, [replaced[key] for key in new & replaced.keys()])
-                rows = rows_of(frames, newest + 1)
-                database.executemany(INSERT, rows)
-                entries = [Entry(row[0], row[2]) for row in rows]
+                entries = insert(database, frames, newest + 1)
             claims.change_claims(database, run.id, run.written, left)
         run.claimed = run.written = left
         if run.seen == newest and not again:
@@ -72,7 +70,7 @@ class Writer(Historian):
 
     def _make_files_last(self, frames: Sequence[Frame]) -> None:
         """Have the files that belong to `frames`, and their names, on the disk."""
-        large = [Outcome.unpack_head(head, bodies) for head, bodies in frames if None in bodies]
+        large = [Outcome.unpack_head(*frame) for frame in frames if frame[1] is not NO_BODIES and None in frame[1]]
         try:
             for one in large:
                 for name, part in zip(PART_NAMES, one.parts, strict=True):
@@ -96,7 +94,7 @@ class Writer(Historian):
         kept = [frame for identity, frame in new.items() if identity not in stored]
         successes = {head[KEY_IN_HEAD] for head, _ in kept if has_succeeded(head)}
         mark_replaced(database, [number for number, _, mark, head in rows if not mark and _is_of(head, successes)])
-        database.executemany(INSERT, rows_of(kept, newest_in(database) + 1))
+        insert(database, kept, newest_in(database) + 1)
         return len(kept)
 
     def introduce(self, experiment: str, name: str, value: bytes, shown: str) -> None:

@@ -1,6 +1,6 @@
 """The worker's process: loads the experiment once, then runs tasks one at a time until its channel closes.
 
-    channel ──▶ reader thread ──▶ queue ──▶ main thread: run, append to the spool, tell the offset
+    channel ──▶ reader thread ──▶ tasks ──▶ main thread: run, append to the spool, tell the offset
                      │
                      └─ end of file: the orchestrator is gone, so end at once; what is finished is in the spool
 
@@ -23,6 +23,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
@@ -108,7 +109,8 @@ class _Loop:
     def __init__(self, connection: socket.socket, folder: Path, name: str, output: FileOutput) -> None:
         self._connection = connection
         self._sending = threading.Lock()
-        self._queue: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
+        self._tasks: deque[Task] = deque()  # taken from its ends alone, so that the two threads need no lock
+        self._arrived: queue.SimpleQueue[None] = queue.SimpleQueue()  # one for each time that tasks came
         self._spool = SpoolWriter(folder / f"{name}.spool")
         job = unpack_job((folder / "job").read_bytes(), _settle)
         gc.freeze()  # what is loaded stays, and need not be looked through while experiments run
@@ -127,17 +129,16 @@ class _Loop:
         )
 
     def run(self) -> int:
-        """Run tasks until the channel closes; return the exit status."""
+        """Run tasks until the channel closes, which ends this process; return the exit status if that comes sooner."""
         self._send(Kind.READY)
         threading.Thread(target=self._read, name="memento-channel", daemon=True).start()
         while True:
             try:
-                task = self._queue.get_nowait()
-            except queue.Empty:
+                task = self._tasks.popleft()
+            except IndexError:
                 self._tell()
-                task = self._queue.get()
-            if task is None:
-                return 0
+                self._arrived.get()
+                continue
             self._running = task
             try:
                 outcome = self._worker.run(task)
@@ -193,16 +194,16 @@ class _Loop:
                 os.killpg(0, signal.SIGKILL)
             for kind, body in inbox.feed(data):
                 if kind is Kind.TASKS:
-                    for task in unpack_tasks(body):
-                        self._queue.put(task)
+                    self._tasks.extend(unpack_tasks(body))
+                    self._arrived.put(None)
                 elif kind is Kind.WITHDRAW:
                     self._send(Kind.WITHDRAWN, pack_tasks(self._drain()))
 
     def _drain(self) -> list[Task]:
         tasks = []
-        with contextlib.suppress(queue.Empty):
-            while (task := self._queue.get_nowait()) is not None:
-                tasks.append(task)
+        with contextlib.suppress(IndexError):
+            while True:
+                tasks.append(self._tasks.popleft())
         return tasks
 
     def _progress(self, task: Task, done: float, total: float | None) -> None:

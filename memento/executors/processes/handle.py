@@ -86,14 +86,21 @@ class Handle:
         if not frames:
             return frames
         now = time.monotonic()
-        for head, _ in frames:
-            key = head[KEY_IN_HEAD]
-            while self.tasks and self.tasks.popleft().key != key:
-                pass
+        self._cross_off([head[KEY_IN_HEAD] for head, _ in frames])
         pace = (now - self.since) / len(frames)
         self.pace = pace if self.pace is None else self.pace + PACE_WEIGHT * (pace - self.pace)
         self.since = now
         return frames
+
+    def _cross_off(self, keys: list[bytes]) -> None:
+        """Forget the tasks of `keys`, which are done, and those before them."""
+        done = [self.tasks.popleft() for _ in range(min(len(keys), len(self.tasks)))]
+        if [task.key for task in done] == keys:  # one after the other, as they were sent
+            return
+        self.tasks.extendleft(reversed(done))
+        for key in keys:
+            while self.tasks and self.tasks.popleft().key != key:
+                pass
 
     def take_back(self, tasks: list[Task]) -> list[Task]:
         """Cross `tasks`, which it returned, off; return them as they were sent."""

@@ -11,6 +11,7 @@ import socket
 import struct
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
+from itertools import repeat
 from typing import Any
 
 from memento.task import KEY_BYTES, Task
@@ -55,7 +56,10 @@ def pack_tasks(tasks: Sequence[Task]) -> bytes:
 
 def unpack_tasks(body: bytes) -> list[Task]:
     """Return the tasks packed as `body`."""
-    return [Task(index, key, attempt, timeout or None) for index, attempt, timeout, key in TASK.iter_unpack(body)]
+    fields = (
+        (index, key, attempt, timeout or None, 1, None) for index, attempt, timeout, key in TASK.iter_unpack(body)
+    )
+    return list(map(tuple.__new__, repeat(Task), fields))  # as C functions do it, in half the time
 
 
 class Inbox:
