@@ -234,6 +234,32 @@ if __name__ == "__main__":
 """
 
 
+FORGETTING = """
+if sys.argv[1] == "ignore":
+    print(square.forget(1), square.forget(1))
+"""
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+@pytest.mark.parametrize("forgotten", ["newer", "older"])
+def test_forgetting_leaves_what_a_function_of_another_script_remembers(
+    tmp_path: Path, size: int, forgotten: str
+) -> None:
+    one, two = write(tmp_path / "one", 0), write(tmp_path / "two", 0)
+    for folder, factor in ((one, "2"), (two, "3")):
+        text = REMEMBERING.replace("FACTOR", factor).replace("SIZE", str(size))
+        (folder / "study.py").write_text(text + FORGETTING)
+    run(one)
+    run(two)
+    forgetful, other, values = (two, one, "[2, 4]") if forgotten == "newer" else (one, two, "[3, 6]")
+    assert run(forgetful, "ignore")[0].splitlines()[1] == "True False"
+    assert run(other) == (values, "")
+    assert ran(other) == ["1", "2"]
+    run(forgetful)
+    run(other)
+    assert (ran(forgetful), ran(other)) == (["1", "2", "1"], ["1", "2"])
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("size", [1, 100_000])
 def test_functions_that_remember_never_return_what_those_of_another_script_gave(

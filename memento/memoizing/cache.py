@@ -161,8 +161,7 @@ class Cache(Generic[P, R]):
         """
         if self._provider is not None:
             raise OptionError("a cache_provider keeps these values: they are forgotten there", option="cache_provider")
-        call = self._memory.call_of(args, kwargs)
-        return call.ledger.forget(call.key)
+        return self._memory.forget(self._memory.call_of(args, kwargs))
 
     @overload
     def __get__(self, instance: None, owner: type | None = None) -> Cache[P, R]: ...

@@ -18,6 +18,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -36,6 +37,7 @@ from memento.store.runs import facts
 from memento.task import (
     ATTEMPT,
     ATTEMPT_IN_HEAD,
+    EMPTY_PART,
     KEY_IN_HEAD,
     PART_NAMES,
     RUN_BYTES,
@@ -44,6 +46,7 @@ from memento.task import (
     SUCCEEDED,
     Experiment,
     Outcome,
+    Status,
 )
 
 FOLDER = "memoized"
@@ -53,6 +56,10 @@ TAKE_OVER_SECONDS = 0.5
 """How often somebody who waits for another process looks whether it is still alive."""
 
 
+FORGET = (
+    f"UPDATE outcomes SET head = ?, damaged = 0, evicted = 1, {', '.join(f'{part} = NULL' for part in PART_NAMES)} "
+    "WHERE id = ?"
+)
 BOTH = "SELECT id, damaged, head, value FROM outcomes WHERE prefix = ?"
 
 
@@ -180,18 +187,18 @@ class CallLedger(SqliteStore):
                 [run, *known[:2], known[1], *known[2:], run_checksum(run, *known)],
             )
 
-    def forget(self, key: bytes) -> bool:
-        """Forget every outcome of `key`; return whether there was one that could be used."""
-        known = self.success(key) is not None
+    def forget(self, key: bytes, is_anothers: Callable[[Entry], bool]) -> bool:
+        """Forget the outcomes of `key` but those that are another's; return whether one of them could be used."""
         entries = self.history(key)
+        own = [entry for entry in entries if not is_anothers(entry)]
+        known = bool(self.newest_that([key], own.__contains__))
+        others = [entry.id for entry in entries if entry.code == SUCCEEDED and entry not in own]
         with self._ledger.writing() as database:
-            # Rows stay, for the ledger counts them; what is set aside counts as not stored.
-            database.executemany(
-                f"UPDATE outcomes SET damaged = 1, evicted = 1, {', '.join(f'{part} = NULL' for part in PART_NAMES)} "
-                "WHERE id = ?",
-                [(entry.id,) for entry in entries],
-            )
-        for entry in entries:
+            # Rows stay, for the ledger counts them: as attempts that gave nothing, which hide nothing either.
+            database.executemany(FORGET, [(_without_value(entry.outcome), entry.id) for entry in own])
+            # What another gave may have been replaced by what is gone now.
+            database.execute("UPDATE outcomes SET damaged = 0 WHERE id = ?", [max(others, default=0)])
+        for entry in own:
             for part in PART_NAMES:
                 with suppress(OSError):
                     blob_path(self.root, key, entry.run, entry.attempt, part).unlink()
@@ -211,6 +218,11 @@ class CallLedger(SqliteStore):
                 self.end_run(self._alive)
                 self._alive = None
             self._ledger.close()
+
+
+def _without_value(outcome: Outcome) -> bytes:
+    blank = outcome._replace(value=EMPTY_PART, metrics=EMPTY_PART, log=EMPTY_PART, summary=b"")
+    return blank._replace(status=Status.CANCELLED).pack_head()
 
 
 def code_id(code: Experiment) -> bytes:

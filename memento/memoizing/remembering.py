@@ -114,6 +114,10 @@ class Memory:
             return MISSING
         return payload.decode(codec, data, summary)
 
+    def forget(self, call: Call) -> bool:
+        """Forget what `call` gave here, not to another file's function; return whether there was anything."""
+        return call.ledger.forget(call.key, lambda entry: self._is_of_a_namesake(call, entry))
+
     def _that_counts(self, call: Call, newest: Found) -> Found | None:
         """Return `newest`, or the one below it that no namesake gave; none where that is to be computed anew."""
         found = newest
