@@ -170,17 +170,24 @@ BREAKAGES: list[Breakage] = [
         trial="test_damage.py::test_damage_is_found_and_costs_the_damaged_entry_only[settled]",
     ),
     Breakage(
-        name="the checksum of a spool's frame is skipped",
+        name="what stands behind damage in a spool is given up",
         file="memento/spool.py",
-        old=" or crc32(body) != checksum",
-        new="",
+        old="position = _next_start(file, position + 1)",
+        new="position = -1",
         trial="test_damage.py::test_damage_is_found_and_costs_the_damaged_entry_only[spooled]",
     ),
     Breakage(
         name="an older result stands in for a damaged one",
         file="memento/store/reading.py",
-        old="return self._without_older(found, lost) if lost else found",
-        new="return found",
+        # Older successes are marked, and a damaged row hides them too: either keeps the promise without the other.
+        old=(
+            "if mark or type(head) is not bytes or crc32(head) != WHOLE or number in known_damaged:\n"
+            "                if mark == REPLACED:\n"
+        ),
+        new=(
+            "if mark == DAMAGED or type(head) is not bytes or crc32(head) != WHOLE or number in known_damaged:\n"
+            "                if True:\n"
+        ),
         trial="test_damage.py::test_damage_is_found_and_costs_the_damaged_entry_only[settled]",
     ),
     Breakage(
