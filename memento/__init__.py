@@ -231,9 +231,25 @@ _HOMES = {
     "time_taken": "memento.capture",
 }
 
+# Names of memento-ml 1.2 that are gone; memento.former says what to use instead. Asked for each of our own modules too.
+_FORMER = {
+    "CacheProvider",
+    "FileSystemCacheProvider",
+    "FileSystemCheckpointing",
+    "MemoryCacheProvider",
+    "TASK_PRIORITY_HIGH",
+    "TASK_PRIORITY_LOW",
+    "TASK_PRIORITY_MEDIUM",
+    "TaskManager",
+    "default_key_provider",
+    "delayed",
+}
+
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
+        if name in _FORMER:
+            importlib.import_module("memento.former").refuse(name)
         raise AttributeError(f"module 'memento' has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
     return value

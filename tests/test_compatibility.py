@@ -131,3 +131,16 @@ def test_a_script_for_memento_ml_runs_unchanged(place: str, tmp_path: Path) -> N
     assert sum(line.startswith("All tasks completed") for line in lines) == 1
     assert (sum(line == "completed\n" for line in lines), sum(line == "all completed\n" for line in lines)) == (4, 1)
     assert (tmp_path / ".memento").is_dir() == (place == "default")
+
+
+GONE = [
+    *("CacheProvider", "FileSystemCacheProvider", "FileSystemCheckpointing", "MemoryCacheProvider", "TaskManager"),
+    *("TASK_PRIORITY_HIGH", "TASK_PRIORITY_LOW", "TASK_PRIORITY_MEDIUM", "default_key_provider", "delayed"),
+]
+
+
+@pytest.mark.parametrize("name", GONE)
+def test_the_import_of_a_name_that_is_gone_says_what_to_use_instead(name: str) -> None:
+    with pytest.raises(ImportError, match=f"^memento has no '{name}', which memento-ml 1.2 had: .{{30,}}") as caught:
+        exec(f"from memento import {name}")
+    assert caught.value.name == f"memento.{name}"
