@@ -84,3 +84,79 @@ def test_an_open_file_is_no_result(tmp_path: Path) -> None:
         )
     )
     assert run(tmp_path, "study.py").startswith("failed unpicklable")
+
+
+STARTING = """
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from memento import Memento
+
+print("the script is run")
+
+@dataclass
+class Point:
+    x: int
+
+def square(x):
+    return x * x
+
+def moved(point):
+    return Point(square(point.x))
+
+def send(queue, method):  # from a process of a process
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        queue.put(pool.map(moved, [Point(3)]))
+
+def experiment(method):
+    context = multiprocessing.get_context(method)
+    with context.Pool(2) as pool:
+        points = pool.map(moved, [Point(1), Point(2)])
+    with ProcessPoolExecutor(1, mp_context=context) as pool:
+        squares = list(pool.map(square, [1, 2]))
+    queue = context.SimpleQueue()
+    child = context.Process(target=send, args=(queue, method))
+    child.start()
+    further = queue.get()
+    child.join()
+    return points == [Point(1), Point(4)], squares, further == [Point(9)]
+
+# Without "if __name__ == '__main__'", as workers do not run the script either.
+results = Memento(experiment, num_workers=1).run(
+    {"parameters": {"method": ["spawn", "forkserver", "fork"]}}, timeout=60, progress=False)
+print([result.inner for result in results])
+"""
+
+
+def test_processes_that_an_experiment_starts_find_the_functions_and_classes_of_its_script(tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text(STARTING)
+    each = "(True, [1, 4], True)"
+    assert run(tmp_path, "study.py").splitlines() == ["the script is run", f"[{each}, {each}, {each}]"]
+    # What is piped in has no file that could be run again.
+    done = subprocess.run([sys.executable, "-"], cwd=tmp_path, input=STARTING, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["the script is run", f"[{each}, {each}, {each}]"], done.stderr
+
+
+LOCKED = """
+import multiprocessing, threading
+from memento import Memento
+
+lock = None
+
+def square(x):
+    return x * x
+
+def experiment(x):
+    global lock
+    lock = threading.Lock()  # cannot be sent to a child, which does not need it
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.map(square, [x + 2])
+
+(result,) = Memento(experiment, num_workers=1).run({"parameters": {"x": [1]}}, timeout=60, progress=False)
+print(result.inner)
+"""
+
+
+def test_a_global_that_cannot_be_sent_to_such_a_process_leaves_the_others(tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text(LOCKED)
+    assert run(tmp_path, "study.py") == "[9]"

@@ -26,6 +26,10 @@ def be_worker_of(main: str, scope: dict[str, Any]) -> None:
     naming.be_worker_of(main)
     here = vars(sys.modules[MAIN])
     here.update({name: value for name, value in scope.items() if not name.startswith("__")})
+    if scope:
+        from memento.payload.children import hand_down
+
+        hand_down(main, scope)
 
 
 def main_name() -> str:
