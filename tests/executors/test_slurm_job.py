@@ -23,6 +23,7 @@ from memento.executors.slurm.incarnation import Incarnation, read_log
 from memento.executors.slurm.memory import granted, kills
 from memento.executors.slurm.part import Part
 from memento.executors.slurm.snapshot import take_snapshot
+from memento.layout import checkpoint_path
 from memento.spool import read_frames
 from memento.task import Failure, Outcome, Status, Task
 from tests.executors.harness import key_of, make_job
@@ -156,13 +157,27 @@ def test_two_deaths_without_a_checkpoint_in_between_are_a_failure(tmp_path: Path
 
 
 def test_a_job_is_requeued_so_often_and_no_more(tmp_path: Path) -> None:
-    part_of(tmp_path, requeues=1)
-    part_of(tmp_path, requeues=1)
+    for _ in range(2):
+        part, _process = part_of(tmp_path, requeues=1)
+        part.begin(part.open[key_of(1)])
+        checkpoint = checkpoint_path(tmp_path, key_of(1))
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        checkpoint.write_text(str(part))  # so that it gets somewhere each time
+        part.end([key_of(1)])
+        part.flush(now=True)
     third, _ = part_of(tmp_path, requeues=1)
     third.account_for_the_past()
     third.flush(now=True)
-    assert [cause for _, _, cause in delivered(tmp_path, 3)] == ["timeout"] * 3
+    assert delivered(tmp_path, 3) == [(0, 1, "node"), (1, 3, "timeout"), (2, 1, "node")]
     assert not third.open
+    frames, _ = read_frames(tmp_path / "1-0.3.spool")
+    never, interrupted, _ = (Outcome.unpack_head(*frame) for frame in frames)
+    limit = "its job was requeued 1 time, which is the limit; raise max_requeues"
+    assert never.failure is not None
+    assert interrupted.failure is not None
+    assert (never.status, never.failure.type) == (Status.FAILED, "NeverBegun")
+    assert never.failure.message == f"it was never begun: {limit}"
+    assert (interrupted.status, interrupted.failure.message) == (Status.TIMED_OUT, limit)
 
 
 def test_a_job_that_lost_its_node_too_often_blames_the_node_for_what_was_running(tmp_path: Path) -> None:
@@ -172,7 +187,7 @@ def test_a_job_that_lost_its_node_too_often_blames_the_node_for_what_was_running
     second, _ = part_of(tmp_path, requeues=0)
     second.account_for_the_past()
     second.flush(now=True)
-    assert sorted(delivered(tmp_path, 2)) == [(0, 1, "timeout"), (1, 1, "node"), (2, 1, "timeout")]
+    assert sorted(delivered(tmp_path, 2)) == [(0, 1, "node"), (1, 1, "node"), (2, 1, "node")]
 
 
 def test_a_job_that_is_not_requeued_fails_what_it_interrupted(tmp_path: Path) -> None:

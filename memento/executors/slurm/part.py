@@ -13,7 +13,7 @@ from memento.protocols import Advanced, Lost
 from memento.spool import REQUEUED, Frame, frame_of
 from memento.task import Failure, Outcome, Status, Task
 from memento.undelivered import outcome_of
-from memento.wording import in_job
+from memento.wording import in_job, plural
 
 # Outcomes of short experiments are delivered together, at most so many seconds late.
 DELIVERY = 0.25
@@ -117,7 +117,7 @@ class Part:
         where = self._history.last_node or "a node"
         place = in_job(self._history.last_node, self._job)
         most = self._batch.requeues
-        limit = f"its job was requeued {most} times, which is the limit; raise max_requeues"
+        limit = f"its job was requeued {plural(most, 'time')}, which is the limit; raise max_requeues"
         used_up = self._incarnation.number - 1 > most
         for key in [key for key in self.open if self._history.is_untold(key)]:
             lost = _lost(self.open[key]._replace(attempt=self.open[key].attempt - 1), Status.KILLED)
@@ -128,7 +128,11 @@ class Part:
             else:
                 self._end(self._outcome_of(lost), said, kind="NodeFailed", cause="node", place=place)
         for task in list(self.open.values()) if used_up else ():
-            self._give_up(task, limit)
+            if task.key in self._history.begun:
+                self._give_up(task, limit)
+            else:  # it had no time that could be too short
+                said = f"it was never begun: {limit}"
+                self.lose(_lost(task, Status.FAILED, _failure("NeverBegun", said, "node")))
 
     def cannot_go_on(self, why: str) -> None:
         """Note that the job was not requeued: what was interrupted in it fails."""
