@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,10 @@ from benchmarks import growth, measuring, report, rows
 from benchmarks.jobs import JOBS, Job
 from benchmarks.measuring import Measured, stages
 from benchmarks.peers import GROWTH, LIMIT, OURS
+from memento import open_store
+from memento.overview import overview
+from memento.spool import frame_of
+from memento.task import Outcome, Status
 
 # Once is enough: what is measured does not depend on the version of Python.
 pytestmark = pytest.mark.slow
@@ -94,6 +98,29 @@ def test_importing_costs_less_than_starting_python_a_few_times() -> None:
     taken = [(program("pass"), program("import memento"), program("from memento import Memento")) for _ in range(5)]
     assert statistics.median(package / bare for bare, package, _ in taken) < 12
     assert statistics.median(used / bare for bare, _, used in taken) < 60
+
+
+def test_looking_into_a_store_costs_little_more_than_unpacking_what_is_in_it_once(tmp_path: Path) -> None:
+    outcomes = [
+        Outcome(key=number.to_bytes(8, "little") * 2, run=b"run-one!", attempt=1, status=Status.SUCCEEDED, started=1.0, runtime=1.0)
+        for number in range(20_000)
+    ]
+    with open_store(tmp_path / "store") as store:
+        store.save([frame_of(outcome) for outcome in outcomes])
+    heads = [outcome.pack_head() for outcome in outcomes]
+
+    def seconds(work: Callable[[], Any]) -> float:
+        begun = time.perf_counter()
+        work()
+        return time.perf_counter() - begun
+
+    def unpack() -> None:
+        for head in heads:
+            Outcome.unpack_head(head)
+
+    assert overview(tmp_path / "store").experiments["?"].stored == 20_000
+    ratios = [seconds(lambda: overview(tmp_path / "store")) / seconds(unpack) for _ in range(5)]
+    assert min(ratios) < 4
 
 
 def test_the_store_of_ten_thousand_results_is_a_handful_of_files() -> None:
