@@ -102,7 +102,14 @@ def test_importing_costs_less_than_starting_python_a_few_times() -> None:
 
 def test_looking_into_a_store_costs_little_more_than_unpacking_what_is_in_it_once(tmp_path: Path) -> None:
     outcomes = [
-        Outcome(key=number.to_bytes(8, "little") * 2, run=b"run-one!", attempt=1, status=Status.SUCCEEDED, started=1.0, runtime=1.0)
+        Outcome(
+            key=number.to_bytes(8, "little") * 2,
+            run=b"run-one!",
+            attempt=1,
+            status=Status.SUCCEEDED,
+            started=1.0,
+            runtime=1.0,
+        )
         for number in range(20_000)
     ]
     with open_store(tmp_path / "store") as store:
