@@ -10,24 +10,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from memento.errors import StoreError, StoreForeign, StoreTooNew
+from memento.errors import StoreError
 from memento.files import sync_folder
 from memento.filesystem import is_network
 from memento.store.migrations import MIGRATIONS
+from memento.store.recognizing import APPLICATION_ID, MADE, check_header, lock_path, open_as_it_is, version_of
 from memento.store.trouble import BUSY_TIMEOUT_MS, explain
 
-APPLICATION_ID = 0x4D454D4F  # "MEMO"
 FORMAT = 2
 TABLES_FORMAT = 2  # of TABLES below; migrations lead on from there
-MAGIC = b"SQLite format 3\0"
-SMALLEST = 512  # bytes of a page: no database is shorter, unless it is empty
-LOCK_SUFFIX = ".lock"
-MADE = b"made\n"
-# What stands beside a ledger whose last change was cut off, and what such a file begins with.
-UNFINISHED = {
-    "-journal": (b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7",),
-    "-wal": (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83"),
-}
 
 TABLES = """
 CREATE TABLE outcomes (
@@ -76,14 +67,14 @@ def connect(database: Path, *, target: int | None = None, read_only: bool = Fals
     """
     target = FORMAT if target is None else target
     try:
-        _check_header(database, target)
+        check_header(database, target)
         if read_only or not is_writable(database):
             return _open_to_read(database, target)
         if not database.exists():
             os.close(os.open(database, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        connection = _open(database, "mode=rw")
+        connection = open_as_it_is(database, "mode=rw")
         try:
-            if _version(connection, database, target) != target or _journal(connection) != _wanted_journal(database):
+            if version_of(connection, database, target) != target or _journal(connection) != _wanted_journal(database):
                 with _alone(database):
                     _settle(connection, database, target)
             connection.execute("PRAGMA synchronous = EXTRA")  # FULL, and the folder after a journal's end
@@ -100,7 +91,7 @@ def connect(database: Path, *, target: int | None = None, read_only: bool = Fals
 def refuse(database: Path) -> None:
     """Raise what `connect` would if a foreign, newer or damaged file is at `database`; nothing is touched or made."""
     try:
-        _check_header(database, FORMAT)
+        check_header(database, FORMAT)
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         raise explain(database, error) from error
 
@@ -112,15 +103,6 @@ def is_writable(database: Path) -> bool:
     return os.access(next(folder for folder in database.parents if folder.exists()), os.W_OK)
 
 
-def _open(database: Path, options: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"{database.as_uri()}?{options}", uri=True, isolation_level=None, check_same_thread=False,
-        timeout=BUSY_TIMEOUT_MS / 1000,
-    )  # fmt: skip
-    connection.text_factory = bytes
-    return connection
-
-
 def _open_to_read(database: Path, target: int) -> sqlite3.Connection:
     if is_writable(database):
         # As one who could write: others may, what a kill has left is undone or finished, and no file is left over.
@@ -129,10 +111,10 @@ def _open_to_read(database: Path, target: int) -> sqlite3.Connection:
         # Without a log beside it nobody writes; then SQLite need not make the shared memory, which it could not here.
         log = Path(f"{database}-wal")
         mode = "mode=ro" if log.exists() and log.stat().st_size else "mode=ro&immutable=1"
-    connection = _open(database, mode)
+    connection = open_as_it_is(database, mode)
     try:
         connection.execute("PRAGMA query_only = ON")
-        version = _version(connection, database, target)
+        version = version_of(connection, database, target)
         if version != target:
             raise StoreError(
                 f"the store {database} has format {version} and is read-only here, so that it cannot be brought to "
@@ -145,110 +127,6 @@ def _open_to_read(database: Path, target: int) -> sqlite3.Connection:
     return connection
 
 
-def _check_header(database: Path, target: int) -> None:
-    """Refuse what is not ours, by reading it without a lock: to open it otherwise might already change files beside it.
-
-    By SQLite and not by `open`: closing a file drops every POSIX lock that this process has on it, those of another
-    connection too. Then another process takes itself for the last one and removes the log that is being written to.
-    """
-    lock = _lock_path(database)
-    made = lock.exists() and lock.read_bytes() == MADE  # asked first: another process may just be making it
-    try:
-        size = database.stat().st_size
-    except FileNotFoundError:
-        return
-    if not size:
-        if made:
-            raise StoreError(
-                f"the store {database} is empty, though it was not: the file is damaged. Put a backup in its place, or "
-                "remove it to begin anew",
-                path=str(database),
-            )
-        return
-    if size < SMALLEST:  # SQLite would take some of these for an empty database
-        if _is_unfinished(database):
-            return
-        if _begins_as_one(database):
-            raise _damaged("it is cut off")
-        raise _foreign(database)
-    try:
-        with contextlib.closing(_open(database, "mode=ro&immutable=1")) as connection:
-            _version(connection, database, target)
-            (page,) = connection.execute("PRAGMA page_size").fetchone()
-    except sqlite3.DatabaseError as error:
-        code = error.sqlite_errorcode & 0xFF
-        if code == sqlite3.SQLITE_NOTADB and _is_unfinished(database):
-            return
-        if code == sqlite3.SQLITE_NOTADB and not _begins_as_one(database):
-            raise _foreign(database) from error
-        # What is missing may be in the log, which is not looked at here: opening it with locks will tell.
-        if code != sqlite3.SQLITE_CORRUPT:
-            raise
-        return
-    # SQLite notices missing pages, but reads the missing part of a page as zeros: rows would be gone without a word.
-    if size % page and not _is_unfinished(database) and database.stat().st_size == size:
-        raise _damaged("it is cut off")
-
-
-def _damaged(what: str) -> sqlite3.DatabaseError:
-    error = sqlite3.DatabaseError(what)
-    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-    return error
-
-
-def _is_unfinished(database: Path) -> bool:
-    """Return whether SQLite will undo or finish a change when it opens `database` with locks.
-
-    When the power was cut in the middle of it, even the file's beginning may be torn until then.
-    """
-    for suffix, beginnings in UNFINISHED.items():
-        with contextlib.suppress(OSError), open(f"{database}{suffix}", "rb") as file:
-            if file.read(len(beginnings[0])) in beginnings:
-                return True
-    return False
-
-
-def _foreign(database: Path) -> StoreForeign:
-    return StoreForeign(
-        f"{database} is not a store: it does not begin as one; it was left untouched, give another cache_path",
-        path=str(database),
-    )
-
-
-def _begins_as_one(database: Path) -> bool:
-    with open(database, "rb") as file:  # it is no database, so that no connection of ours has it open
-        return file.read(len(MAGIC)) == MAGIC
-
-
-def _version(connection: sqlite3.Connection, database: Path, target: int) -> int:
-    _refuse_foreign(connection, database)
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    _refuse_newer(database, version, target)
-    if version < 0:
-        raise _damaged("its format has no such number")
-    return int(version)
-
-
-def _refuse_foreign(connection: sqlite3.Connection, database: Path) -> None:
-    # In this order: another process may make the tables, and with them the number, between the two questions.
-    tables = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    if tables and application != APPLICATION_ID:
-        raise StoreForeign(
-            f"{database} is another program's database; it was left untouched, give another cache_path",
-            path=str(database),
-        )
-
-
-def _refuse_newer(database: Path, version: int, target: int) -> None:
-    if version > target:
-        raise StoreTooNew(
-            f"{database} has format {version}, this memento knows formats up to {target}; it was left untouched, "
-            "upgrade memento or give another cache_path",
-            path=str(database),
-        )
-
-
 def _journal(connection: sqlite3.Connection) -> str:
     (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
     return bytes(mode).decode()
@@ -258,14 +136,10 @@ def _wanted_journal(database: Path) -> str:
     return "delete" if is_network(database.parent) else "wal"
 
 
-def _lock_path(database: Path) -> Path:
-    return database.with_name(database.name + LOCK_SUFFIX)
-
-
 @contextlib.contextmanager
 def _alone(database: Path) -> Iterator[None]:
     """Let one process at a time make or migrate the ledger, and remember that it was made."""
-    descriptor = os.open(_lock_path(database), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(lock_path(database), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -276,7 +150,7 @@ def _alone(database: Path) -> Iterator[None]:
 
 
 def _settle(connection: sqlite3.Connection, database: Path, target: int) -> None:
-    version = _version(connection, database, target)
+    version = version_of(connection, database, target)
     if version and version != target:
         _back_up(connection, database, version)
     if version != target:
@@ -307,7 +181,7 @@ def _back_up(connection: sqlite3.Connection, database: Path, version: int) -> No
 def _bring_up(connection: sqlite3.Connection, database: Path, target: int) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        version = _version(connection, database, target)
+        version = version_of(connection, database, target)
         if version == 0:
             for statement in TABLES.split(";"):
                 connection.execute(statement)

@@ -65,7 +65,7 @@ BREAKAGES: list[Breakage] = [
     ),
     Breakage(
         name="a ledger cut off in the middle of a change is taken for somebody else's",
-        file="memento/store/schema.py",
+        file="memento/store/recognizing.py",
         old="            if file.read(len(beginnings[0])) in beginnings:\n                return True\n",
         new="            file.read(1)\n",
         trial="test_power_loss.py::test_a_ledger_whose_beginning_was_being_written_is_mended_and_not_taken_for_anothers",
