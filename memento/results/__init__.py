@@ -1,6 +1,8 @@
 """What a run gave: results one by one, chosen, compared, as tables."""
 
 from memento.results.collection import Results
-from memento.results.result import Attempt, MemoryUsage, Metrics, Reader, Result, Stored
+from memento.results.metrics import Metrics
+from memento.results.reading import Reader, Stored
+from memento.results.result import Attempt, MemoryUsage, Result
 
 __all__ = ["Attempt", "MemoryUsage", "Metrics", "Reader", "Result", "Results", "Stored"]

@@ -9,7 +9,8 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
 
 from memento.errors import AggregateException, ExperimentFailed
-from memento.results.result import Reader, Result, Stored
+from memento.results.reading import Reader, Stored
+from memento.results.result import Result
 from memento.task import Status
 
 if TYPE_CHECKING:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from memento import payload
-from memento.errors import NotStored, UnknownMetric
+from memento.errors import NotStored
+from memento.results.metrics import Metrics
+from memento.results.reading import Reader, Stored
 from memento.task import STATUS_FROM_CODE, STATUS_IN_HEAD, Failure, Outcome, Status, value_in
 
 if TYPE_CHECKING:
-    import pandas as pd
     from typing_extensions import Buffer
 
     from memento.config import Config
@@ -23,109 +23,12 @@ if TYPE_CHECKING:
 _UNREAD: Any = object()
 
 
-class Stored(Protocol):
-    """One outcome as the store knows it."""
-
-    @property
-    def key(self) -> bytes:
-        """The key it is stored under."""
-        ...
-
-    @property
-    def run(self) -> bytes:
-        """The run that computed it."""
-        ...
-
-    @property
-    def attempt(self) -> int:
-        """Which attempt of that run it is."""
-        ...
-
-    @property
-    def status(self) -> Status:
-        """How it ended."""
-        ...
-
-    @property
-    def head(self) -> bytes:
-        """Its head, packed and verified."""
-        ...
-
-    @property
-    def outcome(self) -> Outcome:
-        """Its head, unpacked when it is read; the parts' bytes are loaded by the reader."""
-        ...
-
-
-class Reader(Protocol):
-    """What results read from; nothing of it writes."""
-
-    def load(self, entry: Any, part: str) -> Buffer:
-        """Return the verified bytes of a part: "value", "metrics" or "log"."""
-        ...
-
-    def history(self, key: bytes) -> Sequence[Stored]:
-        """Return all outcomes of a key, of every run and attempt."""
-        ...
-
-    def artifact_path(self, key: bytes, run: bytes, attempt: int) -> Path:
-        """Return the folder that one attempt was given, which need not exist."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemoryUsage:
     """The most memory that one experiment used, in bytes; 0 where it was not measured."""
 
     virtual_peak: int = 0
     hardware_peak: int = 0
-
-
-class Metrics(Mapping[str, "pd.DataFrame"]):
-    """The metrics that an experiment recorded, by name: each a DataFrame with the columns `x` and `y`.
-
-    Example:
-        ``results[0].metrics["loss"].plot(x="x", y="y")``
-    """
-
-    __slots__ = ("_owner", "_series")
-
-    def __init__(self, series: Mapping[str, payload.Points], owner: object = "this result") -> None:
-        self._series = series
-        self._owner = owner
-
-    def __getitem__(self, name: str) -> pd.DataFrame:
-        from memento.results.frames import frame_of_points
-
-        return frame_of_points(self.points(name))
-
-    def points(self, name: str) -> tuple[array[float], array[float]]:
-        """Return the columns x and y of one metric as arrays, which needs no pandas.
-
-        Raises:
-            UnknownMetric: no metric of that name was recorded.
-        """
-        try:
-            return self._series[name]
-        except KeyError:
-            raise UnknownMetric(name, self._series, where=f"recorded by {self._owner}") from None
-
-    def last(self) -> dict[str, float]:
-        """Return the value recorded last of each metric."""
-        return {name: ys[-1] for name, (_, ys) in self._series.items() if ys}
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._series)
-
-    def __len__(self) -> int:
-        return len(self._series)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._series
-
-    def __repr__(self) -> str:
-        lengths = ", ".join(f"{name!r}: {len(ys)} points" for name, (_, ys) in self._series.items())
-        return f"Metrics({{{lengths}}})"
 
 
 class _Ended:
