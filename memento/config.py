@@ -5,7 +5,7 @@ million configurations cost no more than a million positions, and values are loo
 
     Config ──(position)──> Source ── Space     every configuration of a matrix        space.py
                                   ├─ Private   one of them, with mutable values its own  space.py
-                                  └─ Point     one configuration on its own              here
+                                  └─ Point     one configuration on its own              point.py
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
-from memento.hashing import KeyMaker, digest, readable
+from memento.hashing import readable
 from memento.names import REPLICATE, check_name, unknown
+from memento.point import Point
 from memento.settings import Settings, shown
 
 _LONGEST_IN_LABEL = 40
@@ -205,66 +206,6 @@ set_source = Config.__dict__["_source"].__set__
 set_position = Config.__dict__["_position"].__set__
 
 
-class Point:
-    """One configuration on its own: the source of a Config that belongs to no matrix."""
-
-    __slots__ = ("_known", "_parameters", "_replicate", "_settings", "experiment", "varying")
-
-    def __init__(
-        self,
-        parameters: Mapping[str, Any],
-        *,
-        settings: Mapping[str, Any] | None = None,
-        replicate: int | None = None,
-        experiment: str = "",
-        varying: tuple[str, ...] = (),
-        known: tuple[dict[str, bytes], dict[str, bytes]] | None = None,
-    ) -> None:
-        self._parameters = dict(parameters)
-        self._settings = Settings(settings)
-        self._replicate = replicate
-        self._known = known
-        self.experiment = experiment
-        self.varying = varying
-
-    def names_at(self, position: int) -> Sequence[str]:
-        """Return the names of the parameters."""
-        return tuple(self._parameters)
-
-    def value_at(self, position: int, name: str) -> Any:
-        """Return one parameter's value."""
-        return self._parameters[name]
-
-    def settings_at(self, position: int) -> Settings:
-        """Return the settings."""
-        return self._settings
-
-    def replicate_at(self, position: int) -> int | None:
-        """Return the number of the replicate."""
-        return self._replicate
-
-    def digests_at(self, position: int) -> dict[str, bytes]:
-        """Return the digests of the parameters and of the replicate."""
-        return self._digests()[0]
-
-    def setting_digests_at(self, position: int) -> dict[str, bytes]:
-        """Return the digests of the settings."""
-        return self._digests()[1]
-
-    def key_at(self, position: int) -> bytes:
-        """Return the key."""
-        parameters, settings = self._digests()
-        return KeyMaker(self.experiment, tuple(parameters), settings).key(tuple(parameters.values()))
-
-    def _digests(self) -> tuple[dict[str, bytes], dict[str, bytes]]:
-        if self._known is None:
-            parameters = dict(self._parameters)
-            if self._replicate is not None:
-                parameters[REPLICATE] = self._replicate
-            self._known = digests_of(parameters, "parameters"), digests_of(self._settings, "settings")
-        return self._known
-
-
 def config_at(source: Source, position: int) -> Config:
     """Return the configuration at `position` of `source`."""
     config = Config.__new__(Config)
@@ -281,15 +222,6 @@ def position_of(config: Config) -> int:
 def source_of(config: Config) -> Source:
     """Return where the values of `config` come from."""
     return config._source
-
-
-def digests_of(values: Mapping[str, Any], place: str) -> dict[str, bytes]:
-    """Return each value's digest; `place` is the part of a matrix that an error names.
-
-    Raises:
-        UnkeyableValue: a value has no stable digest.
-    """
-    return {name: digest(value, path=f"{place}[{name!r}]") for name, value in values.items()}
 
 
 def _with_replicate(config: Config) -> dict[str, Any]:

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Perceptron
 from sklearn.svm import SVC
 
-from memento.config import Config, digests_of, position_of
+from memento.config import Config, position_of
 from memento.errors import MatrixError, UnkeyableValue, UnknownParameter
 from memento.hashing import KeyMaker, digest
 from memento.matrix import generate_configurations
 from memento.names import RESERVED
+from memento.point import digests_of
 from memento.settings import Settings
 
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, product
 from typing import Any
 
-from memento.config import digests_of
 from memento.hashing import KeyMaker
 from memento.matrix.axis import EAGER, Axis, atomic, copier_of
 from memento.names import REPLICATE
+from memento.point import digests_of
 from memento.settings import Settings
 
 # What of a block is pickled; all else follows from it.
