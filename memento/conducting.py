@@ -17,6 +17,7 @@ from typing import Any
 
 from memento.errors import AggregateException, CacheMiss, MatrixWarning, OptionError, TooManyFailures
 from memento.executors.named import NAMES, check_name, executor_named, watch_over
+from memento.experiment import VALUE, Experiment
 from memento.hashing import digest, readable
 from memento.hashing.fingerprint import code_of_values, identify
 from memento.hashing.origin import as_seen_from
@@ -40,7 +41,7 @@ from memento.running.session import Session
 from memento.running.tasks import Tasks
 from memento.stages import dependencies_of, end_of_all, in_order, with_inputs, with_stand_ins
 from memento.store import SqliteStore, open_store
-from memento.task import RUN_BYTES, VALUE, Call, Experiment, Job
+from memento.task import RUN_BYTES, Call, Job
 
 Matrix = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 

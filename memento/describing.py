@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import os
-import traceback
 import types
 from collections.abc import Callable
 from functools import partial
@@ -73,6 +71,8 @@ def _traceback(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename == WORKER_FILE:
         trace = trace.tb_next  # our own frames say nothing about the user's code
+    import traceback  # a worker whose experiments all succeed never needs it
+
     try:
         return "".join(traceback.format_exception(type(error), error, trace))
     except BaseException:
@@ -83,5 +83,9 @@ def function_of(experiment: Any) -> Any:
     """Return the function that `experiment` comes down to."""
     while isinstance(experiment, partial):
         experiment = experiment.func
-    function = inspect.unwrap(getattr(experiment, "__func__", experiment))
+    function = getattr(experiment, "__func__", experiment)
+    if hasattr(function, "__wrapped__"):
+        from inspect import unwrap  # which loads the parser of Python, and a worker has no other use for that
+
+        function = unwrap(function)
     return function if hasattr(function, "__code__") else type(function).__call__

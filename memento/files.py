@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import socket
 from collections.abc import Iterable
 from contextlib import suppress
@@ -69,7 +68,7 @@ def write_atomically(path: Path, chunks: Iterable[Buffer], *, synced: bool = Tru
         OSError: the disk is full or failing; nothing is left beside `path`.
     """
     # Two machines may write into one folder: the process id alone does not tell them apart.
-    aside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    aside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.{os.urandom(4).hex()}.tmp")
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         try:

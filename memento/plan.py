@@ -10,9 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
+from memento.experiment import Experiment
 from memento.hashing.origin import is_another_file, seen_from
 from memento.matrix.configurations import Configurations
-from memento.task import Experiment, Status
+from memento.task import Status
 from memento.wording import plural
 
 # So many stored results tell how long an experiment takes.

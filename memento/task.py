@@ -14,7 +14,6 @@ import json
 import struct
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -61,8 +60,7 @@ def type_name(kind: type) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """Why an experiment failed, as data.
 
     `type` is the qualified name of the exception ("ValueError", "mylib.errors.Bad") or of the cause ("Killed",
@@ -80,7 +78,7 @@ class Failure:
 
     def to_json(self) -> bytes:
         """Return the stored form."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
+        fields = self._asdict()
         return json.dumps({name: value for name, value in fields.items() if value not in (None, "", ())}).encode()
 
     @classmethod
@@ -280,8 +278,7 @@ class Task(NamedTuple):
     gpus: float | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """How an experiment is called: with (context, config), or by the names of its parameters.
 
     `names` are the parameters and settings it takes by keyword (None: it is called positionally).
@@ -293,8 +290,7 @@ class Call:
     replicate: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """What all tasks of one run have in common; made once, sent to each worker once.
 
     `experiment` is the callable, and `configurations` gives `private(index)`, a configuration of the worker's own;
@@ -319,31 +315,3 @@ class Job:
     """Which file the experiment comes from, as seen from the store's folder; empty where that is not known."""
     synced: bool = True
     """Whether large parts are on the disk when a worker tells of them; else the store sees to that, on its machine."""
-
-
-VALUE = "value "
-"""Before the names of functions and classes that are not called by the experiment but given to it."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Experiment:
-    """Who computed a result: `name` is the identity that is part of every key, `file` where its code lies.
-
-    `code` maps the qualified names of the experiment and of the project's functions it calls to digests of their
-    syntax trees (hex), and those that are values of the matrix, marked by `VALUE`; `notes` are warnings worth
-    showing once (captured values that could not be keyed).
-    """
-
-    name: str
-    version: str | None = None
-    file: str = field(default="", compare=False)
-    code: dict[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-    def changed_since(self, code: dict[str, str]) -> tuple[str, ...]:
-        """Return the names of functions that differ between `code`, which computed a result, and today's."""
-        names = self.code.keys() | code.keys()
-        changed = (name for name in names if self.code.get(name) != code.get(name))
-        # Another matrix has other values: one that is missing on either side was not changed.
-        both = self.code.keys() & code.keys()
-        return tuple(sorted(name.removeprefix(VALUE) for name in changed if name in both or not name.startswith(VALUE)))

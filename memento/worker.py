@@ -15,7 +15,6 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,7 +105,7 @@ class Worker:
             failure = describe_exception(error)
             if failure.cause == "cancelled" and not self._is_stopping():
                 # Nobody asked it to stop but its own time limit, if that.
-                failure = replace(failure, cause="error" if context.time_left() else "timeout")
+                failure = failure._replace(cause="error" if context.time_left() else "timeout")
         if os.getpid() != self._pid:
             os._exit(0)  # a child that the experiment forked has come back from it: this is its parent's work
         usage = self._meter.stop()
@@ -118,7 +117,7 @@ class Worker:
                 told = (
                     f"What could not be stored was returned by\n{place_of(self._job.experiment)}\n{failure.traceback}"
                 )
-                failure = replace(failure, cause="unpicklable", traceback=told)
+                failure = failure._replace(cause="unpicklable", traceback=told)
         if self._surroundings is not None:
             self._surroundings.restore()
         self._context = None
@@ -272,7 +271,7 @@ def pack_job(job: Job) -> bytes:
 
     Functions and classes of `__main__` travel by value, so that workers need not run the user's script again.
     """
-    fields = {name: getattr(job, name) for name in job.__slots__ if name not in ("experiment", "configurations")}
+    fields = {name: getattr(job, name) for name in job._fields if name not in ("experiment", "configurations")}
     try:
         inner = dumps((job.experiment, job.configurations))
     except Exception as error:

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
+from memento.experiment import Experiment
 from memento.hashing.fingerprint import code_of_values, identify
-from memento.task import Experiment
 from tests.interpreters import pythons
 
 ROOT = Path(__file__).parent.parent

@@ -128,3 +128,15 @@ def test_importing_memento_imports_nothing_that_is_optional_or_slow(statement):
     printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
 
     assert printed.stdout.split() == []
+
+
+def test_the_processes_that_experiments_run_in_load_little_before_they_are_ready():
+    spared = "ast inspect dataclasses subprocess traceback tokenize secrets random locale logging sqlite3 cloudpickle"
+    statement = "import memento.executors.processes.supervisor"
+    program = f"import sys; {statement}; print(*sorted(set({spared.split()!r}) & set(sys.modules)))"
+
+    # Without site, which loads what the environment it runs in asks for.
+    command = [sys.executable, "-S", "-c", f"import sys; sys.path[:] = {sys.path!r}; {program}"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+
+    assert printed.stdout.split() == []

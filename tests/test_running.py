@@ -418,7 +418,9 @@ def test_an_introduced_parameter_finds_older_results(notes: Path) -> None:
     assert len(noted(notes)) == 4
 
 
-def test_runtime_says_how_to_run_and_is_no_part_of_the_key(notes: Path) -> None:
+def test_runtime_says_how_to_run_and_is_no_part_of_the_key(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)  # who has set it keeps it, and Dask does so in its process
+
     def experiment(context: Any, config: Any) -> Any:
         return round(context.time_left()), os.environ["OMP_NUM_THREADS"]
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from memento.experiment import Experiment
 from memento.task import (
     EMPTY_PART,
     KEY_IN_HEAD,
     STATUS_CODES,
     STATUS_FROM_CODE,
     STATUS_IN_HEAD,
-    Experiment,
     Failure,
     Outcome,
     Part,

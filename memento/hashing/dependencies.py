@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from memento.errors import UnkeyableValue
+from memento.experiment import VALUE
 from memento.hashing import syntax
 from memento.hashing.callables import captured_values
 from memento.hashing.inside import code_in, home_of, is_plain
 from memento.hashing.keys import digest
 from memento.hashing.naming import MAIN_MODULES, module_name
-from memento.task import VALUE
 
 # Beyond this many functions and values the rest is not looked at, and a note says so.
 LARGEST = 500

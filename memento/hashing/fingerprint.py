@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from memento.errors import UnkeyableValue
+from memento.experiment import Experiment
 from memento.hashing import syntax
 from memento.hashing.callables import captured_values
 from memento.hashing.dependencies import Dependencies
 from memento.hashing.keys import digest
 from memento.hashing.naming import is_importable, module_name, module_of
 from memento.hashing.origin import file_of
-from memento.task import Experiment
 
 
 def identify(func: Callable[..., Any], *, version: str | None = None) -> Experiment:

@@ -10,6 +10,7 @@ from types import FunctionType
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from memento.errors import CacheMiss, OptionError
+from memento.experiment import Experiment
 from memento.hashing.fingerprint import identify
 from memento.hashing.naming import is_importable, qualified
 from memento.memoizing import travelling
@@ -17,7 +18,6 @@ from memento.memoizing.arguments import Arguments
 from memento.memoizing.remembering import MISSING, Memory
 from memento.memoizing.steps import CacheProvider, Steps, awaited, driven, steps, steps_of_provider
 from memento.plan import CODE_CHANGES
-from memento.task import Experiment
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from memento.errors import StoreError
+from memento.experiment import Experiment
 from memento.hashing.origin import as_seen_from
 from memento.layout import blob_path
 from memento.memoizing.flights import Flights
@@ -44,7 +45,6 @@ from memento.task import (
     RUN_IN_HEAD,
     STATUS_IN_HEAD,
     SUCCEEDED,
-    Experiment,
     Outcome,
     Status,
 )

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from memento import payload
 from memento.errors import DamagedEntry, NotStored, UnpicklableResult
+from memento.experiment import VALUE, Experiment
 from memento.hashing import KeyMaker
 from memento.hashing.fingerprint import code_of_values
 from memento.hashing.forms import PLAIN
@@ -23,7 +24,7 @@ from memento.layout import blob_path
 from memento.memoizing.arguments import Arguments
 from memento.memoizing.ledger import CallLedger, Found, code_id, ledger_at
 from memento.store import Entry
-from memento.task import VALUE, Experiment, Outcome, Status, value_in
+from memento.task import Outcome, Status, value_in
 from memento.worker import keep
 
 PREFIX = "cache:"

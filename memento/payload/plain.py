@@ -7,7 +7,6 @@ dataclasses and named tuples have their entries by name, those of one inside ano
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any
@@ -50,7 +49,9 @@ def entries_of(value: Any) -> dict[str, Any] | None:
 def _named(value: Any) -> Mapping[Any, Any]:
     if isinstance(value, dict):
         return {str(name) if isinstance(name, str) else name: entry for name, entry in value.items()}
-    if is_dataclass(value) and not isinstance(value, type):
+    if hasattr(type(value), "__dataclass_fields__"):
+        from dataclasses import fields  # whoever has one has loaded this; a worker has no other use for it
+
         return {field.name: getattr(value, field.name) for field in fields(value) if hasattr(value, field.name)}
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return dict(zip(value._fields, value, strict=True))

@@ -22,6 +22,7 @@ from typing import Any
 
 from memento.checkpoints import give_way
 from memento.errors import StoreError
+from memento.experiment import Experiment
 from memento.hashing.origin import as_seen_from
 from memento.matrix.configurations import Configurations
 from memento.plan import Plan
@@ -41,7 +42,7 @@ from memento.running.todo import Todo
 from memento.spool import Frame, by_success, frame_of
 from memento.store import Run, SqliteStore
 from memento.store.trouble import disk_errors_explained
-from memento.task import KEY_IN_HEAD, Experiment, Failure, Job, Outcome, Status, Task
+from memento.task import KEY_IN_HEAD, Failure, Job, Outcome, Status, Task
 from memento.undelivered import outcome_of
 from memento.wording import plural
 

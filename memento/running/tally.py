@@ -6,10 +6,11 @@ import time
 from collections.abc import Sequence
 
 from memento import events
+from memento.experiment import Experiment
 from memento.matrix.configurations import Configurations
 from memento.running.hearing import Audience
 from memento.store import Entry
-from memento.task import Experiment, Failure, Outcome, Status, Task
+from memento.task import Failure, Outcome, Status, Task
 
 TICK = 0.1
 LOG_SHOWN = 2000

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from memento.events import Event, Failed, RunFinished, RunProgressed, RunRegistered, RunStarted, Succeeded
+from memento.experiment import Experiment
 from memento.matrix.configurations import Configurations
-from memento.task import Experiment
 from memento.tracking.base import Tracker
 from memento.tracking.commit import commit_of, script
 from memento.tracking.errand import Errand

@@ -246,11 +246,12 @@ class MlflowTracker:
         points = list(limits.points_of(configuration.series, outcome.started, outcome.runtime))
         ended = int((outcome.started + outcome.runtime) * 1000)
         points += [limits.Point(name, number, ended, 0) for name, number in numbers.items()]
+        trace = limits.writable(outcome.failure.traceback) if outcome.failure else ""
         refused = []
         for part in (
             lambda: self._log_params(run_id, configuration.parameters),
             lambda: self._log_points(run_id, points),
-            lambda: outcome.failure and client.log_text(run_id, limits.writable(outcome.failure.traceback), TRACEBACK),
+            lambda: trace and client.log_text(run_id, trace, TRACEBACK),
             lambda: configuration.directory and client.log_artifacts(run_id, str(configuration.directory)),
         ):
             try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pickle
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +84,7 @@ def executor(engine: Engine) -> Iterator[BatchExecutor]:
 
 
 def begin(executor: BatchExecutor, folder: Path, experiment: Any, count: int, *, pace: float | None = 0.001) -> None:
-    executor.start(replace(make_job(folder, experiment), pace=pace))
+    executor.start(make_job(folder, experiment)._replace(pace=pace))
     executor.submit([Task(index=index, key=key_of(index)) for index in range(count)])
     executor.wait(0)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import pickle
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -62,4 +61,4 @@ def sealed_job(data: bytes, **changed: Any) -> Job:
     origin, job = pickle.loads(data)
     fields, packed = pickle.loads(job)
     sealed = Job(experiment=Sealed(packed, 0, origin), configurations=Sealed(packed, 1), **fields)
-    return replace(sealed, **changed)
+    return sealed._replace(**changed)

@@ -19,14 +19,16 @@ import os
 import select
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from memento.executors.processes import child
 from memento.executors.processes.wire import Lines, send_line
+
+if TYPE_CHECKING:
+    import subprocess
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -168,6 +170,8 @@ class _Supervisor:
 
 def start_interpreter(entry: str, *, channel: int, **options: Any) -> subprocess.Popen[bytes]:
     """Start a fresh interpreter, in a session of its own, that calls this module's `entry` with the open `channel`."""
+    import subprocess  # the supervisor itself has a use for it only where workers are spawned
+
     words = json.dumps({**options, "channel": channel, "path": sys.path})
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     return subprocess.Popen(

@@ -139,7 +139,7 @@ class SlurmExecutor:
         self._folder, self._job = Path(job.spool), job
         (self._folder / REMOTE).write_text(ENGINE)
         if self._snapshot:
-            job = replace(job, import_path=take_snapshot(job.import_path, self._folder / SNAPSHOT))
+            job = job._replace(import_path=take_snapshot(job.import_path, self._folder / SNAPSHOT))
         (self._folder / JOB).write_bytes(seal(job))
         self._tracker = Tracker(self._folder, job.run, grace=self._grace)
         self._submitter = self._submitter_for(job)

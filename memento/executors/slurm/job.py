@@ -214,8 +214,7 @@ class Leader:
         message = f"it used more memory than its Slurm job {self._shown} on {self._node} had asked for, and was killed"
         return replace(
             lost,
-            failure=replace(
-                lost.failure,
+            failure=lost.failure._replace(
                 type="OutOfMemory",
                 message=message,
                 cause="memory",
