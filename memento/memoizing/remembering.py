@@ -19,10 +19,10 @@ from memento.hashing.fingerprint import code_of_values
 from memento.hashing.forms import PLAIN
 from memento.hashing.inside import code_in
 from memento.hashing.naming import is_elsewhere
-from memento.hashing.origin import is_another_file, seen_from
 from memento.layout import blob_path
 from memento.memoizing.arguments import Arguments
 from memento.memoizing.ledger import CallLedger, Found, code_id, ledger_at
+from memento.plan import Standing
 from memento.store import Entry
 from memento.task import Outcome, Status, value_in
 from memento.worker import keep
@@ -71,8 +71,7 @@ class Memory:
         self._maker: KeyMaker | None = None
         self._experiment: Experiment | None = None
         self._codes: dict[tuple[int, ...], Code] = {}
-        self._changed: dict[tuple[bytes, bytes], tuple[str, ...]] = {}
-        self._namesakes: dict[tuple[CallLedger, bytes, bytes], bool] = {}
+        self._standings: dict[tuple[CallLedger, bytes], Standing] = {}
         self._told: set[tuple[str, ...]] = set()
 
     @property
@@ -131,25 +130,21 @@ class Memory:
 
     def _is_of_a_namesake(self, call: Call, entry: Entry) -> bool:
         """Return whether code that differs gave `entry`, from a file that exists beside today's."""
-        code = self._code_of(call)
-        known = self._namesakes.get((call.ledger, entry.run, code.id))
-        if known is None:
-            known = bool(self._changed_since(call, entry))
-            if known:
-                recorded = call.ledger.about_of([entry.run])[entry.run].get("file")
-                known = is_another_file(seen_from(call.ledger.root, recorded), code.experiment.file)
-            self._namesakes[call.ledger, entry.run, code.id] = known
-        return known
+        return entry.run != self._code_of(call).id and not self._standing(call).is_own(entry)
 
     def _changed_since(self, call: Call, entry: Entry) -> tuple[str, ...]:
-        code = self._code_of(call)
-        if entry.run == code.id:  # also where the record of it is damaged
+        if entry.run == self._code_of(call).id:  # also where the record of it is damaged
             return ()
-        changed = self._changed.get((entry.run, code.id))
-        if changed is None:
-            stored = call.ledger.code_of([entry.run])[entry.run]
-            changed = self._changed[entry.run, code.id] = code.experiment.changed_since(stored)
-        return changed
+        return self._standing(call).changed_in([entry.run])[entry.run]
+
+    def _standing(self, call: Call) -> Standing:
+        """Return who judges what the ledger of `call` holds by the code that would compute it now."""
+        code = self._code_of(call)
+        known = self._standings.get((call.ledger, code.id))
+        if known is None:
+            known = Standing(call.ledger, code.experiment, newest=0, force_run=False, rerun=False)
+            self._standings[call.ledger, code.id] = known
+        return known
 
     def _is_outdated(self, call: Call, entry: Entry) -> bool:
         """Return whether other code computed `entry` and that is a reason to compute it anew; else tell it once."""
