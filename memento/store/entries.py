@@ -101,15 +101,19 @@ def is_intact(head: Any) -> bool:
 def insert(database: sqlite3.Connection, frames: Sequence[Frame], first: int) -> list[Entry]:
     """Insert `frames`, numbered from `first` on, inside a transaction; return them as `find` finds them."""
     prefix = PREFIX.unpack_from
-    plain: list[tuple[Any, ...]] = []
-    others: list[tuple[Any, ...]] = []
-    for number, (head, bodies) in enumerate(frames, first):
-        if bodies is NO_BODIES:
-            plain.append((number, *prefix(head, _PREFIX_IN_HEAD), head))
-        else:
-            others.append((number, *prefix(head, _PREFIX_IN_HEAD), head, *_stored(bodies)))
+    plain = [
+        (number, *prefix(head, _PREFIX_IN_HEAD), head)
+        for number, (head, bodies) in enumerate(frames, first)
+        if bodies is NO_BODIES
+    ]
     database.executemany(_INSERT_PLAIN, plain)
-    database.executemany(_INSERT, others)
+    if len(plain) < len(frames):
+        others = [
+            (number, *prefix(head, _PREFIX_IN_HEAD), head, *_stored(bodies))
+            for number, (head, bodies) in enumerate(frames, first)
+            if bodies is not NO_BODIES
+        ]
+        database.executemany(_INSERT, others)
     return list(map(tuple.__new__, repeat(Entry), zip(count(first), map(itemgetter(0), frames))))
 
 

@@ -168,13 +168,19 @@ class ProcessExecutor:
 
     def _send(self, worker: Handle, shape: Shape) -> None:
         wanted = self._batch(worker) if self._most is None else min(self._batch(worker), self._most - worker.sent)
-        batch: list[Task] = []
-        while self._queue and len(batch) < wanted and (len(self._shapes) == 1 or _shape_of(self._queue[0]) == shape):
-            batch.append(self._queue.popleft())
-        worker.send(batch)
+        worker.send(self._next(wanted, shape))
         if self._most is not None and worker.sent >= self._most:
             worker.retiring = True
         self._announce(worker)
+
+    def _next(self, most: int, shape: Shape) -> list[Task]:
+        """Take up to `most` tasks of one `shape` off the front of the queue."""
+        if len(self._shapes) == 1:
+            return [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+        batch: list[Task] = []
+        while self._queue and len(batch) < most and _shape_of(self._queue[0]) == shape:
+            batch.append(self._queue.popleft())
+        return batch
 
     def _announce(self, worker: Handle) -> None:
         first = worker.tasks[0] if worker.tasks else None
