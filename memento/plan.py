@@ -7,17 +7,22 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
+from operator import attrgetter, itemgetter
 from pathlib import Path
 from typing import Any, Protocol
 
 from memento.experiment import Experiment
 from memento.hashing.origin import is_another_file, seen_from
 from memento.matrix.configurations import Configurations
-from memento.task import Status
+from memento.task import RUN_IN_HEAD, STATUS_IN_HEAD, SUCCEEDED, Status
 from memento.wording import plural
 
 # So many stored results tell how long an experiment takes.
 MEASURED = 50
+# Asked for by C functions: this is done for each configuration whenever anything is run.
+_head_of = attrgetter("head")
+_run_in = itemgetter(RUN_IN_HEAD)
+_code_in = itemgetter(STATUS_IN_HEAD)
 CODE_CHANGES = ("warn", "rerun", "ignore")
 
 
@@ -37,6 +42,11 @@ class Known(Protocol):
     @property
     def status(self) -> Status:
         """How it ended."""
+        ...
+
+    @property
+    def head(self) -> bytes:
+        """Its head, packed and verified, from which a plan reads what it needs of each of a hundred thousand."""
         ...
 
 
@@ -200,7 +210,7 @@ def _made_plan(
     rerun = code_change == "rerun"
     standing = Standing(store, experiment, newest=newest, force_run=force_run, rerun=rerun)
     entries: list[Any] = list(map(_own(found, standing, store).get, keys))
-    todo = [row for row, entry in enumerate(entries) if entry is None or entry.status is not Status.SUCCEEDED]
+    todo = _not_succeeded(entries)
     plan = Plan(newest=newest, standing=standing, keys=keys, entries=entries, todo=todo)
     for row in todo:
         plan.failed_before += entries[row] is not None
@@ -218,9 +228,23 @@ def _made_plan(
     return plan
 
 
+def _not_succeeded(entries: Sequence[Known | None]) -> list[int]:
+    """Return the rows for which there is no success."""
+    absent = [row for row, entry in enumerate(entries) if entry is None]
+    stored = [entry for entry in entries if entry is not None] if absent else entries
+    if set(map(_code_in, map(_head_of, stored))) <= {SUCCEEDED}:
+        return absent
+    return [row for row, entry in enumerate(entries) if entry is None or entry.status is not Status.SUCCEEDED]
+
+
+def _runs_of(entries: Iterable[Known]) -> set[bytes]:
+    """Return the runs that computed `entries`."""
+    return set(map(_run_in, map(_head_of, entries)))
+
+
 def _own(found: Mapping[bytes, Any], standing: Standing, store: Finder) -> Mapping[bytes, Any]:
     """Return what was `found`, but what this experiment gave instead of what a namesake did."""
-    standing.changed_in(entry.run for entry in found.values())
+    standing.changed_in(_runs_of(found.values()))
     if not standing.namesakes:
         return found
     foreign = [key for key, entry in found.items() if not standing.is_own(entry)]
@@ -258,7 +282,7 @@ def _adopt_older(plan: Plan, configurations: Configurations, store: Finder) -> N
 
 def _compare_code(plan: Plan, *, rerun: bool) -> None:
     """See which stored results were computed by other code than today's; with `rerun` they are computed anew."""
-    compared = plan.standing.changed_in(entry.run for entry in plan.entries if entry is not None)
+    compared = plan.standing.changed_in(_runs_of(entry for entry in plan.entries if entry is not None))
     differing = {run: changed for run, changed in compared.items() if changed}
     if not differing:
         return
