@@ -759,7 +759,23 @@ def test_tables_have_the_fields_of_dataclasses_and_what_is_inside_dicts(made: Ma
     frame = made.results.to_frame()
     assert frame["test.accuracy"].tolist()[0] == 0.9
     assert frame["accuracy"].tolist()[1] == 0.8
+    assert made.shelf.loads == []
     assert made.results.best("test.accuracy").config.a == 1
+
+
+def test_results_stored_before_tables_had_nested_numbers_take_part_in_the_best(
+    made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr("memento.payload.encoding.plain_part", lambda value: "")
+        made.add({"a": 1}, {"test": {"accuracy": 0.9}}).add({"a": 2}, [0.95])
+    made.add({"a": 3}, {"test": {"accuracy": 0.8}}).add({"a": 4}, failure=BOOM).add({"a": 5}, {"test": 1.0})
+    assert made.results.best("test.accuracy").config.a == 1
+    assert made.results.best("result.test.accuracy", maximize=False).config.a == 3
+    assert {number for number, _ in made.shelf.loads} == {0, 1}
+    made.shelf.loads.clear()
+    made.add({"a": 6}, {"n": 1, "data": [1]})
+    assert made.results[2:].best("n").config.a == 6  # a name that they would have had
     assert made.shelf.loads == []
 
 

@@ -13,7 +13,7 @@ from memento.payload.encoding import (
     encode,
     summary_of,
 )
-from memento.payload.plain import entries_of
+from memento.payload.plain import entries_of, plain_part
 from memento.payload.points import Points, add_records, pack_metrics, records_in, unpack_metrics
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "encode_readable",
     "entries_of",
     "pack_metrics",
+    "plain_part",
     "records_in",
     "summary_of",
     "unpack_metrics",

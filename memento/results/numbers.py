@@ -52,8 +52,10 @@ def _column(results: Sequence[Result], name: str) -> list[Any]:
     bare = name.removeprefix("run.")
     # Most are found in the heads; the metrics have to be loaded, so they are looked at last.
     (returned,) = gather(results, returned_by)
-    if found := returned.get(name) or returned.get(name.removeprefix("result.")):
-        return found
+    for entry in (name, name.removeprefix("result.")):
+        if found := returned.get(entry):
+            pairs = zip(results, found, strict=True)
+            return [_looked_for(result, entry) if value is None else value for result, value in pairs]
     if bare in RUN_NUMBERS:
         return [getattr(result.outcome, bare) if result.ok else None for result in results]
     (recorded,) = gather(results, last_metrics)
@@ -63,6 +65,19 @@ def _column(results: Sequence[Result], name: str) -> list[Any]:
         _refuse_no_number(results, name)
     known = dict.fromkeys([*returned, *recorded, *RUN_NUMBERS])
     raise UnknownMetric(name, known, where="returned or recorded by any experiment that succeeded")
+
+
+def _looked_for(result: Result, name: str) -> Any:
+    """Return what tables lack of a success that was stored before they had fields and what is inside dicts."""
+    if not result.ok or result.outcome is None or result.outcome.value.codec == payload.JSON:
+        return None
+    if result.outcome.summary and "." not in name:  # it had what is plain by that name
+        return None
+    try:
+        plain = payload.summary_of(payload.plain_part(result.inner).encode())
+    except MementoError:
+        return None
+    return plain.get(name) if isinstance(plain, dict) else None
 
 
 def _refuse_no_number(results: Iterable[Result], name: str) -> None:
