@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback  # not when something fails: an experiment that has used up all descriptors leaves none to import with
 import types
 from collections.abc import Callable
 from functools import partial
@@ -71,8 +72,6 @@ def _traceback(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename == WORKER_FILE:
         trace = trace.tb_next  # our own frames say nothing about the user's code
-    import traceback  # a worker whose experiments all succeed never needs it
-
     try:
         return "".join(traceback.format_exception(type(error), error, trace))
     except BaseException:
@@ -84,8 +83,8 @@ def function_of(experiment: Any) -> Any:
     while isinstance(experiment, partial):
         experiment = experiment.func
     function = getattr(experiment, "__func__", experiment)
-    if hasattr(function, "__wrapped__"):
-        from inspect import unwrap  # which loads the parser of Python, and a worker has no other use for that
-
-        function = unwrap(function)
+    known: list[Any] = []
+    while hasattr(function, "__wrapped__") and function not in known:  # as inspect.unwrap, without the parser it loads
+        known.append(function)
+        function = function.__wrapped__
     return function if hasattr(function, "__code__") else type(function).__call__

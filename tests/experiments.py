@@ -36,6 +36,15 @@ def sleeping(context: Context, config: Any) -> int:
     return config.x**2
 
 
+def leaving_no_descriptor(context: Context, config: Any) -> None:
+    """Opens files until that fails."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    while True:
+        os.open(os.devnull, os.O_RDONLY)
+
+
 def failing_at_three(context: Context, config: Any) -> int:
     """Fails where x is 3."""
     note(config)

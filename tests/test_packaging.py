@@ -131,7 +131,7 @@ def test_importing_memento_imports_nothing_that_is_optional_or_slow(statement):
 
 
 def test_the_processes_that_experiments_run_in_load_little_before_they_are_ready():
-    spared = "ast inspect dataclasses subprocess traceback tokenize secrets random locale logging sqlite3 cloudpickle"
+    spared = "ast inspect dataclasses subprocess secrets random locale logging sqlite3 cloudpickle"
     statement = "import memento.executors.processes.supervisor"
     program = f"import sys; {statement}; print(*sorted(set({spared.split()!r}) & set(sys.modules)))"
 

@@ -429,6 +429,14 @@ def test_runtime_says_how_to_run_and_is_no_part_of_the_key(notes: Path, monkeypa
     assert run(experiment, {**what, "runtime": {"time": 5}})[0].was_cached
 
 
+def test_an_experiment_that_uses_up_all_file_descriptors_fails_alone(notes: Path) -> None:
+    results = run(experiments.leaving_no_descriptor, matrix(notes, 1), on_error="return")
+
+    assert results[0].status is Status.FAILED
+    assert "Too many open files" in results[0].error.message
+    assert ", in leaving_no_descriptor" in results[0].traceback
+
+
 def test_the_time_of_the_runtime_ends_an_experiment(notes: Path) -> None:
     what = {**matrix(notes, 3), "runtime": {"time": "00:01"}}
     assert run(experiments.hanging_at_three, what, on_error="return")[0].status is Status.TIMED_OUT

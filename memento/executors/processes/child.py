@@ -22,6 +22,7 @@ import struct
 import sys
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -67,8 +68,6 @@ def main(channel: int, spool: str, name: str, environment: Mapping[str, str]) ->
         try:
             status = _Loop(connection, folder, name, output).run()
         except BaseException:
-            import traceback
-
             with contextlib.suppress(OSError):
                 connection.sendall(message(Kind.BROKEN, traceback.format_exc().encode()))
     # Not sys.exit: an experiment's threads, atexit hooks and unfinished pools must not keep the worker alive.
