@@ -131,6 +131,7 @@ def stages(interpreter: Path, name: str, job: Job, *, settle: bool = False) -> I
     FOLDER.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="data-", dir=FOLDER))
     try:
+        _have_memory(folder / "memory", job.megabytes)
         for stage in job.stages:
             if settle:
                 os.sync()
@@ -139,6 +140,14 @@ def stages(interpreter: Path, name: str, job: Job, *, settle: bool = False) -> I
             yield stage, {**figures, **_sizes(folder)}
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _have_memory(path: Path, megabytes: int) -> None:
+    """Have the machine hold so much in memory, once, and let go of it again."""
+    with path.open("wb") as file:
+        for _ in range(megabytes):
+            file.write(bytes(1_000_000))
+    path.unlink()
 
 
 def _run(command: Sequence[Any], variables: Mapping[str, str], limit: float) -> Figures:
