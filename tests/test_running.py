@@ -10,6 +10,7 @@ import itertools
 import os
 import pickle
 import platform
+import signal
 import threading
 import time
 import warnings
@@ -427,6 +428,18 @@ def test_runtime_says_how_to_run_and_is_no_part_of_the_key(notes: Path, monkeypa
     what = {"parameters": {"x": [1]}, "runtime": {"cpus": 2, "memory": "2G", "time": "01:00:00", "gpus": 0}}
     assert run(experiment, what)[0].inner == (3600, "2")
     assert run(experiment, {**what, "runtime": {"time": 5}})[0].was_cached
+
+
+def test_nothing_is_begun_after_an_interrupt_of_an_experiment_in_this_process(notes: Path) -> None:
+    def experiment(context: Any, config: Any) -> None:
+        experiments.note(config)
+        if config.x == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(experiment, matrix(notes, 1, 2, 3, 4, 5), executor="serial")
+
+    assert len(noted(notes)) == 3
 
 
 def test_an_experiment_that_uses_up_all_file_descriptors_fails_alone(notes: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from memento.output import StreamOutput
 from memento.protocols import Advanced, Begun, Delivered, Report
 from memento.spool import Frame, SpoolWriter, read_frames
-from memento.task import Job, Task
+from memento.task import Job, Status, Task
 from memento.worker import Worker
 
 # How long `wait` goes on with short experiments before it hands back what they gave.
@@ -74,7 +74,8 @@ class SerialExecutor:
             self._tasks.popleft()
             self._begun.discard(task.key)
             self._worker.finish(outcome)
-            if time.monotonic() > until or self._stopping:
+            # An interrupt that reached the experiment is known to nobody else yet: nothing is begun after it.
+            if time.monotonic() > until or self._stopping or outcome.status is Status.CANCELLED:
                 break
         return self._drain(self._delivered())
 
