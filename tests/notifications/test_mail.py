@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from memento.errors import NotificationError, OptionError
 from memento.notifications import DigestPolicy, EmailNotificationProvider, SmtpConfiguration
 from tests.notifications.telling import eventually, failed, finished, started, succeeded, tell
+from tests.ports import free_port
 
 # The server warns about what some of these tests are for.
 pytestmark = pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")
@@ -62,12 +63,6 @@ def trusting(authority):
     context = ssl.create_default_context()
     authority.configure_trust(context)
     return context
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture

@@ -21,36 +21,31 @@ from memento.notifications import (
 )
 from memento.notifications.secret import Secret, redacted
 from tests.notifications.telling import failed, finished, tell
+from tests.ports import free_port
 
 CANARY = "k4n4r1envogel"
 
 
-def closed_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def mail():
-    smtp = SmtpConfiguration("127.0.0.1", closed_port(), "ada", CANARY)
+    smtp = SmtpConfiguration("127.0.0.1", free_port(), "ada", CANARY)
     return EmailNotificationProvider(smtp, "ada@example.org", "bob@example.org")
 
 
 def path_of_webhook():
-    return WebhookNotificationProvider(f"http://127.0.0.1:{closed_port()}/services/{CANARY}", retries=0)
+    return WebhookNotificationProvider(f"http://127.0.0.1:{free_port()}/services/{CANARY}", retries=0)
 
 
 def query_of_webhook():
-    return WebhookNotificationProvider(f"http://127.0.0.1:{closed_port()}/?token={CANARY}", retries=0)
+    return WebhookNotificationProvider(f"http://127.0.0.1:{free_port()}/?token={CANARY}", retries=0)
 
 
 def header_of_webhook():
-    url = f"http://127.0.0.1:{closed_port()}/"
+    url = f"http://127.0.0.1:{free_port()}/"
     return WebhookNotificationProvider(url, headers={"Authorization": CANARY}, retries=0)
 
 
 def apprise():
-    return AppriseNotificationProvider(f"json://ada:{CANARY}@127.0.0.1:{closed_port()}/{CANARY}")
+    return AppriseNotificationProvider(f"json://ada:{CANARY}@127.0.0.1:{free_port()}/{CANARY}")
 
 
 MAKERS = [mail, path_of_webhook, query_of_webhook, header_of_webhook, apprise]
