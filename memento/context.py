@@ -16,7 +16,7 @@ from memento import checkpoints, payload
 from memento.errors import NotStored
 from memento.files import private_folder
 from memento.layout import artifact_path, checkpoint_path
-from memento.series import MOST_RECENT, Series
+from memento.series import Series
 
 if TYPE_CHECKING:
     import logging
@@ -28,8 +28,11 @@ PROGRESS_INTERVAL = 0.1
 SPILL_INTERVAL = 1.0
 # Spilling may take this share of the time: each writes everything anew.
 SPILL_PAUSE = 20.0
+# How often `record` looks whether anything is due.
+LOOK_INTERVAL = 0.005
 
 _MISSING: Any = object()
+_NOTHING: dict[str, list[float]] = {}
 
 
 class Context:
@@ -45,7 +48,9 @@ class Context:
     _done: float = 0.0
     _total: float | None = None
     _spilled = 0
+    _look_at = 0.0
     _series: Series | None = None
+    _recent = _NOTHING  # that of the series, once there is one
     _config: Config | None = None  # set by the worker, who can make it only after this
     _recorder: RecordKeeper | None = None
     _stop_spilling: Callable[[], None] | None = None
@@ -73,7 +78,7 @@ class Context:
         self._report = report
         self._spill = spill
         self._origin = origin
-        self._spill_at = math.inf if spill is None else time.time() + SPILL_INTERVAL
+        self._spill_at = math.inf if spill is None else time.monotonic() + SPILL_INTERVAL
         self._spilling = threading.Lock()
 
     @cached_property
@@ -98,20 +103,29 @@ class Context:
             >>> context.record({"loss": 0.3, "accuracy": (4, 0.9)})
         """
         now = time.time()
-        series = self._series
-        if series is None:
-            series = self._begin_series()
-        recent = series.recent
-        for name, value in values.items():
-            point = (now, value) if type(value) is float else _point(name, value, now)
+        recent = self._recent
+        for name in values:
+            value = values[name]
             try:
                 points = recent[name]
             except KeyError:
-                points = series.begin(name)
-            points += point
-            if len(points) > MOST_RECENT:
-                series.settle(name)
-        if now >= self._spill_at:
+                points = self._begin(name, value)
+            points += (now, value) if type(value) is float else _point(name, value, now)
+        if now >= self._look_at:
+            self._look(now)
+
+    def _begin(self, name: str, value: Any) -> list[float]:
+        """Return the list for the first points of a metric, which is made only if `value` can be one."""
+        _point(name, value, 0.0)
+        series = self._begin_series()
+        self._recent = series.recent
+        return series.begin(name)
+
+    def _look(self, now: float) -> None:
+        self._look_at = now + LOOK_INTERVAL
+        if self._series is not None:
+            self._series.settle()
+        if time.monotonic() >= self._spill_at:
             self._spill_all()
 
     @property
@@ -154,12 +168,13 @@ class Context:
         return stop
 
     def _keep_spilling(self, ended: threading.Event) -> None:
-        while not ended.wait(max(SPILL_INTERVAL, self._spill_at - time.time())):
+        while not ended.wait(max(SPILL_INTERVAL, self._spill_at - time.monotonic())):
             self._spill_all()
 
     def keep_up(self) -> None:
         """Spill what was recorded and is not spilled yet, if it is time: `record` does, but may not be called again."""
-        if time.time() >= self._spill_at and self._recorded() != self._spilled:
+        self._look_at = 0.0  # the clock that `record` reads may have been set back by hours
+        if time.monotonic() >= self._spill_at and self._recorded() != self._spilled:
             self._spill_all()
 
     def _begin_series(self) -> Series:
@@ -174,10 +189,10 @@ class Context:
     def _spill_all(self) -> None:
         with self._spilling:
             self._spilled = self._recorded()
-            begun = time.time()
+            begun = time.monotonic()
             if self._spill is not None:
                 self._spill(b"".join(self.collect_metrics()))
-            ended = time.time()
+            ended = time.monotonic()
             self._spill_at = ended + max(SPILL_INTERVAL, SPILL_PAUSE * (ended - begun))
 
     def collect_metrics(self) -> list[Any]:

@@ -2,20 +2,20 @@
 
     record ──▶ recent: x, y, x, y, … (a list) ──settle──▶ settled: all x, all y (two arrays, 16 bytes a point)
 
-A list takes two numbers in half the time that an array does, in four times the memory; so only the last few thousand
-lie in one.
+A list takes two numbers in half the time that an array does, in four times the memory; so only the latest lie in one.
 """
 
 from __future__ import annotations
 
+import struct
 import threading
 from array import array
 from collections.abc import Mapping
 
 from memento.payload import Points
 
-# So many numbers of a metric wait in a list at most; beyond it the recorder is to `settle` them.
-MOST_RECENT = 8192
+# So many numbers of a metric may stay in a list for long.
+MOST_RECENT = 4096
 
 
 class Series:
@@ -23,13 +23,14 @@ class Series:
 
     Attributes:
         recent: by the names, the numbers that are not settled, x before y. Whoever adds to one adds both numbers by one
-            operation of the list, which no other thread can come between.
+            operation of the list, which no other thread can come between. It is the same dict always.
     """
 
-    __slots__ = ("_lock", "_settled", "recent")
+    __slots__ = ("_first", "_lock", "_settled", "recent")
 
     def __init__(self) -> None:
         self.recent: dict[str, list[float]] = {}
+        self._first: tuple[str, ...] = ()
         self._settled: dict[str, Points] = {}
         self._lock = threading.Lock()
 
@@ -49,31 +50,36 @@ class Series:
             raise TypeError(f"a metric's name is a string, not {name!r}; write context.record({{'name': value}})")
         return self.recent.setdefault(name, [])
 
-    def settle(self, name: str) -> None:
-        """Move the points of `name` out of their list."""
-        with self._lock:
-            self._settle(name)
+    def settle(self) -> None:
+        """Move what is more than the `MOST_RECENT` numbers of a metric out of its list; to be called now and then."""
+        for name, points in list(self.recent.items()):
+            if len(points) > MOST_RECENT:
+                with self._lock:
+                    self._settle(name)
 
     def _settle(self, name: str) -> None:
         points = self.recent[name]
         xs, ys = self._settled.setdefault(name, (array("d"), array("d")))
         count = len(points)  # others may add more meanwhile, and no one else takes any away
-        xs.fromlist(points[0:count:2])
-        ys.fromlist(points[1:count:2])
+        packed = array("d")
+        packed.frombytes(struct.pack(f"{count}d", *points[:count]))  # half as long as by `fromlist`
+        xs.extend(packed[0::2])
+        ys.extend(packed[1::2])
         del points[:count]
 
     def columns(self) -> dict[str, Points]:
         """Return all x and all y of each metric, as they are now."""
         with self._lock:
-            for name in list(self.recent):
+            names = list(self.recent)
+            for name in names:
                 self._settle(name)
-            return {name: (self._settled[name][0][:], self._settled[name][1][:]) for name in self.recent}
+            in_order = dict.fromkeys([*self._first, *names])
+            return {name: (self._settled[name][0][:], self._settled[name][1][:]) for name in in_order}
 
     def put_before(self, columns: Mapping[str, Points]) -> None:
         """Let each metric begin with the points in `columns`, and these metrics come first."""
         with self._lock:
-            self.recent = {name: self.recent.get(name, []) for name in [*columns, *self.recent]}
+            self._first = (*columns, *self._first)
             for name, (xs, ys) in columns.items():
-                self._settle(name)
-                later = self._settled[name]
+                later = self._settled.get(name, (array("d"), array("d")))
                 self._settled[name] = xs + later[0], ys + later[1]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
+import pytest
+
 from memento import payload
-from memento.context import Context
+from memento.context import LOOK_INTERVAL, Context
 from memento.series import MOST_RECENT
 
 Recorded = dict[str, tuple[list[float], list[float]]]
@@ -22,14 +25,15 @@ def recorded(of: Context) -> Recorded:
 
 
 def test_more_points_than_wait_in_a_list_stay_in_their_order(tmp_path: Path) -> None:
-    one = context(tmp_path)
-    for step in range(2 * MOST_RECENT + 1):
+    one, count = context(tmp_path), 4 * MOST_RECENT + 1
+    for step in range(count):
         one.record({"loss": (step, step / 2)})
-        if step % 5000 == 0:
+        if step % MOST_RECENT == 0:
             one.record({"accuracy": (step, 1.0)})
-    loss, accuracy = recorded(one)["loss"], recorded(one)["accuracy"]
-    assert loss == (list(range(2 * MOST_RECENT + 1)), [step / 2 for step in range(2 * MOST_RECENT + 1)])
-    assert accuracy == ([0.0, 5000.0, 10000.0, 15000.0], [1.0] * 4)
+            time.sleep(LOOK_INTERVAL)
+    found = recorded(one)
+    assert found["loss"] == (list(range(count)), [step / 2 for step in range(count)])
+    assert found["accuracy"] == (list(range(0, count, MOST_RECENT)), [1.0] * 5)
 
 
 def test_names_come_in_the_order_in_which_they_were_first_recorded(tmp_path: Path) -> None:
@@ -73,6 +77,58 @@ def test_threads_that_record_while_another_looks_lose_no_point_and_part_no_pair(
     xs, ys = recorded(one)["loss"]
     assert xs == ys
     assert sorted(xs) == [number * 1_000_000 + step for number in range(3) for step in range(3 * MOST_RECENT)]
+
+
+def test_threads_that_begin_metrics_while_another_looks_and_restores_lose_none(tmp_path: Path) -> None:
+    one = context(tmp_path)
+    one.record({"kept": (0, 0.0)})
+    one.checkpoint("state")
+    names = [f"metric {number}" for number in range(500)]
+    two = context(tmp_path)
+    begun = threading.Barrier(3)
+
+    def work(part: list[str]) -> None:
+        begun.wait()
+        for name in part:
+            two.record({name: (1, 1.0)})
+
+    workers = [threading.Thread(target=work, args=(names[begin::2],)) for begin in range(2)]
+    for worker in workers:
+        worker.start()
+    begun.wait()
+    while len(recorded(two)) < 50:
+        pass
+    two.restore()
+    for worker in workers:
+        worker.join()
+    assert next(iter(recorded(two))) == "kept"
+    assert recorded(two) == {"kept": ([0.0], [0.0])} | {name: ([1.0], [1.0]) for name in names}
+
+
+def test_few_points_wait_in_lists_also_after_the_clock_was_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = context(tmp_path)
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + 3600)
+    one.record({"loss": 0.5})
+    monkeypatch.undo()
+    one.keep_up()  # as the worker's other thread does at each tick
+    for _ in range(10):
+        for _ in range(MOST_RECENT):
+            one.record({"loss": 0.5})
+        time.sleep(2 * LOOK_INTERVAL)
+    one.record({"loss": 0.5})
+    assert one._series is not None
+    assert len(one._series.recent["loss"]) <= MOST_RECENT
+    assert len(recorded(one)["loss"][0]) == 10 * MOST_RECENT + 2
+
+
+def test_a_metric_whose_first_value_is_no_number_does_not_exist(tmp_path: Path) -> None:
+    one = context(tmp_path)
+    with pytest.raises(TypeError, match="metric 'name' was given 'resnet'"):
+        one.record({"loss": 0.5, "name": "resnet", "late": 1.0})
+    assert list(recorded(one)) == ["loss"]
 
 
 def test_nothing_recorded_is_nothing_stored(tmp_path: Path) -> None:
