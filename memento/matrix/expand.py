@@ -10,8 +10,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from memento.config import Config
 from memento.errors import MatrixError, MatrixWarning
@@ -31,8 +30,7 @@ _MOST = 2**62
 _Predicate = Callable[[Config], object]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Plan:
+class _Plan(NamedTuple):
     """One matrix of a union: its blocks' numbers in the space, and what is to be chosen from them."""
 
     place: str

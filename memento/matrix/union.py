@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from memento.matrix.axis import Axis
 from memento.matrix.block import Block
@@ -13,8 +13,7 @@ from memento.matrix.selection import Selection, Without
 from memento.matrix.space import Space
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Boxed:
+class Boxed(NamedTuple):
     """A selection from some blocks, given by number.
 
     `boxes` are what is cut from the only block; None where something else decides too.
@@ -36,7 +35,7 @@ def without_earlier(space: Space, later: Boxed, earlier: Sequence[Boxed]) -> Box
     removed: set[int] = set()
     for one in touching:
         removed |= _shared(space, later, one)
-    return replace(later, selection=Without(later.selection, removed), boxes=None) if removed else later
+    return later._replace(selection=Without(later.selection, removed), boxes=None) if removed else later
 
 
 def _may_share(space: Space, one: Boxed, other: Boxed) -> bool:
@@ -100,7 +99,7 @@ def _cut_out(space: Space, later: Boxed, touching: Sequence[Boxed]) -> Boxed | N
         boxes += [product, *excluded]
         cuts.append(Cut(first, sum(1 << place for place in range(first + 1, len(boxes)))))
     sizes = [len(axis) for axis in block.axes]
-    return replace(later, selection=Diagram(sizes, boxes, cuts, start=space.starts[number]))
+    return later._replace(selection=Diagram(sizes, boxes, cuts, start=space.starts[number]))
 
 
 def _translated(block: Block, earlier: Block, boxes: Sequence[Box]) -> tuple[Box, list[Box]] | None:
