@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from memento.errors import AggregateException, CacheMiss, MatrixWarning, OptionError, TooManyFailures
-from memento.executors.named import NAMES, check_name, executor_named, watch_over
+from memento.executors.named import NAMES, check_name, executor_named, prepare, watch_over
 from memento.experiment import VALUE, Experiment
 from memento.hashing import digest, readable
 from memento.hashing.fingerprint import code_of_values, identify
@@ -41,6 +41,7 @@ from memento.running.session import Session
 from memento.running.tasks import Tasks
 from memento.stages import dependencies_of, end_of_all, in_order, with_inputs, with_stand_ins
 from memento.store import SqliteStore, open_store
+from memento.store.opening import is_begun
 from memento.task import RUN_BYTES, Call, Job
 
 Matrix = Mapping[str, Any] | Sequence[Mapping[str, Any]]
@@ -156,14 +157,32 @@ class Conductor:
     ) -> Results | None:
         """Do what `Memento.run` says."""
         one_of("dry_run", dry_run, DRY_RUN)
+        if not isinstance(self._executor, str):
+            return self._run(matrix, options, self._executor, dry_run, cache_path, notify_on_complete, progress)
+        executor = executor_named(self._executor, self._workers)
+        try:
+            if not dry_run and not options.force_cache and not is_begun(cache_path):
+                prepare(executor)  # nothing is stored, so that there will be something to do
+            return self._run(matrix, options, executor, dry_run, cache_path, notify_on_complete, progress)
+        except BaseException:
+            executor.close()  # again, where the run had come so far: or what was prepared for it would stay
+            raise
+
+    def _run(
+        self,
+        matrix: Matrix,
+        options: Options,
+        executor: Executor,
+        dry_run: bool | str,
+        cache_path: str | os.PathLike[str] | None,
+        notify_on_complete: bool,
+        progress: bool | str | None,
+    ) -> Results | None:
         experiment = identify(self.func, version=self._version)
         configurations = self._configurations(matrix, experiment)
         given = {f"{VALUE}{name}": code for name, code in code_of_values(configurations.space.objects()).items()}
         experiment = replace(experiment, code={**given, **experiment.code})
         call = how_to_call(self.func, configurations.names, configurations.settings)
-        executor = (
-            self._executor if not isinstance(self._executor, str) else executor_named(self._executor, self._workers)
-        )
         if options.timeout is not None and not executor.isolates:
             raise OptionError(
                 f"timeout={options.timeout:g} needs an executor that can end an experiment, which "
@@ -197,9 +216,11 @@ class Conductor:
                 return None
             if options.force_cache and plan.todo:
                 raise CacheMiss(configurations[plan.todo[0]])
+            if plan.todo:
+                prepare(executor)
             damaged = [f"the store is damaged: {message}; it is computed anew" for _, message in store.damaged]
             for note in (*experiment.notes, *plan.notes, *damaged):
-                warnings.warn(note, UserWarning, stacklevel=3)
+                warnings.warn(note, UserWarning, stacklevel=4)
             for name, value in configurations.introduced.items():
                 store.introduce(experiment.name, name, digest(value), readable(value))
             session = Session(
@@ -230,7 +251,7 @@ class Conductor:
             if not session.succeeded:
                 _raise_failures(results, session.stopped)
         elif session.stopped is not None:
-            warnings.warn(session.stopped, UserWarning, stacklevel=3)
+            warnings.warn(session.stopped, UserWarning, stacklevel=4)
         return results
 
     def _configurations(self, matrix: Matrix, experiment: Experiment) -> Configurations:

@@ -95,7 +95,9 @@ class Executor(Protocol):
 
     One whose workers are far away may have an attribute `ahead`: worth how many seconds work is to be submitted ahead.
     One whose workers are all on this machine may have `beside`, which is true: then they need not wait for the disk
-    after a large result, because the store syncs its file before it tells of it.
+    after a large result, because the store syncs its file before it tells of it. One that takes a while to start may
+    have `prepare()`, which begins with what needs no job: it is called, once or more, as soon as a run is likely to
+    have something to do, by the thread that calls the rest. `start` may never follow; `close` does.
     """
 
     @property

@@ -98,6 +98,13 @@ def executor_named(name: str, workers: int | None) -> Executor:
     return ThreadExecutor(count) if name == "threads" else ProcessExecutor(count)
 
 
+def prepare(executor: Executor) -> None:
+    """Have `executor` begin with what takes a while and needs no job, where it has such."""
+    begin = getattr(executor, "prepare", None)
+    if begin is not None:
+        begin()
+
+
 def watch_over(folder: Path) -> Watch | None:
     """Return who follows the work that was left in the run's `folder`, None where its engine cannot be asked here."""
     if (folder / REMOTE).read_text() != "slurm":

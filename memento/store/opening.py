@@ -56,6 +56,11 @@ def place_of(path: str | os.PathLike[str] | None = None) -> Path:
     return Path(os.path.abspath(os.path.expanduser(given or os.environ.get(VARIABLE) or DEFAULT)))
 
 
+def is_begun(path: str | os.PathLike[str] | None = None) -> bool:
+    """Return whether there is anything yet where the ledger of the store at `path` is or would be; nothing is made."""
+    return os.path.lexists(_meant(place_of(path))[1])
+
+
 def existing(path: str | os.PathLike[str] | None = None) -> tuple[Path, Path]:
     """Return the folder and the ledger of the store at `path`, whether or not they are there; nothing is made.
 

@@ -49,6 +49,10 @@ class Crew:
         self._spool, self._home = spool, home
         self.workers = {}
         self._failed_starts = 0
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Start the supervisor, if there is none yet; it is not waited for."""
         if self._selector is None:
             self._selector = selectors.DefaultSelector()
         if self._control is None:
@@ -165,6 +169,8 @@ class Crew:
             self._control.close()
             self.failed_start("the supervisor of the workers was killed")
             self._start_control()
+            for worker in self.workers.values():
+                worker.orphaned = True
             return dict.fromkeys(self.workers, -9)
 
     def _heard(self, worker: Handle) -> Iterator[Message]:

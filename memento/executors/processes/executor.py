@@ -93,6 +93,10 @@ class ProcessExecutor:
         self._ending = False
         self._looked = time.monotonic()
 
+    def prepare(self) -> None:
+        """Start the supervisor, which takes a while and needs no job."""
+        self._crew.prepare()
+
     def start(self, job: Job) -> None:
         """Start the supervisor and leave the job where workers find it; workers are made as tasks come."""
         self._reset()
@@ -260,7 +264,7 @@ class ProcessExecutor:
         lost = worker.lost(status)
         if lost is not None:
             self._reports.append(lost)
-        elif not worker.ready and worker.ending is None:
+        elif not (worker.ready or worker.orphaned) and worker.ending is None:
             self._crew.failed_start(f"a worker ended with status {status} before it was ready", worker)
         self._take_back(list(worker.tasks))
 

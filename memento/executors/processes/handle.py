@@ -43,6 +43,8 @@ class Handle:
     retiring: bool = False
     ending: Status | None = None
     """Why it is being ended, if it is."""
+    orphaned: bool = False
+    """Whether the supervisor was killed, and it with it."""
     overdue_key: bytes = b""
     """Whose running too long it is being ended for."""
     withdrawing: bool = False
