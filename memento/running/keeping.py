@@ -9,28 +9,34 @@ from memento.spool import Frame
 from memento.store import Entry, Run, SqliteStore
 
 LARGEST_GROUP = 5000
-# Storing may take this share of the time between two commits; slow experiments are stored at once.
+# Storing may take this share of the time between two commits.
 COMMIT_PAUSE = 4.0
+# So many seconds an outcome waits for others, which often come with it: meanwhile the workers begin what is next, with
+# the processors to themselves.
+LINGER = 0.01
 
 
 class Keeper:
     """Keeps the outcomes of one run in `store`: those that came since the last commit are pending.
 
-    `replaced` are stored successes that are computed anew, as numbers by keys.
+    `replaced` are stored successes that are computed anew, as numbers by keys. An outcome waits up to `linger` seconds
+    for others.
     """
 
-    def __init__(self, store: SqliteStore, replaced: Mapping[bytes, int]) -> None:
-        self._store, self._replaced = store, replaced
+    def __init__(self, store: SqliteStore, replaced: Mapping[bytes, int], *, linger: float = LINGER) -> None:
+        self._store, self._replaced, self._linger = store, replaced, linger
         self._pending: list[Frame] = []
         self._finals: list[bytes] = []
         self._unsure = False  # whether what is pending may be stored already
         self._read: dict[str, int] = {}  # spools, and up to where they were taken in
         self._stored: dict[str, int] = {}  # … and what was in them was committed
-        self._committed_at = 0.0
+        self._committed_at = self._due_at = 0.0
         self._commit_cost = 0.0
 
     def add(self, frames: Iterable[Frame]) -> None:
         """Have `frames` stored with the next commit."""
+        if not self._pending:
+            self._due_at = max(self._committed_at + COMMIT_PAUSE * self._commit_cost, time.monotonic() + self._linger)
         self._pending.extend(frames)
 
     def add_final(self, keys: Iterable[bytes]) -> None:
@@ -53,7 +59,7 @@ class Keeper:
             return None
         if len(self._pending) >= LARGEST_GROUP:
             return 0.0
-        return max(0.0, self._committed_at + COMMIT_PAUSE * self._commit_cost - time.monotonic())
+        return max(0.0, self._due_at - time.monotonic())
 
     def commit(self, run: Run) -> list[Entry]:
         """Store what is pending and give up the claims on what is final; return it as it is stored."""

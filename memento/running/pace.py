@@ -19,11 +19,19 @@ class Pace:
         """Take note that an outcome has come."""
         self._first_at = self._first_at or time.monotonic()
 
-    def ahead(self, slots: int, done: int) -> int:
-        """Return how many configurations to have out where `slots` run at once and `done` are finished."""
+    def room(self, slots: int, done: int, out: int) -> int:
+        """Return how many more to claim now where `slots` run at once, `done` are finished and `out` are out.
+
+        It is 0 while what is out keeps every worker busy, because to claim many at once is quicker than one by one.
+        """
+        ahead = self._ahead(slots, done)
+        room = ahead - out
+        return room if room > 0 and room >= min(ahead // 2, ahead - 2 * slots) else 0
+
+    def _ahead(self, slots: int, done: int) -> int:
         if done < 2 * slots:
             return 2 * slots
         rate = done / max(time.monotonic() - self._first_at, 1e-6)
         if rate < slots:  # longer than a second each: another run may want them sooner
             return slots
-        return max(2 * slots, min(int(rate * self._seconds), 4 * done))
+        return max(3 * slots, min(int(rate * self._seconds), 4 * done))

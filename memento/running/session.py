@@ -31,7 +31,7 @@ from memento.running.attending import Attendance
 from memento.running.failing import FailureWatch
 from memento.running.hearing import Audience
 from memento.running.interrupts import Interrupts
-from memento.running.keeping import Keeper
+from memento.running.keeping import LINGER, Keeper
 from memento.running.options import Options
 from memento.running.others import Others
 from memento.running.pace import AHEAD, Pace
@@ -84,7 +84,8 @@ class Session:
         )
         self._later: list[tuple[float, int, int]] = []  # (when, row, attempt): waiting for a retry
         self._out: dict[bytes, Task] = {}
-        self._keeper = Keeper(store, plan.anew)
+        # Where experiments run in this thread, the next one may take hours.
+        self._keeper = Keeper(store, plan.anew, linger=0.0 if executor.inline else LINGER)
         self._heard_all = True
         self._pace = Pace(getattr(executor, "ahead", AHEAD))
         self._remote = executor if isinstance(executor, RemoteExecutor) else None
@@ -225,16 +226,16 @@ class Session:
         while self._later and self._later[0][0] <= now:
             _, row, attempt = heapq.heappop(self._later)
             self._submit([self._tasks.of(row, attempt)])
-        room = self._ahead() - len(self._out)
-        if not self._todo or room <= 0 or room < self._ahead() // 2:
-            return
-        rows = self._todo.claim(self._run, room)
+        room = self._room() if self._todo else 0
+        rows = self._todo.claim(self._run, room) if room else []
         if rows:
             give_way(self._store.root, (self._plan.keys[row] for row in rows), self._experiment.file)
             self._submit(self._tasks.first(rows))
 
-    def _ahead(self) -> int:
-        return WITHOUT_END if self._remote is not None else self._pace.ahead(self._executor.slots, self._tally.done)
+    def _room(self) -> int:
+        if self._remote is not None:
+            return WITHOUT_END
+        return self._pace.room(self._executor.slots, self._tally.done, len(self._out))
 
     def _submit(self, tasks: Sequence[Task]) -> None:
         self._out.update(zip(map(_key_of, tasks), tasks, strict=True))
