@@ -153,6 +153,8 @@ def _have_memory(path: Path, megabytes: int) -> None:
 def _run(command: Sequence[Any], variables: Mapping[str, str], limit: float) -> Figures:
     environment = {**os.environ, **variables}
     environment.pop("PYTHONPATH", None)
+    # As Python comes: who starts interpreters would compile the jobs' modules in each of them.
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     # In a session of its own, so that nothing of it is left behind when it takes too long.
     with subprocess.Popen(
         list(map(str, command)),

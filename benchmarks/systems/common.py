@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import resource
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -70,6 +69,8 @@ def bare_megabytes() -> float:
     if not Path("/proc/self/status").exists():
         return 0.0
     code = "print(open('/proc/self/status').read())"
+    import subprocess  # here, or every worker of every system would load it
+
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     return _found(told, "VmHWM")
 
