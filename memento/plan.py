@@ -7,47 +7,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol
 
+from memento.entry import Entry, Row
 from memento.experiment import Experiment
 from memento.hashing.origin import is_another_file, seen_from
 from memento.matrix.configurations import Configurations
-from memento.task import RUN_IN_HEAD, STATUS_IN_HEAD, SUCCEEDED, Status
+from memento.task import KEY_IN_HEAD, RUN_IN_HEAD, STATUS_IN_HEAD, SUCCEEDED
 from memento.wording import plural
 
 # So many stored results tell how long an experiment takes.
 MEASURED = 50
 # Asked for by C functions: this is done for each configuration whenever anything is run.
-_head_of = attrgetter("head")
-_run_in = itemgetter(RUN_IN_HEAD)
+_head_of = itemgetter(1)
+_key_in, _run_in = itemgetter(KEY_IN_HEAD), itemgetter(RUN_IN_HEAD)
 _code_in = itemgetter(STATUS_IN_HEAD)
 CODE_CHANGES = ("warn", "rerun", "ignore")
-
-
-class Known(Protocol):
-    """What a plan needs to know of a stored outcome."""
-
-    @property
-    def id(self) -> int:
-        """Its number; numbers only grow."""
-        ...
-
-    @property
-    def run(self) -> bytes:
-        """The run that computed it."""
-        ...
-
-    @property
-    def status(self) -> Status:
-        """How it ended."""
-        ...
-
-    @property
-    def head(self) -> bytes:
-        """Its head, packed and verified, from which a plan reads what it needs of each of a hundred thousand."""
-        ...
 
 
 class Finder(Protocol):
@@ -62,11 +39,11 @@ class Finder(Protocol):
         """Return the number of the newest stored outcome."""
         ...
 
-    def find(self, keys: Sequence[bytes]) -> Mapping[bytes, Any]:
+    def find_rows(self, keys: Sequence[bytes]) -> Mapping[bytes, Row]:
         """Return the newest success, else the newest outcome, of each of `keys` that has any."""
         ...
 
-    def newest_that(self, keys: Sequence[bytes], counts: Callable[[Any], bool]) -> Mapping[bytes, Any]:
+    def newest_that(self, keys: Sequence[bytes], counts: Callable[[Entry], bool]) -> Mapping[bytes, Row]:
         """Return, for each of `keys` that has any, the newest success that `counts`."""
         ...
 
@@ -97,7 +74,7 @@ class Standing:
         self._changed: dict[bytes, tuple[str, ...]] = {}
         self.namesakes: dict[bytes, str] = {}
 
-    def counts(self, entry: Known) -> bool:
+    def counts(self, entry: Entry) -> bool:
         """Return whether `entry`, a success, is a result that need not be computed any more."""
         if self._force_run and not self.is_newer(entry):
             return False
@@ -105,12 +82,12 @@ class Standing:
             return False
         return not (self._rerun and self.changed_in([entry.run])[entry.run])
 
-    def is_own(self, entry: Known) -> bool:
+    def is_own(self, entry: Entry) -> bool:
         """Return whether this experiment computed `entry`, with whatever code, rather than a namesake."""
         self.changed_in([entry.run])
         return entry.run not in self.namesakes
 
-    def is_newer(self, entry: Known) -> bool:
+    def is_newer(self, entry: Entry) -> bool:
         """Return whether `entry` was stored since the run looked for what is stored."""
         return entry.id > self._newest
 
@@ -145,7 +122,7 @@ class Plan:
     standing: Standing
     """Which of the results that others store meanwhile count."""
     keys: list[bytes]
-    entries: list[Any]
+    entries: list[Row | None]
     todo: list[int]
     failed_before: int = 0
     older: int = 0
@@ -162,8 +139,8 @@ class Plan:
     @property
     def pace(self) -> float | None:
         """How many seconds the stored experiments took, as their median; None where none is stored."""
-        some = islice((entry for entry in self.entries if entry is not None), MEASURED)
-        known = sorted(entry.outcome.runtime for entry in some)
+        some = islice((row for row in self.entries if row is not None), MEASURED)
+        known = sorted(Entry(*row).outcome.runtime for row in some)
         return known[len(known) // 2] if known else None
 
     def summary(self) -> str:
@@ -206,10 +183,10 @@ def _made_plan(
 ) -> Plan:
     keys = list(configurations.keys())
     newest = store.newest()
-    found = store.find(keys)
+    found = store.find_rows(keys)
     rerun = code_change == "rerun"
     standing = Standing(store, experiment, newest=newest, force_run=force_run, rerun=rerun)
-    entries: list[Any] = list(map(_own(found, standing, store).get, keys))
+    entries: list[Row | None] = list(map(_own(found, standing, store).get, keys))
     todo = _not_succeeded(entries)
     plan = Plan(newest=newest, standing=standing, keys=keys, entries=entries, todo=todo)
     for row in todo:
@@ -223,39 +200,44 @@ def _made_plan(
         _compare_code(plan, rerun=rerun)
     if found:
         again = (found.get(keys[row]) for row in plan.todo)
-        plan.anew = {entry.key: entry.id for entry in again if entry is not None and entry.status is Status.SUCCEEDED}
+        plan.anew = {_key_in(row[1]): row[0] for row in again if row is not None and _is_success(row)}
     _tell_of_namesakes(plan, found)
     return plan
 
 
-def _not_succeeded(entries: Sequence[Known | None]) -> list[int]:
+def _is_success(entry: Row) -> bool:
+    return entry[1][STATUS_IN_HEAD] == SUCCEEDED
+
+
+def _not_succeeded(entries: Sequence[Row | None]) -> list[int]:
     """Return the rows for which there is no success."""
     absent = [row for row, entry in enumerate(entries) if entry is None]
-    stored = [entry for entry in entries if entry is not None] if absent else entries
+    stored: Iterable[Any] = (entry for entry in entries if entry is not None) if absent else entries
     if set(map(_code_in, map(_head_of, stored))) <= {SUCCEEDED}:
         return absent
-    return [row for row, entry in enumerate(entries) if entry is None or entry.status is not Status.SUCCEEDED]
+    return [row for row, entry in enumerate(entries) if entry is None or not _is_success(entry)]
 
 
-def _runs_of(entries: Iterable[Known]) -> set[bytes]:
+def _runs_of(entries: Iterable[Row]) -> set[bytes]:
     """Return the runs that computed `entries`."""
     return set(map(_run_in, map(_head_of, entries)))
 
 
-def _own(found: Mapping[bytes, Any], standing: Standing, store: Finder) -> Mapping[bytes, Any]:
+def _own(found: Mapping[bytes, Row], standing: Standing, store: Finder) -> Mapping[bytes, Row | None]:
     """Return what was `found`, but what this experiment gave instead of what a namesake did."""
     standing.changed_in(_runs_of(found.values()))
     if not standing.namesakes:
         return found
-    foreign = [key for key, entry in found.items() if not standing.is_own(entry)]
+    foreign = [key for key, entry in found.items() if not standing.is_own(Entry(*entry))]
     own = store.newest_that(foreign, standing.is_own)
     return {**found, **dict.fromkeys(foreign), **own}
 
 
-def _tell_of_namesakes(plan: Plan, found: Mapping[bytes, Any]) -> None:
+def _tell_of_namesakes(plan: Plan, found: Mapping[bytes, Row]) -> None:
     """Note which results are stored under the keys of what is run, and are not taken because a namesake gave them."""
     names = plan.standing.namesakes
-    files = [names[found[key].run] for key in plan.anew if found[key].run in names]
+    runs = (_run_in(found[key][1]) for key in plan.anew)
+    files = [names[run] for run in runs if run in names]
     if files:
         others = sorted(set(files))
         plan.notes.append(
@@ -268,12 +250,12 @@ def _tell_of_namesakes(plan: Plan, found: Mapping[bytes, Any]) -> None:
 def _adopt_older(plan: Plan, configurations: Configurations, store: Finder) -> None:
     """Find results that were stored before a parameter was introduced."""
     alternatives = {row: configurations.alternatives(configurations[row]) for row in plan.todo}
-    found = store.find([key for keys in alternatives.values() for key in keys])
-    found = _own(found, plan.standing, store)
+    found = store.find_rows([key for keys in alternatives.values() for key in keys])
+    own = _own(found, plan.standing, store)
     left = []
     for row in plan.todo:
-        entries = (found.get(key) for key in alternatives[row])
-        entry = next((entry for entry in entries if entry is not None and entry.status is Status.SUCCEEDED), None)
+        entries = (own.get(key) for key in alternatives[row])
+        entry = next((entry for entry in entries if entry is not None and _is_success(entry)), None)
         plan.entries[row] = entry
         if entry is None:
             left.append(row)
@@ -287,10 +269,10 @@ def _compare_code(plan: Plan, *, rerun: bool) -> None:
     if not differing:
         return
     plan.changed = tuple(sorted({name for names in differing.values() for name in names}))
-    plan.older = sum(entry is not None and entry.run in differing for entry in plan.entries)
+    plan.older = sum(entry is not None and _run_in(entry[1]) in differing for entry in plan.entries)
     if rerun:
         for row, entry in enumerate(plan.entries):
-            if entry is not None and entry.run in differing:
+            if entry is not None and _run_in(entry[1]) in differing:
                 plan.entries[row] = None
                 plan.todo.append(row)
         plan.todo.sort()

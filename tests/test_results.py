@@ -19,6 +19,7 @@ import pytest
 
 from memento import payload
 from memento.config import Config
+from memento.entry import Entry
 from memento.errors import (
     AggregateException,
     ExperimentFailed,
@@ -45,46 +46,18 @@ class Shelf:
 
     root: Path = Path("nowhere")
     entries: list[Entry] = field(default_factory=list)
+    parts: dict[bytes, dict[str, bytes]] = field(default_factory=dict)
     loads: list[tuple[int, str]] = field(default_factory=list)
 
     def load(self, entry: Entry, part: str) -> bytes:
-        self.loads.append((entry.number, part))
-        return entry.parts[part]
+        self.loads.append((entry.id, part))
+        return self.parts[entry.head][part]
 
     def history(self, key: bytes) -> Sequence[Entry]:
         return [entry for entry in self.entries if entry.key == key]
 
     def artifact_path(self, key: bytes, run: bytes, attempt: int) -> Path:
         return artifact_path(self.root, key, run, attempt)
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One stored outcome."""
-
-    number: int
-    head: bytes
-    parts: dict[str, bytes]
-
-    @property
-    def outcome(self) -> Outcome:
-        return Outcome.unpack_head(self.head)
-
-    @property
-    def key(self) -> bytes:
-        return self.outcome.key
-
-    @property
-    def run(self) -> bytes:
-        return self.outcome.run
-
-    @property
-    def attempt(self) -> int:
-        return self.outcome.attempt
-
-    @property
-    def status(self) -> Status:
-        return self.outcome.status
 
 
 def metrics_of(**series: Sequence[float]) -> bytes:
@@ -161,8 +134,9 @@ class Made:
             metrics=Part(1 if metrics else 0, len(metrics), b"d" * 16, metrics),
             log=Part(1 if log else 0, len(log), b"d" * 16, log),
         )
-        entry = Entry(number, outcome.pack_head(), {"value": data, "metrics": metrics, "log": log})
+        entry = Entry(number, outcome.pack_head())
         self.shelf.entries.append(entry)
+        self.shelf.parts[entry.head] = {"value": data, "metrics": metrics, "log": log}
         return entry
 
     @property

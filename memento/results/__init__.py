@@ -2,7 +2,7 @@
 
 from memento.results.collection import Results
 from memento.results.metrics import Metrics
-from memento.results.reading import Reader, Stored
+from memento.results.reading import Reader
 from memento.results.result import Attempt, MemoryUsage, Result
 
-__all__ = ["Attempt", "MemoryUsage", "Metrics", "Reader", "Result", "Results", "Stored"]
+__all__ = ["Attempt", "MemoryUsage", "Metrics", "Reader", "Result", "Results"]

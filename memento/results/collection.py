@@ -8,9 +8,10 @@ from itertools import repeat
 from os import PathLike
 from typing import TYPE_CHECKING, Any, overload
 
+from memento.entry import Row
 from memento.errors import AggregateException, ExperimentFailed
-from memento.results.reading import Reader, Stored
-from memento.results.result import Result
+from memento.results.reading import Reader
+from memento.results.result import Result, status_of
 from memento.task import Status
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Results(Sequence[Result]):
         self,
         *,
         configs: Sequence[Config],
-        entries: Sequence[Stored | None],
+        entries: Sequence[Row | None],
         store: Reader,
         cached: Sequence[bool] | bytes | bytearray = b"",
         rows: Sequence[int] | None = None,
@@ -74,14 +75,13 @@ class Results(Sequence[Result]):
 
     def _result(self, row: int) -> Result:
         cached = bool(self._cached) and bool(self._cached[row])
-        return Result(config=self._configs[row], entry=self._entries[row], store=self._store, was_cached=cached)
+        return Result(config=self._configs[row], row=self._entries[row], store=self._store, was_cached=cached)
 
     def _chosen(self, rows: Sequence[int]) -> Results:
         return Results(configs=self._configs, entries=self._entries, store=self._store, cached=self._cached, rows=rows)
 
     def _statuses(self) -> Iterator[Status]:
-        entries = (self._entries[row] for row in self._rows)
-        return (Status.CANCELLED if entry is None else entry.status for entry in entries)
+        return (status_of(self._entries[row]) for row in self._rows)
 
     # ── how it went ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -4,56 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from memento.task import Outcome, Status
+from memento.entry import Entry
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 
-class Stored(Protocol):
-    """One outcome as the store knows it."""
-
-    @property
-    def key(self) -> bytes:
-        """The key it is stored under."""
-        ...
-
-    @property
-    def run(self) -> bytes:
-        """The run that computed it."""
-        ...
-
-    @property
-    def attempt(self) -> int:
-        """Which attempt of that run it is."""
-        ...
-
-    @property
-    def status(self) -> Status:
-        """How it ended."""
-        ...
-
-    @property
-    def head(self) -> bytes:
-        """Its head, packed and verified."""
-        ...
-
-    @property
-    def outcome(self) -> Outcome:
-        """Its head, unpacked when it is read; the parts' bytes are loaded by the reader."""
-        ...
-
-
 class Reader(Protocol):
     """What results read from; nothing of it writes."""
 
-    def load(self, entry: Any, part: str) -> Buffer:
+    def load(self, entry: Entry, part: str) -> Buffer:
         """Return the verified bytes of a part: "value", "metrics" or "log"."""
         ...
 
-    def history(self, key: bytes) -> Sequence[Stored]:
+    def history(self, key: bytes) -> Sequence[Entry]:
         """Return all outcomes of a key, of every run and attempt."""
         ...
 

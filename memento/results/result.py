@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from memento import payload
+from memento.entry import Entry, Row
 from memento.errors import NotStored
 from memento.results.metrics import Metrics
-from memento.results.reading import Reader, Stored
+from memento.results.reading import Reader
 from memento.task import STATUS_FROM_CODE, STATUS_IN_HEAD, Failure, Outcome, Status, value_in
 
 if TYPE_CHECKING:
@@ -31,15 +32,24 @@ class MemoryUsage:
     hardware_peak: int = 0
 
 
+def status_of(row: Row | None) -> Status:
+    """Return how what was stored as `row` ended; what was not never began."""
+    return Status.CANCELLED if row is None else STATUS_FROM_CODE[row[1][STATUS_IN_HEAD]]
+
+
 class _Ended:
     """What an attempt that ended tells about itself."""
 
-    __slots__ = ("_entry", "_outcome", "_store")
+    __slots__ = ("_outcome", "_row", "_store")
 
-    def __init__(self, entry: Stored | None, store: Reader) -> None:
-        self._entry = entry
+    def __init__(self, row: Row | None, store: Reader) -> None:
+        self._row = row
         self._store = store
         self._outcome: Outcome | None = None
+
+    @property
+    def _entry(self) -> Entry | None:
+        return None if self._row is None else Entry(*self._row)
 
     @property
     def outcome(self) -> Outcome | None:
@@ -51,8 +61,8 @@ class _Ended:
     @property
     def status(self) -> Status:
         """How it ended."""
-        entry = self._entry  # without asking it: there may be a million
-        return Status.CANCELLED if entry is None else STATUS_FROM_CODE[entry.head[STATUS_IN_HEAD]]
+        row = self._row  # as `status_of` says, without a call: there may be a million
+        return Status.CANCELLED if row is None else STATUS_FROM_CODE[row[1][STATUS_IN_HEAD]]
 
     @property
     def ok(self) -> bool:
@@ -129,7 +139,7 @@ class Attempt(_Ended):
 
     __slots__ = ("attempt",)
 
-    def __init__(self, entry: Stored, store: Reader) -> None:
+    def __init__(self, entry: Entry, store: Reader) -> None:
         super().__init__(entry, store)
         self.attempt = entry.attempt
 
@@ -152,8 +162,8 @@ class Result(_Ended):
 
     __slots__ = ("_inner", "_metrics", "config", "was_cached")
 
-    def __init__(self, config: Config, entry: Stored | None, store: Reader, was_cached: bool = False) -> None:
-        self._entry, self._store, self._outcome = entry, store, None  # without a call: there may be a million
+    def __init__(self, config: Config, row: Row | None, store: Reader, was_cached: bool = False) -> None:
+        self._row, self._store, self._outcome = row, store, None  # without a call: there may be a million
         self.config = config
         self.was_cached = was_cached
         self._inner = _UNREAD
@@ -172,7 +182,7 @@ class Result(_Ended):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Without what was loaded: the copy loads it itself when it is asked.
-        return _restored, (self.config, self._entry, self._store, self.was_cached)
+        return _restored, (self.config, self._row, self._store, self.was_cached)
 
     @property
     def inner(self) -> Any:
@@ -184,7 +194,7 @@ class Result(_Ended):
         """
         if self._inner is _UNREAD:
             # Ten thousand plain values are read without unpacking ten thousand heads; only successes have a codec.
-            codec, summary = value_in(self._entry.head) if self._entry is not None else (payload.NOTHING, b"")
+            codec, summary = value_in(self._row[1]) if self._row is not None else (payload.NOTHING, b"")
             self._inner = payload.decode_plain(summary) if codec == payload.JSON else self._load_inner()
         return self._inner
 
@@ -263,5 +273,5 @@ def _duration(time: timedelta) -> str:
     return f"{time.total_seconds():.3g} s"
 
 
-def _restored(config: Config, entry: Stored | None, store: Reader, was_cached: bool) -> Result:
-    return Result(config=config, entry=entry, store=store, was_cached=was_cached)
+def _restored(config: Config, row: Row | None, store: Reader, was_cached: bool) -> Result:
+    return Result(config=config, row=row, store=store, was_cached=was_cached)

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from memento.checkpoints import give_way
+from memento.entry import Entry
 from memento.errors import StoreError
 from memento.experiment import Experiment
 from memento.hashing.origin import as_seen_from
@@ -338,7 +339,7 @@ class Session:
         if not self._did_all:
             for row in self._plan.todo:
                 entry = self._plan.entries[row]
-                cached[row] = entry is not None and entry.run != self._run.id
+                cached[row] = entry is not None and Entry(*entry).run != self._run.id
         return cached
 
     @property
@@ -369,7 +370,7 @@ class Session:
     def conclude(self) -> None:
         """Tell everybody that the run is over, and let them finish."""
         entries = (self._plan.entries[row] for row in ([] if self._did_all else self._plan.todo))
-        left = sum(entry is None or entry.status is Status.CANCELLED for entry in entries)
+        left = sum(entry is None or Entry(*entry).status is Status.CANCELLED for entry in entries)
         are_left = f"{plural(left, 'configuration')} {'is' if left == 1 else 'are'} left"
         resume = f"{are_left}: run the same again, nothing stored is run twice" if left else None
         self._tally.tell_end(interrupted=self.interrupts.name, stopped=self.stopped, resume=self.left or resume)

@@ -1,6 +1,6 @@
 """Where outcomes are kept for ever."""
 
-from memento.store.entries import Entry
+from memento.entry import Entry
 from memento.store.opening import open_store
 from memento.store.runs import Run
 from memento.store.sqlite import SqliteStore

@@ -8,21 +8,11 @@ import struct
 from collections.abc import Sequence
 from itertools import count, repeat
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 
+from memento.entry import Entry
 from memento.spool import NO_BODIES, Frame
-from memento.task import (
-    ATTEMPT,
-    ATTEMPT_IN_HEAD,
-    KEY_IN_HEAD,
-    PART_NAMES,
-    RUN_IN_HEAD,
-    STATUS_FROM_CODE,
-    STATUS_IN_HEAD,
-    Outcome,
-    Status,
-    is_whole,
-)
+from memento.task import KEY_IN_HEAD, PART_NAMES, is_whole
 
 CHECKSUM_BYTES = 8
 COLUMNS = "id, prefix, damaged, head"
@@ -37,44 +27,6 @@ BY_KEY = f"SELECT {COLUMNS} FROM outcomes WHERE prefix IN"
 PREFIX = struct.Struct("<q")
 """The first eight bytes of a key as a number: what the ledger's index holds, half as large as one of whole keys."""
 _PREFIX_IN_HEAD = KEY_IN_HEAD.start
-
-
-class Entry(NamedTuple):
-    """One outcome as the ledger knows it; its head was verified, and is unpacked when it is read."""
-
-    id: int
-    head: bytes
-
-    @property
-    def key(self) -> bytes:
-        """The key it is stored under."""
-        return self.head[KEY_IN_HEAD]
-
-    @property
-    def run(self) -> bytes:
-        """The run that computed it."""
-        return self.head[RUN_IN_HEAD]
-
-    @property
-    def attempt(self) -> int:
-        """Which attempt of that run it is."""
-        (attempt,) = ATTEMPT.unpack_from(self.head, ATTEMPT_IN_HEAD)
-        return int(attempt)
-
-    @property
-    def code(self) -> int:
-        """The number of its status."""
-        return self.head[STATUS_IN_HEAD]
-
-    @property
-    def status(self) -> Status:
-        """How it ended."""
-        return STATUS_FROM_CODE[self.head[STATUS_IN_HEAD]]
-
-    @property
-    def outcome(self) -> Outcome:
-        """The outcome, without the bytes of its parts."""
-        return Outcome.unpack_head(self.head)
 
 
 def checksum(*parts: bytes | str) -> bytes:

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memento import checkpoints
+from memento.entry import Entry
 from memento.errors import StoreError
 from memento.files import private_folder
 from memento.store import runs
-from memento.store.entries import DAMAGED, Entry, is_intact, prefix_of
+from memento.store.entries import DAMAGED, is_intact, prefix_of
 from memento.task import KEY_BYTES, PART_NAMES, RUN_BYTES, SUCCEEDED, Outcome
 
 TRASH = "trash"

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from memento import layout
+from memento.entry import Entry
 from memento.matrix.sheet import Sheet
 from memento.store import claims
-from memento.store.entries import COLUMNS, DAMAGED, REPLACED, Entry, checksum, is_intact, prefix_of
+from memento.store.entries import COLUMNS, DAMAGED, REPLACED, checksum, is_intact, prefix_of
 from memento.store.reading import LOADED_AT_ONCE, Reader, agrees
 from memento.task import KEY_IN_HEAD, RUN_IN_HEAD, SUCCEEDED
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import repeat
 from operator import itemgetter
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from zlib import crc32
 
 from memento import layout
+from memento.entry import Entry, Row
 from memento.errors import DamagedEntry, NotStored, StoreError
 from memento.store.connection import Ledger
-from memento.store.entries import BY_KEY, COLUMNS, DAMAGED, REPLACED, Entry, is_intact, prefix_of
+from memento.store.entries import BY_KEY, COLUMNS, DAMAGED, REPLACED, is_intact, prefix_of
 from memento.store.parts import matches, read_file
 from memento.store.trouble import is_damage
 from memento.task import KEY_IN_HEAD, PART_NAMES, STATUS_IN_HEAD, SUCCEEDED, WHOLE, Part
@@ -22,6 +22,11 @@ from memento.task import KEY_IN_HEAD, PART_NAMES, STATUS_IN_HEAD, SUCCEEDED, WHO
 LOADED_AT_ONCE = 500  # parts held in memory together: below 33 MB
 SCANNED_PER_KEY = 4  # up to how many rows for each key the whole table is read
 AT_ONCE = 10_000  # how many keys one statement asks for, where SQLite allows as many
+# Every row, without the head where it is marked.
+UNMARKED = "SELECT id, CASE damaged WHEN 0 THEN head END FROM outcomes NOT INDEXED"
+Found = TypeVar("Found", bound=Row)
+_head_of = itemgetter(1)
+_key_in, _status_in = itemgetter(KEY_IN_HEAD), itemgetter(STATUS_IN_HEAD)
 
 
 class Reader:
@@ -49,17 +54,38 @@ class Reader:
             return database.execute("SELECT max(id) FROM outcomes").fetchone()[0] or 0
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, Entry]:
+        """Return what `find_rows` does, as entries."""
+        return {key: Entry(*row) for key, row in self.find_rows(keys).items()}
+
+    def find_rows(self, keys: Sequence[bytes]) -> dict[bytes, Row]:
         """Return, for each of `keys` that has any intact outcome, the newest success, else the newest of all.
 
         Where a damaged outcome is newer than that, or a newer success was stored and cannot be seen, the configuration
         counts as not stored: what was computed anew is not replaced by what it was to replace.
         """
         wanted = set(keys)
+        found = self._found_quickly(keys)
+        if found is None:
+            return self._found_closely(keys, wanted)
+        others = found.keys() - wanted
+        return {key: row for key, row in found.items() if key not in others} if others else found
+
+    def _found_quickly(self, keys: Sequence[bytes]) -> dict[bytes, Row] | None:
+        """Return what is found, perhaps with more, where all that may matter is intact and unmarked, else None."""
+        if self._set_aside or (newest := self.newest()) > SCANNED_PER_KEY * len(keys):
+            return None
+        try:
+            with self._ledger.reading() as database:
+                rows = database.execute(UNMARKED).fetchall()
+        except StoreError as error:
+            if is_damage(error.__cause__):
+                return None
+            raise
+        return None if len(rows) < newest else _newest_in(rows)
+
+    def _found_closely(self, keys: Sequence[bytes], wanted: set[bytes]) -> dict[bytes, Row]:
         rows = self._rows(keys)
-        if not self._set_aside and (successes := _successes_in(rows)) is not None:
-            others = successes.keys() - wanted
-            return {key: entry for key, entry in successes.items() if key not in others} if others else successes
-        found: dict[bytes, Entry] = {}
+        found: dict[bytes, Row] = {}
         lost: dict[int, Any] = {}
         known_damaged = self._set_aside
         for number, prefix, mark, head in rows:
@@ -74,12 +100,14 @@ class Reader:
             key = head[KEY_IN_HEAD]
             if key not in found:
                 if key in wanted:
-                    found[key] = Entry(number, head)
-            elif (head[STATUS_IN_HEAD] == SUCCEEDED, number) > (found[key].code == SUCCEEDED, found[key].id):
-                found[key] = Entry(number, head)
+                    found[key] = number, head
+                continue
+            known, its_head = found[key]
+            if (head[STATUS_IN_HEAD] == SUCCEEDED, number) > (its_head[STATUS_IN_HEAD] == SUCCEEDED, known):
+                found[key] = number, head
         return self._without_older(found, lost) if lost else found
 
-    def _without_older(self, found: dict[bytes, Entry], lost: dict[int, Any]) -> dict[bytes, Entry]:
+    def _without_older(self, found: dict[bytes, Found], lost: dict[int, Any]) -> dict[bytes, Found]:
         """Leave out of `found` what is older than a damaged row of the same key.
 
         `lost` gives the prefixes of damaged rows by their numbers; where a row does not agree with itself (None), the
@@ -92,7 +120,7 @@ class Reader:
         newest: dict[Any, int] = {}
         for number, prefix in lost.items():
             newest[prefix] = max(number, newest.get(prefix, 0))
-        return {key: entry for key, entry in found.items() if entry.id > newest.get(prefix_of(key), 0)}
+        return {key: row for key, row in found.items() if row[0] > newest.get(prefix_of(key), 0)}
 
     def _rows(self, keys: Sequence[bytes]) -> list[tuple[Any, ...]]:
         """Return the rows in which outcomes of `keys` may be, each once, perhaps with others."""
@@ -217,19 +245,19 @@ class Reader:
             database.execute("REINDEX")
 
 
-def _successes_in(rows: list[tuple[Any, ...]]) -> dict[bytes, Entry] | None:
-    """Return the newest of each key where all of `rows`, in the order of their numbers, are intact successes.
+def _newest_in(rows: Sequence[tuple[int, Any]]) -> dict[bytes, Row] | None:
+    """Return the newest success, else the newest outcome, of each key in `rows`, ordered by their numbers.
 
-    None where one is not, which has to be looked at more closely. Every step is one C function over all rows: this is
-    done for each row of the ledger whenever anything is run.
+    None where one has no intact head, which has to be looked at more closely. Every step is one C function over all
+    rows: this is done for each row of the ledger whenever anything is run.
     """
-    numbers, _, marks, heads = zip(*rows, strict=True) if rows else ((), (), (), ())
-    if any(marks) or set(map(type, heads)) - {bytes} or set(map(crc32, heads)) - {WHOLE}:
+    heads = list(map(_head_of, rows))
+    if set(map(type, heads)) - {bytes} or set(map(crc32, heads)) - {WHOLE}:
         return None
-    if set(map(itemgetter(STATUS_IN_HEAD), heads)) - {SUCCEEDED}:
-        return None
-    entries = map(tuple.__new__, repeat(Entry), zip(numbers, heads, strict=True))
-    return dict(zip(map(itemgetter(KEY_IN_HEAD), heads), entries, strict=True))
+    newest = dict(zip(map(_key_in, heads), rows, strict=True))
+    if set(map(_status_in, heads)) - {SUCCEEDED}:
+        newest |= {head[KEY_IN_HEAD]: (number, head) for number, head in rows if head[STATUS_IN_HEAD] == SUCCEEDED}
+    return newest
 
 
 def _lacks_newer(rows: Sequence[tuple[Any, ...]]) -> bool:

@@ -18,9 +18,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from memento import layout
+from memento.entry import Entry
 from memento.spool import Frame, has_succeeded, in_pieces, is_final, read_frames_in_pieces
 from memento.store import claims, garbage, runs
-from memento.store.entries import Entry, is_intact
+from memento.store.entries import is_intact
 from memento.store.history import run_checksum
 from memento.store.parts import read_file
 from memento.store.trouble import explain

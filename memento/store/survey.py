@@ -11,10 +11,11 @@ from types import TracebackType
 from typing import Any, Self
 
 from memento import layout
+from memento.entry import Entry
 from memento.errors import StoreError
 from memento.spool import is_final
 from memento.store import claims, runs
-from memento.store.entries import Entry, is_intact
+from memento.store.entries import is_intact
 from memento.store.history import Historian, run_checksum
 from memento.store.opening import existing
 from memento.task import KEY_IN_HEAD

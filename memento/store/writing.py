@@ -9,11 +9,12 @@ from types import MappingProxyType
 from typing import Any
 
 from memento import layout
+from memento.entry import Entry
 from memento.errors import MatrixError
 from memento.files import private_folder, sync, sync_folder
 from memento.spool import NO_BODIES, Frame, has_succeeded
 from memento.store import claims, runs
-from memento.store.entries import BY_KEY, REPLACED, Entry, checksum, insert, is_intact, prefix_of
+from memento.store.entries import BY_KEY, REPLACED, checksum, insert, is_intact, prefix_of
 from memento.store.history import Historian
 from memento.store.trouble import explain
 from memento.task import IDENTITY_IN_HEAD, KEY_IN_HEAD, PART_NAMES, Outcome

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from memento import payload
+from memento.entry import Entry
 from memento.errors import MementoError
 from memento.store import SqliteStore
-from memento.store.entries import Entry
 from memento.task import Status
 from memento.tracking.base import TrackedConfiguration, TrackedEnd, TrackedRun, Tracker, TrackerRefusal, tracker_at
 from memento.tracking.journal import Journal, run_of
