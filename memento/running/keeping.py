@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 
+from memento.entry import Row
 from memento.spool import Frame
-from memento.store import Entry, Run, SqliteStore
+from memento.store import Run, SqliteStore
 
 LARGEST_GROUP = 5000
 # Storing may take this share of the time between two commits.
@@ -61,7 +62,7 @@ class Keeper:
             return 0.0
         return max(0.0, self._due_at - time.monotonic())
 
-    def commit(self, run: Run) -> list[Entry]:
+    def commit(self, run: Run) -> list[Row]:
         """Store what is pending and give up the claims on what is final; return it as it is stored."""
         if not self._pending:
             return []

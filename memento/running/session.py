@@ -321,7 +321,7 @@ class Session:
 
     def _commit(self) -> None:
         entries = self._keeper.commit(self._run)
-        keys = [entry.head[KEY_IN_HEAD] for entry in entries]
+        keys = [head[KEY_IN_HEAD] for _, head in entries]
         rows = list(map(self._rows.__getitem__, keys))
         for key, row, entry in zip(keys, rows, entries, strict=True):
             if key not in self._out:  # else it is tried again already, or goes on elsewhere

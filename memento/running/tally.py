@@ -6,11 +6,12 @@ import time
 from collections.abc import Sequence
 
 from memento import events
+from memento.entry import Entry, Row
 from memento.experiment import Experiment
 from memento.matrix.configurations import Configurations
 from memento.running.hearing import Audience
-from memento.store import Entry
-from memento.task import Failure, Outcome, Status, Task
+from memento.spool import has_succeeded
+from memento.task import Failure, Outcome, Task
 
 TICK = 0.1
 LOG_SHOWN = 2000
@@ -122,14 +123,14 @@ class Tally:
                 )
             )
 
-    def tell_successes(self, entries: Sequence[Entry], rows: Sequence[int]) -> None:
+    def tell_successes(self, entries: Sequence[Row], rows: Sequence[int]) -> None:
         """Tell of the successes among outcomes that are stored now, of the configurations in `rows`."""
         if not self._audience.wants(events.Succeeded):
             return
         for entry, row in zip(entries, rows, strict=True):
-            if entry.status is not Status.SUCCEEDED:
+            if not has_succeeded(entry[1]):
                 continue
-            outcome = entry.outcome
+            outcome = Entry(*entry).outcome
             self._audience.tell(
                 events.Succeeded(
                     counts=self.counts(),

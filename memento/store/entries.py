@@ -6,11 +6,11 @@ import hashlib
 import sqlite3
 import struct
 from collections.abc import Sequence
-from itertools import count, repeat
+from itertools import count
 from operator import itemgetter
 from typing import Any
 
-from memento.entry import Entry
+from memento.entry import Row
 from memento.spool import NO_BODIES, Frame
 from memento.task import KEY_IN_HEAD, PART_NAMES, is_whole
 
@@ -50,8 +50,8 @@ def is_intact(head: Any) -> bool:
     return type(head) is bytes and is_whole(head)
 
 
-def insert(database: sqlite3.Connection, frames: Sequence[Frame], first: int) -> list[Entry]:
-    """Insert `frames`, numbered from `first` on, inside a transaction; return them as `find` finds them."""
+def insert(database: sqlite3.Connection, frames: Sequence[Frame], first: int) -> list[Row]:
+    """Insert `frames`, numbered from `first` on, inside a transaction; return them as `find_rows` finds them."""
     prefix = PREFIX.unpack_from
     plain = [
         (number, *prefix(head, _PREFIX_IN_HEAD), head)
@@ -66,7 +66,7 @@ def insert(database: sqlite3.Connection, frames: Sequence[Frame], first: int) ->
             if bodies is not NO_BODIES
         ]
         database.executemany(_INSERT, others)
-    return list(map(tuple.__new__, repeat(Entry), zip(count(first), map(itemgetter(0), frames))))
+    return list(zip(count(first), map(itemgetter(0), frames), strict=False))
 
 
 def _stored(bodies: Sequence[bytes | None]) -> tuple[bytes | None, ...]:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from memento import layout
-from memento.entry import Entry
+from memento.entry import Row
 from memento.errors import MatrixError
 from memento.files import private_folder, sync, sync_folder
 from memento.spool import NO_BODIES, Frame, has_succeeded
@@ -36,7 +36,7 @@ class Writer(Historian):
         *,
         again: bool = False,
         replaced: Mapping[bytes, int] = MappingProxyType({}),
-    ) -> list[Entry]:
+    ) -> list[Row]:
         """Store outcomes that were never stored and give up the claims on `keys`, in one transaction.
 
         Args:
@@ -47,7 +47,7 @@ class Writer(Historian):
             replaced: successes that are stored, as numbers by keys; a new one among the outcomes replaces them.
 
         Returns:
-            the outcomes as `find` finds them from now on, in order.
+            the outcomes as `find_rows` finds them from now on, in order.
         """
         left = run.claimed.minus(keys)
         self._make_files_last(frames)
@@ -56,7 +56,7 @@ class Writer(Historian):
             if again:
                 self._insert_new(database, frames)
                 prefixes = {prefix_of(head[KEY_IN_HEAD]) for head, _ in frames}
-                known = {head: Entry(number, head) for number, *_, head in self._select(BY_KEY, list(prefixes))}
+                known = {head: (number, head) for number, *_, head in self._select(BY_KEY, list(prefixes))}
                 entries = [known[head] for head, _ in frames]
             else:
                 if replaced:
