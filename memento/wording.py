@@ -40,6 +40,21 @@ def rate(per_second: float) -> str:
     return f"{per_second:.1f}/s" if per_second >= 1 else f"{duration(1 / per_second)} each"
 
 
+def size(count: float) -> str:
+    """Return a number of bytes as a reader would say it.
+
+    >>> size(0), size(999), size(1500), size(999_999), size(3.21e9)
+    ('0 bytes', '999 bytes', '1.5 kB', '1.0 MB', '3.2 GB')
+    """
+    if count < 1000:
+        return f"{count:.0f} byte{'' if count == 1 else 's'}"
+    for unit in ("kB", "MB", "GB"):
+        count /= 1000
+        if count < 999.95:
+            return f"{count:.1f} {unit}"
+    return f"{count / 1000:,.1f} TB"
+
+
 def one_line(text: object, limit: int = 200) -> str:
     r"""Return `text` on one line of at most `limit` characters, without anything that steers a terminal.
 

@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 
 from memento import __version__
-from memento.cli import status, sync
+from memento.cli import gc, status, sync
 from memento.errors import MementoError
 
-SUBCOMMANDS = (status, sync)
+SUBCOMMANDS = (status, sync, gc)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -70,11 +70,16 @@ def move_to_trash(root: Path, found: list[Garbage]) -> None:
         os.rename(item.path, target)
 
 
+def trashed(root: Path) -> int:
+    """Return how many bytes lie in the trash of the store in `root`."""
+    trash = root / TRASH
+    return _size(trash) if trash.exists() else 0
+
+
 def purge(root: Path) -> int:
     """Remove the trash of the store in `root` for good; return how many bytes that were."""
-    trash = root / TRASH
-    freed = _size(trash) if trash.exists() else 0
-    shutil.rmtree(trash, ignore_errors=True)
+    freed = trashed(root)
+    shutil.rmtree(root / TRASH, ignore_errors=True)
     return freed
 
 

@@ -282,6 +282,11 @@ class SqliteStore(Writer):
         garbage.move_to_trash(self.root, found)
         return found
 
+    @property
+    def trashed(self) -> int:
+        """How many bytes lie in the trash."""
+        return garbage.trashed(self.root)
+
     def purge(self) -> int:
         """Remove for good what lies in the trash; return how many bytes that were."""
         return garbage.purge(self.root)
