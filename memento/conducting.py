@@ -277,6 +277,7 @@ class Conductor:
             main=main_name(),
             working_directory=os.getcwd(),
             import_path=tuple(str(Path(entry).absolute()) for entry in sys.path),
+            arguments=tuple(map(str, sys.argv)),
             pace=pace,
             origin=as_seen_from(store.root, experiment.file),
             synced=not getattr(executor, "beside", False),

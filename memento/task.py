@@ -307,6 +307,8 @@ class Job(NamedTuple):
     """What `__main__` is called where the experiment comes from."""
     working_directory: str = ""
     import_path: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    """The `sys.argv` of the script."""
     deadline: float | None = None
     """When the place it runs in ends (seconds since the epoch), as a batch job does; None: not known."""
     pace: float | None = None

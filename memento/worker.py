@@ -234,13 +234,13 @@ class Surroundings:
     def __init__(self) -> None:
         self._directory = os.getcwd()
         self._environment = dict(_plain_environment())
-        self._import_path = list(sys.path)
+        self._import_path, self._arguments = list(sys.path), list(sys.argv)
         self._handlers = list(map(_signal.getsignal, self.SIGNALS))
         # Handlers can only be set, and an experiment can only have set them, in the main thread.
         self._main = threading.current_thread() is threading.main_thread()
 
     def restore(self) -> None:
-        """Put back the working directory, the environment, the import path and the signal handlers."""
+        """Put back the working directory, the environment, the import path, the arguments and the signal handlers."""
         if self._main:
             _signal.setitimer(_signal.ITIMER_REAL, 0)
             if list(map(_signal.getsignal, self.SIGNALS)) != self._handlers:
@@ -259,6 +259,8 @@ class Surroundings:
             os.environ.update({os.fsdecode(name): os.fsdecode(value) for name, value in self._environment.items()})
         if sys.path != self._import_path:
             sys.path[:] = self._import_path
+        if sys.argv != self._arguments:
+            sys.argv = list(self._arguments)
 
 
 def _plain_environment() -> Mapping[Any, Any]:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = """
 import enum, multiprocessing, pickle, sys
 from dataclasses import dataclass
@@ -160,3 +162,22 @@ print(result.inner)
 def test_a_global_that_cannot_be_sent_to_such_a_process_leaves_the_others(tmp_path: Path) -> None:
     (tmp_path / "study.py").write_text(LOCKED)
     assert run(tmp_path, "study.py") == "[9]"
+
+
+ARGUMENTS = """
+import sys
+from memento import Memento
+
+def experiment(context, config):
+    return sys.argv
+
+if __name__ == "__main__":
+    (result,) = Memento(experiment, executor=sys.argv[1], num_workers=1).run({"parameters": {"x": [1]}}, progress=False)
+    print(result.inner)
+"""
+
+
+@pytest.mark.parametrize("executor", ["processes", "threads", "serial", "dask"])
+def test_an_experiment_sees_the_arguments_of_its_script(executor: str, tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text(ARGUMENTS)
+    assert run(tmp_path, "study.py", executor, "--lr", "0.1") == f"['study.py', '{executor}', '--lr', '0.1']"

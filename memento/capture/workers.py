@@ -117,6 +117,7 @@ class _Workers:
                 main=main_name(),
                 working_directory=os.getcwd(),
                 import_path=tuple(str(Path(entry).absolute()) for entry in sys.path),
+                arguments=tuple(map(str, sys.argv)),
             )
             with shipping():
                 self._executor.start(job)

@@ -177,6 +177,7 @@ def changes_everything() -> str:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.stdout.close()
     sys.path.insert(0, "/nowhere")
+    sys.argv = ["/nowhere"]
     return "fine"
 
 

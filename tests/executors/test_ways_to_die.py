@@ -80,7 +80,7 @@ def test_what_an_experiment_leaves_behind_does_not_reach_the_next(way: Any, tmp_
             os.getcwd(),
             os.environ.get("LD_SOMETHING"),
             signal.getsignal(signal.SIGTERM).name,
-            "/nowhere" in os.sys.path,
+            "/nowhere" in os.sys.path + os.sys.argv,
         )
 
     executor = ProcessExecutor(1)

@@ -94,7 +94,9 @@ def _no_input() -> None:
 
 
 def _settle(fields: Mapping[str, Any]) -> None:
-    """Be where the user's script is: its import path and its working directory."""
+    """Be where the user's script is: its arguments, its import path and its working directory."""
+    if arguments := fields["arguments"]:
+        sys.argv[:] = arguments
     known = set(sys.path)
     sys.path[:] = [*fields["import_path"], *(entry for entry in sys.path if entry not in fields["import_path"])]
     if set(sys.path) != known:
