@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
@@ -39,7 +38,7 @@ from memento.running.hearing import Audience
 from memento.running.options import DRY_RUN, Options, one_of, worker_count
 from memento.running.session import Session
 from memento.running.tasks import Tasks
-from memento.stages import dependencies_of, end_of_all, in_order, with_inputs, with_stand_ins
+from memento.stages import in_order, run_each, with_inputs, with_stand_ins
 from memento.store import SqliteStore, open_store
 from memento.store.opening import is_begun
 from memento.task import RUN_BYTES, Call, Job
@@ -108,26 +107,12 @@ class Conductor:
             return None
         for matrix in order:  # now, and not when its turn comes, which may be after a night
             self._check(with_stand_ins(matrix))
-        begun = time.monotonic()
-        results: dict[Any, Results] = {}
-        given: dict[Any, Sequence[Any]] = {}
-        ended_by: BaseException | None = None
+        if self._told is None:
+            return run_each(run, order, options)
         try:
-            for matrix in order:
-                done = run(with_inputs(matrix, given), **options, notify_on_complete=False)
-                assert done is not None
-                results[matrix["id"]] = done
-                given[matrix["id"]] = _values_for_dependants(matrix, order, done)
-        except BaseException as error:
-            ended_by = error
-            if isinstance(error, AggregateException) and error.results is not None:
-                results[matrix["id"]] = error.results
-            raise
+            return run_each(run, order, options, tell=self._told.handle)
         finally:
-            if self._told is not None:
-                self._told.handle(end_of_all(results, order, time.monotonic() - begun, ended_by))
-                self._told.close()
-        return results
+            self._told.close()
 
     def _check(self, matrix: Mapping[str, Any]) -> None:
         """Raise what running `matrix` would before anything runs; it is warned of when it does."""
@@ -308,24 +293,6 @@ class Conductor:
         elif self._provider is not None:
             listeners.append(ProviderListener(self._provider, notify_on_complete=notify_on_complete))
         return listeners
-
-
-def _values_for_dependants(matrix: Mapping[str, Any], order: Sequence[Mapping[str, Any]], done: Results) -> list[Any]:
-    """Return what the experiments of `matrix` gave, for those that depend on it.
-
-    Raises:
-        AggregateException: something depends on it, and none of its experiments succeeded.
-    """
-    values = [result.inner for result in done if result.ok]
-    waiting = [other["id"] for other in order if matrix["id"] in dependencies_of(other)]
-    if waiting and not values:
-        names = ", ".join(map(repr, waiting))
-        raise AggregateException(
-            errors_of(done.failures),
-            done,
-            f"no experiment of matrix {matrix['id']!r} succeeded, and {names} depend on it",
-        )
-    return values
 
 
 def _raise_failures(results: Results, stopped: str | None) -> None:

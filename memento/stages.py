@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from memento.errors import CyclicDependency, MatrixError, MatrixTypeError, UnknownDependency
+from memento.errors import AggregateException, CyclicDependency, MatrixError, MatrixTypeError, UnknownDependency
 from memento.events import Counts, RunFinished
 from memento.matrix.lint import check_list
 from memento.results import Results
+from memento.results.collection import errors_of
 from memento.task import Status
 
 Matrix = Mapping[str, Any]
@@ -106,7 +108,57 @@ def with_stand_ins(matrix: Matrix) -> dict[str, Any]:
     return with_inputs(matrix, {one: [f"what {one!r} will give"] for one in dependencies_of(matrix)})
 
 
-def end_of_all(results: Mapping[Any, Results], order: Sequence[Matrix], elapsed: float, error: object) -> RunFinished:
+def run_each(
+    run: Callable[..., Results | None],
+    order: Sequence[Matrix],
+    options: Mapping[str, Any],
+    *,
+    tell: Callable[[RunFinished], None] = lambda event: None,
+) -> dict[Any, Results]:
+    """Call `run` for each matrix of `order` with `options`, and `tell` how all of them ended, whatever happens.
+
+    Raises:
+        AggregateException: experiments failed, or none succeeded of a matrix that others depend on.
+    """
+    begun = time.monotonic()
+    results: dict[Any, Results] = {}
+    given: dict[Any, Sequence[Any]] = {}
+    ended_by: BaseException | None = None
+    try:
+        for matrix in order:
+            done = run(with_inputs(matrix, given), **options, notify_on_complete=False)
+            assert done is not None
+            results[matrix["id"]] = done
+            given[matrix["id"]] = _values_for_dependants(matrix, order, done)
+    except BaseException as error:
+        ended_by = error
+        if isinstance(error, AggregateException) and error.results is not None:
+            results[matrix["id"]] = error.results
+        raise
+    finally:
+        tell(_end_of_all(results, order, time.monotonic() - begun, ended_by))
+    return results
+
+
+def _values_for_dependants(matrix: Matrix, order: Sequence[Matrix], done: Results) -> list[Any]:
+    """Return what the experiments of `matrix` gave, for those that depend on it.
+
+    Raises:
+        AggregateException: something depends on it, and none of its experiments succeeded.
+    """
+    values = [result.inner for result in done if result.ok]
+    waiting = [other["id"] for other in order if matrix["id"] in dependencies_of(other)]
+    if waiting and not values:
+        names = ", ".join(map(repr, waiting))
+        raise AggregateException(
+            errors_of(done.failures),
+            done,
+            f"no experiment of matrix {matrix['id']!r} succeeded, and {names} depend on it",
+        )
+    return values
+
+
+def _end_of_all(results: Mapping[Any, Results], order: Sequence[Matrix], elapsed: float, error: object) -> RunFinished:
     """Return how the matrices of `order` together ended: with `results` of those that ran, and by which `error`."""
     every = [result for some in results.values() for result in some]
     ended = Counter(result.status for result in every)
