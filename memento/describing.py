@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import traceback  # not when something fails: an experiment that has used up all descriptors leaves none to import with
+import traceback  # not when something fails: an experiment that has used up all descriptors leaves none to load it
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -74,8 +74,17 @@ def _traceback(error: BaseException) -> str:
         trace = trace.tb_next  # our own frames say nothing about the user's code
     try:
         return "".join(traceback.format_exception(type(error), error, trace))
-    except BaseException:
-        return "".join(traceback.format_tb(trace)) + f"{type_name(type(error))}: {_message(error)}\n"
+    except BaseException:  # of the error itself, or because what formats it cannot be loaded any more
+        places = "".join(_places(trace))
+        return f"Traceback (most recent call last):\n{places}{type_name(type(error))}: {_message(error)}\n"
+
+
+def _places(trace: types.TracebackType | None) -> Iterator[str]:
+    """Yield the lines that tell of `trace` without the source, which needs nothing but what is in memory."""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        yield f'  File "{code.co_filename}", line {trace.tb_lineno}, in {code.co_name}\n'
+        trace = trace.tb_next
 
 
 def function_of(experiment: Any) -> Any:
