@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import pickle
+import random
 import threading
 from pathlib import Path
 
@@ -71,6 +72,20 @@ def test_the_newest_success_is_found_and_else_the_newest_of_all(store: SqliteSto
     assert found[key_of(2)].status is Status.TIMED_OUT
     assert [entry.attempt for entry in store.history(key_of(1))] == [1, 2, 3, 4]
     assert store.history(key_of(3)) == []
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_quick_look_and_the_close_one_find_the_same(seed: int, store: SqliteStore) -> None:
+    chosen = random.Random(seed)
+    number = chosen.choice([3, 30, 200])
+    kinds = [Status.SUCCEEDED, Status.SUCCEEDED, Status.FAILED, Status.KILLED, Status.CANCELLED]
+    attempts = range(1, chosen.randrange(2, 3 * number))
+    store.save([frame(chosen.randrange(number), attempt=one, status=chosen.choice(kinds)) for one in attempts])
+    for keys in ([key_of(one) for one in range(number)], [key_of(one) for one in range(number // 2, number + 99)]):
+        quickly = store._found_quickly(keys)
+        assert quickly is not None
+        closely = store._found_closely(keys, set(keys))
+        assert {key: row for key, row in quickly.items() if key in keys} == closely == store.find_rows(keys)
 
 
 def test_what_was_stored_is_left_as_it_is_when_it_comes_again(store: SqliteStore) -> None:
