@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import threading
 import time
-from array import array
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from hashlib import sha256
@@ -16,7 +15,7 @@ from memento import checkpoints, payload
 from memento.errors import NotStored
 from memento.files import private_folder
 from memento.layout import artifact_path, checkpoint_path
-from memento.series import Series
+from memento.series import Series, point_of
 
 if TYPE_CHECKING:
     import logging
@@ -110,13 +109,13 @@ class Context:
                 points = recent[name]
             except KeyError:
                 points = self._begin(name, value)
-            points += (now, value) if type(value) is float else _point(name, value, now)
+            points += (now, value) if type(value) is float else point_of(name, value, now)
         if now >= self._look_at:
             self._look(now)
 
     def _begin(self, name: str, value: Any) -> list[float]:
         """Return the list for the first points of a metric, which is made only if `value` can be one."""
-        _point(name, value, 0.0)
+        point_of(name, value, 0.0)
         series = self._begin_series()
         self._recent = series.recent
         return series.begin(name)
@@ -291,26 +290,6 @@ class Context:
 def _deadline(timeout: float | None, ends: float | None) -> float:
     limits = (timeout, None if ends is None else ends - time.time())
     return time.monotonic() + min(limit for limit in limits if limit is not None)
-
-
-def _point(name: str, value: Any, now: float) -> tuple[float, float]:
-    x, y = value if type(value) is tuple and len(value) == 2 else (now, value)
-    return _number(name, x), _number(name, y)
-
-
-def _number(name: str, value: Any) -> float:
-    try:
-        number: float = array("d", (value,))[0]  # as `float` does, but a string is none
-    except TypeError:
-        raise _not_a_number(name, value) from None
-    return number
-
-
-def _not_a_number(name: str, value: Any) -> TypeError:
-    return TypeError(
-        f"metric {name!r} was given {value!r} of type {type(value).__name__}, which is not a real number; "
-        f"write context.record({{{name!r}: float(value)}}) or ({{{name!r}: (x, y)}})"
-    )
 
 
 def _logger(key: str) -> logging.Logger:

@@ -11,6 +11,7 @@ import struct
 import threading
 from array import array
 from collections.abc import Mapping
+from typing import Any
 
 from memento.payload import Points
 
@@ -83,3 +84,28 @@ class Series:
             for name, (xs, ys) in columns.items():
                 later = self._settled.get(name, (array("d"), array("d")))
                 self._settled[name] = xs + later[0], ys + later[1]
+
+
+def point_of(name: str, value: Any, now: float) -> tuple[float, float]:
+    """Return the point that `value` is: itself where it is a pair (x, y), else at `now`.
+
+    Raises:
+        TypeError: what should be a real number is none.
+    """
+    x, y = value if type(value) is tuple and len(value) == 2 else (now, value)
+    return _number(name, x), _number(name, y)
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        number: float = array("d", (value,))[0]  # as `float` does, but a string is none
+    except TypeError:
+        raise _not_a_number(name, value) from None
+    return number
+
+
+def _not_a_number(name: str, value: Any) -> TypeError:
+    return TypeError(
+        f"metric {name!r} was given {value!r} of type {type(value).__name__}, which is not a real number; "
+        f"write context.record({{{name!r}: float(value)}}) or ({{{name!r}: (x, y)}})"
+    )
