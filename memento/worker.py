@@ -114,10 +114,10 @@ class Worker:
                 encoded = payload.encode_readable(value)
             except BaseException as error:
                 failure = describe_exception(error)
-                told = (
-                    f"What could not be stored was returned by\n{place_of(self._job.experiment)}\n{failure.traceback}"
-                )
-                failure = failure._replace(cause="unpicklable", traceback=told)
+                if failure.cause != "cancelled" or not self._is_stopping():  # an interrupt says nothing of the value
+                    place = place_of(self._job.experiment)
+                    told = f"What could not be stored was returned by\n{place}\n{failure.traceback}"
+                    failure = failure._replace(cause="unpicklable", traceback=told)
         if self._surroundings is not None:
             self._surroundings.restore()
         self._context = None

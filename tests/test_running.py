@@ -35,6 +35,7 @@ from memento import (
 )
 from memento.events import RunProgressed, RunStarted
 from memento.matrix.runtime import seconds_of
+from memento.overview import overview
 from tests import experiments
 from tests.experiments import noted
 
@@ -440,6 +441,37 @@ def test_nothing_is_begun_after_an_interrupt_of_an_experiment_in_this_process(no
         run(experiment, matrix(notes, 1, 2, 3, 4, 5), executor="serial")
 
     assert len(noted(notes)) == 3
+
+
+class Interrupting:
+    """Is interrupted, in mid-experiment as far as anyone can see, when it is stored for the first time."""
+
+    def __init__(self, number: signal.Signals, flag: Path) -> None:
+        self.number, self.flag = number, flag
+
+    def __reduce__(self) -> Any:
+        if not self.flag.exists():
+            self.flag.touch()
+            signal.raise_signal(self.number)
+        return str, ("stored",)
+
+
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_an_interrupt_while_a_result_is_made_ready_is_no_failure_and_nothing_is_begun_after_it(
+    number: signal.Signals, error: type[BaseException], notes: Path, tmp_path: Path
+) -> None:
+    def experiment(context: Any, config: Any) -> Any:
+        experiments.note(config)
+        return Interrupting(number, tmp_path / "interrupted") if config.x == 3 else config.x
+
+    what = matrix(notes, 1, 2, 3, 4, 5)
+    with pytest.raises(error):
+        run(experiment, what, executor="serial")
+    assert len(noted(notes)) == 3
+    assert not overview().failures
+
+    assert [result.inner for result in run(experiment, what, executor="serial")] == [1, 2, "stored", 4, 5]
+    assert len(noted(notes)) == 6
 
 
 def test_an_experiment_that_uses_up_all_file_descriptors_fails_alone(notes: Path) -> None:
