@@ -11,18 +11,18 @@ _FIRST = 20_000
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody has and that no system hands out.
+    """Return a port of 127.0.0.1 that nobody has and, where there is such, that no system hands out.
 
     What `bind` to port 0 gives is free for this instant only: a Ray or Dask that starts before the server does may be
     given the same one. Linux hands out nothing below its range of ephemeral ports.
     """
     ephemeral = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    candidates = range(_FIRST, ephemeral)
-    for port in random.SystemRandom().sample(candidates, 100):
+    below = range(_FIRST, ephemeral)
+    for port in (*random.SystemRandom().sample(below, min(100, len(below))), 0):
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-        return port
-    raise RuntimeError(f"no free port from {candidates[0]} to {candidates[-1]}")
+            return int(probe.getsockname()[1])
+    raise RuntimeError("no port is free")
