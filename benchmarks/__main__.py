@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="the short jobs, two rounds, printed and not written")
     parser.add_argument("--rounds", type=int, help="how often each job is measured (5, or 2 with --quick)")
-    parser.add_argument("--minutes", type=float, default=14, help="begin nothing of a further round after so long (14)")
+    parser.add_argument("--minutes", type=float, default=16, help="begin nothing of a further round after so long (16)")
     parser.add_argument("--output", type=Path, help=f"where to write ({RESULTS.name}; with --quick nowhere)")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by a signal"))  # so that what is being measured ends too

@@ -65,7 +65,7 @@ JOBS = (
         slow=("memento-ml",),
     ),
     Job(name="metrics", stages=("metrics",), size=1_000_000, systems=(OURS, "rigorous-recorder", "memento-ml", LIMIT)),
-    Job(name="sleep", stages=("sleep",), size=1_000, systems=(OURS,), quick=False, rounds=2),
+    Job(name="sleep", stages=("sleep",), size=1_000, systems=(OURS, LIMIT), quick=False, rounds=2),
 )
 
 IMPORT = "import"

@@ -85,11 +85,10 @@ class Meter:
     def _virtual_peak(self, runtime: float) -> int:
         if self._statm < 0:
             return 0
-        now = int(os.pread(self._statm, 64, 0).split(b" ", 1)[0]) * self._page
         if runtime < WORTH_A_LOOK:
-            return now
+            return int(os.pread(self._statm, 64, 0).split(b" ", 1)[0]) * self._page
         text = os.pread(self._status, 4096, 0)
-        peak = int(text.split(b"VmPeak:", 1)[1].split(None, 1)[0]) * 1024
+        peak, now = (int(text.split(name, 1)[1].split(None, 1)[0]) * 1024 for name in (b"VmPeak:", b"VmSize:"))
         grew = peak > self._virtual_before
         self._virtual_before = max(self._virtual_before, peak)
         return peak if grew else now

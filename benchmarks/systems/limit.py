@@ -12,6 +12,7 @@ import multiprocessing
 import sqlite3
 import time
 from array import array
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from common import (
     EXCLUDED,
     KEYED,
     LEFT_OF_A_MILLION,
+    NAP,
     WORKERS,
     Figures,
     Reading,
@@ -40,28 +42,41 @@ def key_of(x: int) -> bytes:
     return sha256(b"experiment %d" % x).digest()[:16]
 
 
-def work(pipe: Any) -> None:
+def work(pipe: Any, experiment: Callable[[int], int]) -> None:
     for batch in iter(pipe.recv, None):
-        pipe.send([(key_of(x), json.dumps(trivial(x))) for x in batch])
+        pipe.send([(key_of(x), json.dumps(experiment(x))) for x in batch])
 
 
 def cold(size: int, folder: Path) -> Figures:
+    return run_all(trivial, size, BATCH, folder)
+
+
+def napping(x: int) -> int:
+    time.sleep(NAP)
+    return trivial(x)
+
+
+def sleep(size: int, folder: Path) -> Figures:
+    return run_all(napping, size, size // WORKERS, folder)
+
+
+def run_all(experiment: Callable[[int], int], size: int, length: int, folder: Path) -> Figures:
     with Timed() as timed:
         database = opened(folder)
         forking = multiprocessing.get_context("fork")
         pipes = []
         for _ in range(WORKERS):
             ours, theirs = forking.Pipe()
-            forking.Process(target=work, args=(theirs,)).start()
+            forking.Process(target=work, args=(theirs, experiment)).start()
             pipes.append(ours)
-        batches = [range(begin, min(begin + BATCH, size)) for begin in range(0, size, BATCH)]
+        batches = [range(begin, min(begin + length, size)) for begin in range(0, size, length)]
         for turn in range(0, len(batches), WORKERS):
             busy = list(zip(pipes, batches[turn : turn + WORKERS], strict=False))
             for pipe, batch in busy:
                 pipe.send(batch)
             for pipe, _ in busy:
                 database.executemany("insert into outcome values (?, ?)", pipe.recv())
-            if turn * BATCH % TRANSACTION == 0:
+            if turn * length % TRANSACTION == 0:
                 database.commit()
         for pipe in pipes:
             pipe.send(None)
@@ -139,4 +154,5 @@ JOBS = {
     "store": store,
     "fetch": fetch,
     "metrics": metrics,
+    "sleep": sleep,
 }
