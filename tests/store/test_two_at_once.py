@@ -236,9 +236,16 @@ def test_a_run_is_never_taken_for_dead_while_it_begins(store: SqliteStore) -> No
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_forked_child_does_not_keep_its_parents_run_alive(path: Path, store: SqliteStore) -> None:
-    code = ORCHESTRATOR.replace(
-        "print(", "import os, time\nchild = os.fork()\nif child == 0:\n    time.sleep(60)\nprint(child, "
-    )
+    forking = """
+import os, time
+begun, begin = os.pipe()
+child = os.fork()
+if child == 0:
+    os.write(begin, b"!")
+    time.sleep(60)
+os.read(begun, 1)  # until it lives, it has not let go of what it inherited
+print(child, """
+    code = ORCHESTRATOR.replace("print(", forking)
     with process(code, path) as other:
         child = int(heard(other).split()[0])
         kill(other)
