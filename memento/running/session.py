@@ -11,12 +11,9 @@ however the run ends, what workers have delivered is taken in.
 
 from __future__ import annotations
 
-import heapq
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
-from operator import attrgetter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +24,11 @@ from memento.experiment import Experiment
 from memento.hashing.origin import as_seen_from
 from memento.matrix.configurations import Configurations
 from memento.plan import Plan
-from memento.protocols import Advanced, Begun, Delivered, Executor, Interrupted, Lost, RemoteExecutor, Returned, Watch
+from memento.protocols import Executor, RemoteExecutor, Watch
 from memento.running.attending import Attendance
 from memento.running.failing import FailureWatch
 from memento.running.hearing import Audience
+from memento.running.intake import Intake
 from memento.running.interrupts import Interrupts
 from memento.running.keeping import LINGER, Keeper
 from memento.running.options import Options
@@ -40,11 +38,9 @@ from memento.running.retries import RetryPolicy
 from memento.running.tally import TICK, Tally
 from memento.running.tasks import Tasks
 from memento.running.todo import Todo
-from memento.spool import Frame, by_success, frame_of
 from memento.store import Run, SqliteStore
 from memento.store.trouble import disk_errors_explained
-from memento.task import KEY_IN_HEAD, Failure, Job, Outcome, Status, Task
-from memento.undelivered import outcome_of
+from memento.task import Job, Status, Task
 from memento.wording import plural
 
 # Running experiments are given this many seconds to see `context.should_stop` after Ctrl-C: with what it takes to end
@@ -52,8 +48,6 @@ from memento.wording import plural
 GRACE = 3.5
 # An engine with a queue of its own is given everything at once.
 WITHOUT_END = 1 << 60
-
-_key_of = attrgetter("key")
 
 
 class Session:
@@ -72,34 +66,34 @@ class Session:
         experiment: Experiment,
         watch: Callable[[Path], Watch | None] = lambda folder: None,
     ) -> None:
+        self.left: str | None = None
+        """What a reader should know of work that goes on without this process, None where none does."""
+        self.stopped: str | None = None
+        self.interrupts = Interrupts(inline=executor.inline)
         self._configurations, self._plan, self._store = configurations, plan, store
         self._make_job, self._executor = make_job, executor
         self._options, self._experiment = options, experiment
         self._tally = Tally(configurations, audience, experiment, total=len(plan.keys), stored=plan.stored)
         self._run: Run
-        self._retries = RetryPolicy(options.retries)
-        self._rows = {plan.keys[row]: row for row in plan.todo}
         self._todo = Todo(plan, store)
         self._watch = FailureWatch(
             stop_at_first=options.on_error == "stop", max_failures=options.max_failures, spread=self._todo.spread_out
         )
-        self._later: list[tuple[float, int, int]] = []  # (when, row, attempt): waiting for a retry
-        self._out: dict[bytes, Task] = {}
-        # Where experiments run in this thread, the next one may take hours.
-        self._keeper = Keeper(store, plan.anew, linger=0.0 if executor.inline else LINGER)
-        self._heard_all = True
         self._pace = Pace(getattr(executor, "ahead", AHEAD))
         self._remote = executor if isinstance(executor, RemoteExecutor) else None
         self._tasks = Tasks(configurations, plan, timeout=options.timeout, limited=self._remote is None)
         self._attendance = Attendance(store, watch, self._tally.tell_notice)
+        retries = RetryPolicy(options.retries)
         self._others = Others(
-            plan=plan, todo=self._todo, store=store, attendance=self._attendance, tally=self._tally,
-            retries=self._retries, remote=self._remote,
+            plan=plan, todo=self._todo, store=store, attendance=self._attendance, tally=self._tally, retries=retries,
+            remote=self._remote,
         )  # fmt: skip
-        self.left: str | None = None
-        """What a reader should know of work that goes on without this process, None where none does."""
-        self.stopped: str | None = None
-        self.interrupts = Interrupts(inline=executor.inline)
+        # Where experiments run in this thread, the next one may take hours.
+        keeper = Keeper(store, plan.anew, linger=0.0 if executor.inline else LINGER)
+        self._intake = Intake(
+            plan=plan, store=store, keeper=keeper, pace=self._pace, retries=retries, tally=self._tally,
+            watch=self._watch, stopping=lambda: self.interrupts.count > 0 or self.stopped is not None,
+        )  # fmt: skip
 
     # The life of a run
 
@@ -135,7 +129,7 @@ class Session:
                 self._wind_up()
 
     def _loop(self) -> None:
-        while self._todo or self._out or self._later or self._todo.others:
+        while self._todo or self._intake.out or self._intake.later or self._todo.others:
             if self.interrupts.count:
                 self._interrupted()
                 return
@@ -143,23 +137,22 @@ class Session:
                 self._stop_early(self._watch.reason)
                 return
             self._feed()
-            self._hear(self._executor.wait(self._patience()))
+            self._hear(self._patience())
             self._feed()  # before storing, which takes a while in which workers would have nothing to do
-            self._commit_when_due()
+            self._intake.commit_when_due(self._run)
             self._others.look(self._run)
             self._tally.tell_progress()
             if not self._options.wait and not self._todo and self._remote is not None and self._remote.is_submitted:
                 self._leave()
                 return
-        self._commit()
+        self._intake.commit(self._run)
 
     def _patience(self) -> float:
-        patience = TICK
-        if self._later:
-            patience = min(patience, self._later[0][0] - time.monotonic())
-        if self._keeper.patience is not None:
-            patience = min(patience, self._keeper.patience)
-        return max(0.0, patience)
+        patience = self._intake.patience
+        return TICK if patience is None else min(TICK, patience)
+
+    def _hear(self, timeout: float) -> None:
+        self._intake.hear(self._run, self._executor.wait(timeout))
 
     def _interrupted(self) -> None:
         """Start nothing new, and give what is running a short grace; what runs elsewhere goes on unless asked twice."""
@@ -171,11 +164,11 @@ class Session:
                 return
             self.left = None
         self._attendance.cancel({self._plan.keys[row] for row in self._todo.others})
-        self._give_back(self._executor.cancel())
+        self._intake.give_back(self._executor.cancel())
         until = time.monotonic() + GRACE
-        while self._out and time.monotonic() < until and self.interrupts.count < 2:
-            self._hear(self._executor.wait(TICK))
-            self._commit_when_due()
+        while self._intake.out and time.monotonic() < until and self.interrupts.count < 2:
+            self._hear(TICK)
+            self._intake.commit_when_due(self._run)
             self._tally.tell_progress()
 
     def _leave(self) -> None:
@@ -186,22 +179,17 @@ class Session:
         self._tally.tell_notice(f"{self.left}; a second Ctrl-C within {GRACE:g} s cancels them")
         until = time.monotonic() + GRACE
         while time.monotonic() < until and self.interrupts.count < 2:
-            self._hear(self._executor.wait(TICK))
+            self._hear(TICK)
 
     def _stop_early(self, reason: str) -> None:
         """Start nothing new, and wait for what is running."""
         self.stopped = reason
         self._tally.ended = True
-        self._give_back(self._executor.drain())
-        while self._out and self.interrupts.count == 0:
-            self._hear(self._executor.wait(TICK))
-            self._commit_when_due()
+        self._intake.give_back(self._executor.drain())
+        while self._intake.out and self.interrupts.count == 0:
+            self._hear(TICK)
+            self._intake.commit_when_due(self._run)
             self._tally.tell_progress()
-
-    def _give_back(self, tasks: Iterable[Task]) -> None:
-        for task in tasks:
-            self._out.pop(task.key, None)
-            self._tally.left_off(task.key)
 
     def _wind_up(self) -> None:
         """End what still runs, and keep everything that was delivered."""
@@ -209,13 +197,12 @@ class Session:
         try:
             if self.left is None:
                 self._executor.stop()
-            self._hear(self._executor.wait(0.0))
-            self._commit()
+            self._hear(0.0)
+            self._intake.commit(self._run)
         finally:
             self._attendance.close()
             if self.left is None:
-                # Offsets say nothing where a report before them was not taken.
-                self._store.end_run(self._run, self._keeper.taken if self._heard_all else {})
+                self._store.end_run(self._run, self._intake.taken)
             else:
                 self._store.leave(self._run)
         self._look_up()
@@ -223,9 +210,7 @@ class Session:
     # Handing out
 
     def _feed(self) -> None:
-        now = time.monotonic()
-        while self._later and self._later[0][0] <= now:
-            _, row, attempt = heapq.heappop(self._later)
+        for row, attempt in self._intake.due():
             self._submit([self._tasks.of(row, attempt)])
         room = self._room() if self._todo else 0
         rows = self._todo.claim(self._run, room) if room else []
@@ -236,97 +221,11 @@ class Session:
     def _room(self) -> int:
         if self._remote is not None:
             return WITHOUT_END
-        return self._pace.room(self._executor.slots, self._tally.done, len(self._out))
+        return self._pace.room(self._executor.slots, self._tally.done, len(self._intake.out))
 
     def _submit(self, tasks: Sequence[Task]) -> None:
-        self._out.update(zip(map(_key_of, tasks), tasks, strict=True))
+        self._intake.hand_out(tasks)
         self._executor.submit(tasks)
-
-    # Taking in
-
-    def _hear(self, reports: Iterable[Any]) -> None:
-        whole, self._heard_all = self._heard_all, False  # until the last report was taken
-        self._hear_each(reports)
-        self._heard_all = whole
-
-    def _hear_each(self, reports: Iterable[Any]) -> None:
-        for report in reports:
-            if isinstance(report, Delivered):
-                self._take(report.frames)
-                if report.spool:
-                    self._keeper.read_up_to(report.spool, report.end)
-            elif isinstance(report, Interrupted):
-                self._keep(report.frames)
-            elif isinstance(report, Lost):
-                self._take([frame_of(outcome_of(report, self._store.root, self._run.id))])
-            elif isinstance(report, Returned):
-                self._give_back([report.task])
-            elif isinstance(report, Begun):
-                self._tally.began(report.task, self._rows[report.task.key])
-            elif isinstance(report, Advanced):
-                self._tally.advanced(report.task, report.done, report.total)
-
-    def _keep(self, frames: Sequence[Frame]) -> None:
-        """Keep attempts that go on elsewhere."""
-        for frame in frames:
-            outcome = Outcome.unpack_head(*frame)
-            if outcome.key in self._out and outcome.failure is not None:
-                self._keeper.add([frame])
-                self._tally.left_off(outcome.key)
-                self._tally.tell_failure(outcome, outcome.failure, self._rows[outcome.key], will_retry=True)
-
-    def _take(self, frames: Sequence[Frame]) -> None:
-        """Take in outcomes in the order in which they came, and leave out those that nobody waits for any more."""
-        for succeeded, some in by_success(frames):
-            keys = [head[KEY_IN_HEAD] for head, _ in some]
-            expected = list(map(self._out.pop, keys, repeat(None)))
-            if None in expected:
-                some = [frame for frame, task in zip(some, expected, strict=True) if task is not None]
-                keys = [head[KEY_IN_HEAD] for head, _ in some]
-            if not some:
-                continue
-            self._keeper.add(some)
-            self._pace.note()
-            if succeeded:
-                self._take_successes(keys)
-            else:
-                for frame in some:
-                    self._take_failure(Outcome.unpack_head(*frame))
-
-    def _take_successes(self, keys: Sequence[bytes]) -> None:
-        self._tally.left_off(*keys)
-        self._tally.succeeded += len(keys)
-        self._watch.succeeded()
-        self._keeper.add_final(keys)
-
-    def _take_failure(self, outcome: Outcome) -> None:
-        key = outcome.key
-        self._tally.left_off(key)
-        failure = outcome.failure or Failure(type="unknown", message="")
-        stopping = self.interrupts.count > 0 or self.stopped is not None
-        wait = None if stopping else self._retries.wait_before_retry(key, failure)
-        if wait is not None:
-            heapq.heappush(self._later, (time.monotonic() + wait, self._rows[key], outcome.attempt + 1))
-        elif outcome.status is not Status.CANCELLED:
-            self._tally.failed += 1
-            self._watch.failed(failure, key)
-            self._keeper.add_final([key])
-        if outcome.status is Status.CANCELLED:
-            return
-        self._tally.tell_failure(outcome, failure, self._rows[key], will_retry=wait is not None)
-
-    def _commit_when_due(self) -> None:
-        if self._keeper.patience == 0.0:
-            self._commit()
-
-    def _commit(self) -> None:
-        entries = self._keeper.commit(self._run)
-        keys = [head[KEY_IN_HEAD] for _, head in entries]
-        rows = list(map(self._rows.__getitem__, keys))
-        for key, row, entry in zip(keys, rows, entries, strict=True):
-            if key not in self._out:  # else it is tried again already, or goes on elsewhere
-                self._plan.entries[row] = entry
-        self._tally.tell_successes(entries, rows)
 
     # The end
 
@@ -354,7 +253,7 @@ class Session:
 
     def _look_up(self) -> None:
         """Fill in what came in by the spools alone; what never came to its turn, or goes on elsewhere, stays empty."""
-        elsewhere = self._out if self.left is not None else {}
+        elsewhere = self._intake.out if self.left is not None else {}
         rows = {self._plan.keys[row]: row for row in self._plan.todo if self._plan.entries[row] is None}
         for key, entry in self._store.find([key for key in rows if key not in elsewhere]).items():
             own = [entry] if entry.run == self._run.id else self._own(key)
