@@ -9,17 +9,11 @@ from __future__ import annotations
 
 import argparse
 import ast
-import functools
 import hashlib
-import importlib
-import importlib.util
-import os
 import sys
-import sysconfig
 import types
 from collections import deque
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from memento.errors import UnkeyableValue
@@ -28,11 +22,12 @@ from memento.hashing import syntax
 from memento.hashing.callables import captured_values
 from memento.hashing.inside import code_in, home_of, is_plain
 from memento.hashing.keys import digest
-from memento.hashing.naming import MAIN_MODULES, module_name
+from memento.hashing.naming import module_name
+from memento.hashing.project import absolute_name, files_of_package, is_project, project_module, source_of
+from memento.hashing.uses import Loaded, assignments_of, origins_of, outside_names, uses_in
 
 # Beyond this many functions and values the rest is not looked at, and a note says so.
 LARGEST = 500
-_PACKAGE = os.path.realpath(Path(__file__).parent.parent) + os.sep
 
 # What has one of these names in it is another value each time, or on each machine, and never meant to be the same.
 _EVER_NEW = frozenset(
@@ -62,6 +57,12 @@ _EVER_NEW = frozenset(
 )
 # What a module makes to be filled while it runs: dict() is no other than {}.
 _CONTAINERS = frozenset({"dict", "list", "set"})
+# Who calls one of these may reach whatever is defined beside it.
+_REACHING = frozenset({"globals", "eval", "exec"})
+# What no call can change that is given one.
+_UNCHANGING = (types.FunctionType, type, types.ModuleType, int, float, complex, str, bytes, tuple, frozenset, range)
+
+_SUBCLASSES = "__subclasses__"
 
 Scope = dict[str, Any]
 
@@ -75,6 +76,7 @@ class Dependencies:
         self._waiting: deque[types.FunctionType | type] = deque()
         self._seen: set[int] = set()
         self._seen_names: set[tuple[str, str, str]] = set()
+        self._seen_modules: set[str] = set()
 
     def of(self, values: Iterable[Any]) -> dict[str, str]:
         """Return the digests, by qualified name, of the functions and classes among `values` and of what they use."""
@@ -120,7 +122,7 @@ class Dependencies:
         local = {*code.co_varnames, *code.co_cellvars, *captured}
         node = syntax.definition_of(code)
         if node is not None:
-            self._follow([node], function.__globals__, local - syntax.outside_names(node))
+            self._follow([node], function.__globals__, local - outside_names(node), name)
         else:
             self._follow_names({(used,) for used in code.co_names}, function.__globals__, local)
 
@@ -129,39 +131,84 @@ class Dependencies:
             self._add(base)
         name = f"{module_name(kind.__module__)}.{kind.__qualname__}"
         module = sys.modules[kind.__module__]
-        file = _source_of(module) or next(_files_of(kind), None)
+        file = source_of(module) or next(_files_of(kind), None)
         tree = syntax.tree_of(file) if file else None
         node = syntax.class_of(tree, kind.__qualname__) if tree else None
         if node is not None:
             self._record(name, syntax.digest_of([node]))
-            self._follow([node], vars(module), set())
+            self._follow([node], vars(module), set(), name)
+            if any(isinstance(inner, ast.Attribute) and inner.attr == _SUBCLASSES for inner in ast.walk(node)):
+                self._add_below(kind)
             return
         self._note(name)
         self._record(name, "unknown")
         for value in vars(kind).values():
             self._add(getattr(value, "__func__", value))
 
-    def _follow(self, nodes: list[ast.AST], scope: Scope, local: set[str]) -> None:
-        dotted, imports = syntax.names_in(nodes)
-        self._follow_names(dotted, scope, local)
-        for statement in imports:
-            self._follow_import(statement, scope, dotted)
+    def _add_below(self, kind: type) -> None:
+        below: type
+        for below in type.__subclasses__(kind):
+            self._add(below)
+            self._add_below(below)
 
-    def _follow_names(self, dotted: Iterable[tuple[str, ...]], scope: Scope, local: set[str]) -> None:
-        for chain in sorted(dotted):
-            if chain[0] in scope and chain[0] not in local:
+    def _follow(self, nodes: list[ast.AST], scope: Scope, local: set[str], whose: str) -> None:
+        names, imports, loaded = uses_in(nodes)
+        self._follow_names(names, scope, local)
+        for statement in imports:
+            self._follow_import(statement, scope, names)
+        for one in sorted(loaded):
+            self._follow_loaded(one, str(scope.get("__package__") or ""), whose)
+
+    def _follow_names(self, names: Iterable[tuple[str, ...]], scope: Scope, local: set[str]) -> None:
+        for chain in sorted(names):
+            if chain[0] in local:
+                continue
+            if chain[0] in scope:
                 self._use(chain, scope)
+            elif chain[0] in _REACHING:
+                self._use_all_beside(scope)
 
     def _use(self, chain: tuple[str, ...], scope: Scope) -> None:
         value = scope[chain[0]]
         if isinstance(value, types.ModuleType):
-            if is_project(value) and len(chain) > 1 and chain[1] in vars(value):
-                self._use(chain[1:], vars(value))
+            self._use_of_module(value, chain[1:], scope)
             return
         self._add(value)
+        if isinstance(value, type) and _SUBCLASSES in chain:
+            self._add_below(value)
         # Of a command line's options those count that are used: how many workers there are changes no result.
         option = chain[1] if isinstance(value, argparse.Namespace) and len(chain) > 1 else ""
         self._use_assigned(chain[0], str(scope.get("__name__", "__main__")), option)
+
+    def _use_of_module(self, module: types.ModuleType, chain: tuple[str, ...], scope: Scope) -> None:
+        """Watch what `chain` is in a module of the project; without a name in it, all of it."""
+        if module is sys:
+            if chain[:1] == ("modules",):
+                self._use_all_beside(scope)
+        elif is_project(module):
+            inside = vars(module)
+            if not chain or chain[0] == "__dict__":
+                self._use_all_of(module)
+            elif chain[0] in inside:
+                self._use(chain, inside)
+            elif "__getattr__" in inside:
+                self._use(("__getattr__",), inside)
+
+    def _use_all_of(self, module: types.ModuleType) -> None:
+        """Watch everything in a module of the project: it is handed on, or asked for what is only known later."""
+        if module.__name__ in self._seen_modules:
+            return
+        self._seen_modules.add(module.__name__)
+        for name, value in sorted(vars(module).items(), key=lambda item: item[0]):
+            is_elsewhere = isinstance(value, types.ModuleType) and not value.__name__.startswith(f"{module.__name__}.")
+            if not name.startswith("__") and not is_elsewhere:
+                self._use((name,), vars(module))
+
+    def _use_all_beside(self, scope: Scope) -> None:
+        """Watch the functions and classes of a module that looks for some of its own by their names."""
+        for value in list(scope.values()):
+            if isinstance(value, types.FunctionType | type) and home_of(value) == scope.get("__name__"):
+                self._add(value)
 
     def _use_assigned(self, name: str, module: str, option: str = "") -> None:
         """Watch the statements of the project that give a module-level name its value."""
@@ -169,19 +216,19 @@ class Dependencies:
         if owner is None or not is_project(owner) or (name, module, option) in self._seen_names:
             return
         self._seen_names.add((name, module, option))
-        file = _source_of(owner)
+        file = source_of(owner)
         tree = syntax.tree_of(file) if file else None
         if tree is None:
             self._use_value(name, owner)
             return
-        nodes = syntax.assignments_of(tree, name)
+        nodes = assignments_of(tree, name, mutable=not isinstance(vars(owner).get(name), _UNCHANGING))
         if nodes:
             self._record(f"{module_name(module)}.{name}", syntax.digest_of(nodes))
-            self._follow(nodes, vars(owner), {name})
+            self._follow(nodes, vars(owner), {name}, f"{module_name(module)}.{name}")
             self._use_given(name, owner, nodes, option)
-        for origin in syntax.origins_of(tree, name):
+        for origin in origins_of(tree, name):
             # The value came from another module of the project, perhaps under another name.
-            source = _absolute(origin, getattr(owner, "__package__", "") or "")
+            source = absolute_name(origin, getattr(owner, "__package__", "") or "")
             alias = next(alias for alias in origin.names if alias.name == "*" or (alias.asname or alias.name) == name)
             self._use_assigned(name if alias.name == "*" else alias.name, source, option)
 
@@ -213,21 +260,40 @@ class Dependencies:
             bound = tuple((alias.asname or alias.name).split("."))
             rest = sorted(chain[len(bound) :] for chain in dotted if chain[: len(bound)] == bound)
             if isinstance(statement, ast.Import):
-                module, start = _project_module(alias.name), ()
+                module, start = project_module(alias.name), ()
             else:
-                source = _absolute(statement, package)
-                module, start = _project_module(source), (alias.name,)
+                source = absolute_name(statement, package)
+                module, start = project_module(source), (alias.name,)
                 if module is not None and alias.name not in vars(module):
-                    module, start = _project_module(f"{source}.{alias.name}"), ()
-            for names in rest if module is not None else ():
-                chain = (*start, *names)
-                if chain and chain[0] in vars(module):
-                    self._use(chain, vars(module))
+                    module, start = project_module(f"{source}.{alias.name}"), ()
+            for names in rest:
+                if module is not None:
+                    self._use_of_module(module, (*start, *names), scope)
+
+    def _follow_loaded(self, loaded: Loaded, package: str, whose: str) -> None:
+        """Follow an import by name; of one that is made while the code runs every file counts that it can name."""
+        name = f"{package}{loaded.name}" if loaded.name.startswith(".") else loaded.name
+        if loaded.is_whole:
+            module = project_module(name)
+            if module is not None:
+                self._use_all_of(module)
+            return
+        files = files_of_package(name.rpartition(".")[0])
+        for inside, file in files.items():
+            tree = syntax.tree_of(file)
+            if tree is not None:
+                self._record(inside, syntax.digest_of([tree]))
+        if not files:
+            self.notes.append(
+                f"{whose} imports modules whose names are made while it runs: no change to them will be noticed; give "
+                "Memento another version= when you have changed one"
+            )
 
 
 def _is_computed(nodes: list[ast.AST]) -> bool:
     """Return whether what these statements assign cannot be told from them, as `int(os.environ["N"])` cannot."""
-    given = [node.value for one in nodes for node in ast.walk(one) if isinstance(node, ast.Assign | ast.AnnAssign)]
+    statements = [one for one in nodes if not isinstance(one, ast.FunctionDef)]
+    given = [node.value for one in statements for node in ast.walk(one) if isinstance(node, ast.Assign | ast.AnnAssign)]
     inside = [node for value in given if value is not None for node in ast.walk(value)]
     names = {
         node.id if isinstance(node, ast.Name) else node.attr
@@ -244,58 +310,8 @@ def _combined(digests: set[str]) -> str:
     return hashlib.sha256(" ".join(sorted(digests)).encode()).hexdigest()[:32]
 
 
-def _source_of(module: types.ModuleType) -> str | None:
-    file = getattr(module, "__file__", None)
-    return file if isinstance(file, str) and is_project(module) else None
-
-
 def _files_of(kind: type) -> Iterator[str]:
     for value in vars(kind).values():
         function = getattr(value, "__func__", value)
         if isinstance(function, types.FunctionType):
             yield function.__code__.co_filename
-
-
-def _absolute(statement: ast.ImportFrom, package: str) -> str:
-    module = statement.module or ""
-    if not statement.level:
-        return module
-    base = package.rsplit(".", statement.level - 1)[0] if statement.level > 1 else package
-    return f"{base}.{module}" if module else base
-
-
-def _project_module(name: str) -> types.ModuleType | None:
-    """Return the module `name` if it is the project's; the experiment is about to import it anyway."""
-    module = sys.modules.get(name)
-    if module is None:
-        try:
-            spec = importlib.util.find_spec(name)
-            if spec is None or not _is_project_file(spec.origin):
-                return None
-            module = importlib.import_module(name)
-        except Exception:
-            return None  # the experiment will say so itself
-    return module if is_project(module) else None
-
-
-def is_project(module: types.ModuleType | None) -> bool:
-    """Return whether `module` is the user's own, rather than installed, built in, or ours."""
-    if module is None:
-        return False
-    file = getattr(module, "__file__", None)
-    if module.__name__ in MAIN_MODULES:  # a script may be called anything, and be read from a pipe
-        return not file or file.startswith("<") or not _is_installed(file)
-    return _is_project_file(file)
-
-
-def _is_project_file(file: str | None) -> bool:
-    return file is not None and file.endswith(".py") and not _is_installed(file)
-
-
-@functools.lru_cache(maxsize=4096)
-def _is_installed(file: str) -> bool:
-    path = os.path.realpath(file)
-    if path.startswith(_PACKAGE) or {"site-packages", "dist-packages"} & set(path.split(os.sep)):
-        return True
-    paths = sysconfig.get_paths()
-    return any(path.startswith(os.path.realpath(paths[name]) + os.sep) for name in ("stdlib", "platstdlib"))

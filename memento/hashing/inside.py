@@ -14,6 +14,7 @@ from memento.hashing.naming import resolve
 
 LARGEST_PLAIN = 500
 _DEEPEST_VALUE = 6
+_CARRIED = (types.FunctionType, type, types.MappingProxyType, functools.partial)
 _WITHOUT_CODE = frozenset({"numpy", "pandas", "scipy", "torch", "datetime", "decimal", "pathlib"})
 
 
@@ -66,7 +67,7 @@ def code_in(value: Any) -> Iterator[types.FunctionType | type]:
 def _parts(item: Any) -> Iterable[Any]:
     if isinstance(item, list | tuple | set | frozenset):
         return item
-    if isinstance(item, dict):
+    if isinstance(item, dict | types.MappingProxyType):  # the latter holds what functools.singledispatch chooses from
         return [*item, *item.values()]
     if isinstance(item, functools.partial):
         return [item.func, *item.args, *item.keywords.values()]
@@ -78,7 +79,9 @@ def _parts(item: Any) -> Iterable[Any]:
         return []
     if isinstance(item, types.FunctionType):
         owner = resolve(home_of(item), item.__qualname__.rpartition(".")[0])
-        return [part for part in (vars(item).get("__wrapped__"), owner) if part is not None]
+        # What it wraps, and what it chooses from or calls; a cache that it fills is none of its code.
+        kept = [value for value in vars(item).values() if isinstance(value, _CARRIED)]
+        return [part for part in (vars(item).get("__wrapped__"), owner, *kept) if part is not None]
     return [getattr(item, "__func__", None), *getattr(item, "__dict__", {}).values()]
 
 

@@ -120,11 +120,7 @@ def definition_of(code: types.CodeType) -> ast.FunctionDef | ast.AsyncFunctionDe
         return None
     if code.co_name == "<lambda>":
         return _lambda_of(tree, code)
-    named = [
-        node
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name == code.co_name
-    ]
+    named = _definitions(tree)[0].get(code.co_name, [])
     # The code begins with the first decorator.
     starts = [min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)]) for node in named]
     exact = [node for node, start in zip(named, starts, strict=True) if start == code.co_firstlineno]
@@ -133,8 +129,23 @@ def definition_of(code: types.CodeType) -> ast.FunctionDef | ast.AsyncFunctionDe
     return named[0] if len(named) == 1 else None  # moved by an edit since it was imported
 
 
+@functools.lru_cache(maxsize=256)
+def _definitions(
+    tree: ast.Module,
+) -> tuple[dict[str, list[ast.FunctionDef | ast.AsyncFunctionDef]], dict[int, list[ast.Lambda]]]:
+    """Return the functions in `tree` by their names, and the lambdas by their lines."""
+    functions: dict[str, list[ast.FunctionDef | ast.AsyncFunctionDef]] = {}
+    lambdas: dict[int, list[ast.Lambda]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            functions.setdefault(node.name, []).append(node)
+        elif isinstance(node, ast.Lambda):
+            lambdas.setdefault(node.lineno, []).append(node)
+    return functions, lambdas
+
+
 def _lambda_of(tree: ast.Module, code: types.CodeType) -> ast.Lambda | None:
-    on_line = [node for node in ast.walk(tree) if isinstance(node, ast.Lambda) and node.lineno == code.co_firstlineno]
+    on_line = _definitions(tree)[1].get(code.co_firstlineno, [])
     if len(on_line) < 2:
         return on_line[0] if on_line else None
     places = [
@@ -171,7 +182,7 @@ def class_of(tree: ast.Module, qualname: str) -> ast.ClassDef | None:
     for name in qualname.replace(".<locals>", "").split("."):
         scopes = [
             node
-            for node in _statements(around)
+            for node in statements_of(around)
             if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
         ]
         if not scopes:
@@ -180,87 +191,13 @@ def class_of(tree: ast.Module, qualname: str) -> ast.ClassDef | None:
     return around if isinstance(around, ast.ClassDef) else None
 
 
-def _statements(around: ast.AST) -> Iterator[ast.stmt]:
+def statements_of(around: ast.AST) -> Iterator[ast.stmt]:
     """Yield the statements of a module, function or class, also those under `if`, `try`, `with` and loops."""
     for node in ast.iter_child_nodes(around):
         if isinstance(node, ast.stmt):
             yield node
         if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.expr):
-            yield from _statements(node)
-
-
-def assignments_of(tree: ast.Module, name: str) -> list[ast.AST]:
-    """Return the statements at the top of a module that give `name` its value, or change it."""
-    return [statement for statement in tree.body if _assigns(statement, name)]
-
-
-def _assigns(statement: ast.stmt, name: str) -> bool:
-    if isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef | ast.Import | ast.ImportFrom):
-        return False
-    if isinstance(statement, ast.Expr):  # TABLE.update(…)
-        called = statement.value.func if isinstance(statement.value, ast.Call) else None
-        return isinstance(called, ast.Attribute) and _chain(called)[:1] == (name,)
-    targets: list[ast.expr] = []
-    if isinstance(statement, ast.Assign):
-        targets = statement.targets
-    elif isinstance(statement, ast.AnnAssign | ast.AugAssign):
-        targets = [statement.target]
-    if any(isinstance(node, ast.Name) and node.id == name for target in targets for node in ast.walk(target)):
-        return True
-    # Of an `if`, `for`, `with` or `try` all counts that stands in it.
-    inside = [node for node in ast.iter_child_nodes(statement) if isinstance(node, ast.stmt | ast.excepthandler)]
-    stored = any(
-        isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name
-        for node in (ast.walk(statement) if inside else ())
-    )
-    return stored or any(_assigns(child, name) for child in _statements(statement))
-
-
-def origins_of(tree: ast.Module, name: str) -> list[ast.ImportFrom]:
-    """Return the imports of a module that may give `name` its value."""
-    return [
-        statement
-        for statement in _statements(tree)
-        if isinstance(statement, ast.ImportFrom)
-        and any(alias.name == "*" or (alias.asname or alias.name) == name for alias in statement.names)
-    ]
-
-
-def outside_names(node: ast.AST) -> set[str]:
-    """Return the names in decorators and defaults, which belong to the scope around a function."""
-    arguments = getattr(node, "args", None)
-    outside = [
-        *getattr(node, "decorator_list", ()),
-        *(arguments.defaults if arguments else ()),
-        *(default for default in (arguments.kw_defaults if arguments else ()) if default is not None),
-    ]
-    return {inner.id for part in outside for inner in ast.walk(part) if isinstance(inner, ast.Name)}
-
-
-def names_in(nodes: list[ast.AST]) -> tuple[set[tuple[str, ...]], list[ast.Import | ast.ImportFrom]]:
-    """Return the dotted names that `nodes` use (`("helpers", "train")` for helpers.train), and the imports in them."""
-    dotted: set[tuple[str, ...]] = set()
-    imports: list[ast.Import | ast.ImportFrom] = []
-    for root in nodes:
-        beginnings: set[ast.expr] = set()  # of names that were seen whole
-        for node in ast.walk(root):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                imports.append(node)
-            elif isinstance(node, ast.Name | ast.Attribute):
-                if isinstance(node, ast.Attribute):
-                    beginnings.add(node.value)
-                chain = () if node in beginnings else _chain(node)
-                if chain:
-                    dotted.add(chain)
-    return dotted, imports
-
-
-def _chain(node: ast.expr) -> tuple[str, ...]:
-    names: list[str] = []
-    while isinstance(node, ast.Attribute):
-        names.append(node.attr)
-        node = node.value
-    return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
+            yield from statements_of(node)
 
 
 def code_digest(code: types.CodeType) -> tuple[str, bool]:

@@ -1,0 +1,82 @@
+"""Which modules are the user's own project, rather than installed, built in or memento's, and where their source is."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib
+import importlib.util
+import os
+import sys
+import sysconfig
+import types
+from pathlib import Path
+
+from memento.hashing.naming import MAIN_MODULES
+
+# Of a package whose modules are imported by their names.
+MOST_FILES = 500
+_PACKAGE = os.path.realpath(Path(__file__).parent.parent) + os.sep
+
+
+def source_of(module: types.ModuleType) -> str | None:
+    """Return the file that `module` of the project was written in."""
+    file = getattr(module, "__file__", None)
+    return file if isinstance(file, str) and is_project(module) else None
+
+
+def absolute_name(statement: ast.ImportFrom, package: str) -> str:
+    """Return the name of the module that `statement`, somewhere in `package`, imports from."""
+    module = statement.module or ""
+    if not statement.level:
+        return module
+    base = package.rsplit(".", statement.level - 1)[0] if statement.level > 1 else package
+    return f"{base}.{module}" if module else base
+
+
+def project_module(name: str) -> types.ModuleType | None:
+    """Return the module `name` if it is the project's; the experiment is about to import it anyway."""
+    module = sys.modules.get(name)
+    if module is None:
+        try:
+            spec = importlib.util.find_spec(name)
+            if spec is None or not _is_project_file(spec.origin):
+                return None
+            module = importlib.import_module(name)
+        except Exception:
+            return None  # the experiment will say so itself
+    return module if is_project(module) else None
+
+
+def files_of_package(name: str) -> dict[str, str]:
+    """Return the files of the modules in the project's package `name`, by their full names; none are imported."""
+    package = project_module(name) if name else None
+    found: dict[str, str] = {}
+    for folder in getattr(package, "__path__", ()):
+        for path in sorted(Path(folder).rglob("*.py"))[:MOST_FILES]:
+            inside = path.relative_to(folder).with_suffix("").parts
+            found[".".join((name, *(part for part in inside if part != "__init__")))] = str(path)
+    return found
+
+
+def is_project(module: types.ModuleType | None) -> bool:
+    """Return whether `module` is the user's own, rather than installed, built in, or ours."""
+    if module is None:
+        return False
+    file = getattr(module, "__file__", None)
+    if module.__name__ in MAIN_MODULES:  # a script may be called anything, and be read from a pipe
+        return not file or file.startswith("<") or not _is_installed(file)
+    return _is_project_file(file)
+
+
+def _is_project_file(file: str | None) -> bool:
+    return file is not None and file.endswith(".py") and not _is_installed(file)
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_installed(file: str) -> bool:
+    path = os.path.realpath(file)
+    if path.startswith(_PACKAGE) or {"site-packages", "dist-packages"} & set(path.split(os.sep)):
+        return True
+    paths = sysconfig.get_paths()
+    return any(path.startswith(os.path.realpath(paths[name]) + os.sep) for name in ("stdlib", "platstdlib"))

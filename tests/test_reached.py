@@ -1,0 +1,245 @@
+"""Code that is reached without being named: by text, by a module handed on, by what fills a table at import."""
+
+from __future__ import annotations
+
+import importlib
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from memento.experiment import Experiment
+from memento.hashing.fingerprint import identify
+from tests.test_fingerprint import importable
+
+# What stands in single.py, and in other.py; an edit to either, what it makes of it, and what is named then.
+REACHED: dict[str, tuple[str, str, tuple[str, str], str]] = {
+    "an attribute asked for by text": (
+        "import other\ndef experiment(): return getattr(other, 'train')()", "def train(): return 1",
+        ("return 1", "return 2"), "other.train",
+    ),
+    "an attribute whose name is made": (
+        "import other\ndef experiment(kind): return getattr(other, f'train_{kind}')()", "def train_a(): return 1",
+        ("return 1", "return 2"), "other.train_a",
+    ),
+    "a constant whose name is made": (
+        "import other\ndef experiment(kind): return getattr(other, kind)", "RATE = 1", ("= 1", "= 2"), "other.RATE",
+    ),
+    "a module handed on": (
+        "import other\ndef use(module): return module.train()\ndef experiment(): return use(other)",
+        "def train(): return 1", ("return 1", "return 2"), "other.train",
+    ),
+    "a module under another name": (
+        "import other\ndef experiment():\n    m = other\n    return m.train()", "def train(): return 1",
+        ("return 1", "return 2"), "other.train",
+    ),
+    "a module in a table": (
+        "import other\nKNOWN = {'a': other}\ndef experiment(): return KNOWN['a'].train()", "def train(): return 1",
+        ("return 1", "return 2"), "other.train",
+    ),
+    "a module imported in the function and handed on": (
+        "def experiment(kind):\n    import other\n    return getattr(other, kind)()", "def train(): return 1",
+        ("return 1", "return 2"), "other.train",
+    ),
+    "a module's dictionary": (
+        "import other\ndef experiment(): return vars(other)['train']()", "def train(): return 1",
+        ("return 1", "return 2"), "other.train",
+    ),
+    "a module's dictionary, by its attribute": (
+        "import other\ndef experiment(): return other.__dict__['train']()", "def train(): return 1",
+        ("return 1", "return 2"), "other.train",
+    ),
+    "what a handed-on module calls": (
+        "import other\ndef experiment(kind): return getattr(other, kind)()",
+        "def train(): return _step()\ndef _step(): return 1", ("return 1", "return 2"), "other._step",
+    ),
+    "a module that makes its attributes": (
+        "import other\ndef experiment(): return other.train()", "def __getattr__(name): return lambda: 1",
+        ("lambda: 1", "lambda: 2"), "other.__getattr__",
+    ),
+    "an import by name": (
+        "import importlib\ndef experiment(): return importlib.import_module('other').train()", "def train(): return 1",
+        ("return 1", "return 2"), "other.train",
+    ),
+    "an import by name, under a name of its own": (
+        "from importlib import import_module\ndef experiment(): return import_module(name='other').train()",
+        "def train(): return 1", ("return 1", "return 2"), "other.train",
+    ),
+    "a function found by globals": (
+        "def train_a(): return 1\ndef experiment(kind): return globals()[f'train_{kind}']()", "",
+        ("return 1", "return 2"), "single.train_a",
+    ),
+    "a function found by sys.modules": (
+        "import sys\ndef train(): return 1\ndef experiment(): return getattr(sys.modules[__name__], 'train')()", "",
+        ("return 1", "return 2"), "single.train",
+    ),
+    "a function found by eval": (
+        "def train(): return 1\ndef experiment(): return eval('train()')", "", ("return 1", "return 2"), "single.train",
+    ),
+    "a function chosen by the type of its argument": (
+        "import functools\n@functools.singledispatch\ndef fit(x): return 0\n@fit.register\ndef _(x: int): return 1\n"
+        "def experiment(): return fit(3)", "", ("return 1", "return 2"), "single._",
+    ),
+    "a subclass that nobody names": (
+        "class Model: pass\nclass Deep(Model):\n    size = 1\n"
+        "def experiment(): return [kind.size for kind in Model.__subclasses__()]", "", ("size = 1", "size = 2"),
+        "single.Deep",
+    ),
+    "a subclass that its base looks for": (
+        "class Model:\n    @classmethod\n    def make(cls): return cls.__subclasses__()[0]()\n"
+        "class Deep(Model):\n    size = 1\ndef experiment(): return Model.make().size", "", ("size = 1", "size = 2"),
+        "single.Deep",
+    ),
+    "a list given to a call": (
+        "import random\nORDER = [1, 2, 3]\nrandom.Random(1).shuffle(ORDER)\ndef experiment(): return ORDER", "",
+        ("Random(1)", "Random(2)"), "single.ORDER",
+    ),
+    "what a call does to a list": (
+        "ORDER = []\ndef fill(some): some.append(1)\nfill(ORDER)\ndef experiment(): return ORDER", "",
+        ("append(1)", "append(2)"), "single.fill",
+    ),
+    "an item taken out of a list": (
+        "ORDER = [1, 2, 3]\nFIRST = ORDER.pop(0)\ndef experiment(): return ORDER", "", ("pop(0)", "pop(1)"),
+        "single.ORDER",
+    ),
+    "an attribute set by setattr": (
+        "class Model: pass\nsetattr(Model, 'size', 1)\ndef experiment(): return Model.size", "", ("1", "2"),
+        "single.Model",
+    ),
+    "a number set by a function": (
+        "RATE = 0\ndef begin(rate):\n    global RATE\n    RATE = rate\nbegin(1)\ndef experiment(): return RATE", "",
+        ("begin(1)", "begin(2)"), "single.RATE",
+    ),
+    "the function that sets a number": (
+        "RATE = 0\ndef begin():\n    global RATE\n    RATE = 1\nbegin()\ndef experiment(): return RATE", "",
+        ("    RATE = 1", "    RATE = 2"), "single.RATE",
+    ),
+    "a function made by exec": (
+        "made = {}\nexec('def train(): return 1', made)\ntrain = made['train']\ndef experiment(): return train()", "",
+        ("return 1", "return 2"), "single.made",
+    ),
+}  # fmt: skip
+
+# The same, for edits that reach nothing.
+OUT_OF_REACH: dict[str, tuple[str, str, tuple[str, str]]] = {
+    "another function of a module of which one is asked for by text": (
+        "import other\ndef experiment(): return getattr(other, 'train')()",
+        "def train(): return 1\ndef unused(): return 5", ("return 5", "return 6"),
+    ),
+    "what an annotation names": (
+        "import other\ndef experiment(x: other.KIND = 1) -> other.KIND: return x", "KIND = int", ("int", "float"),
+    ),
+    "the annotation of a variable": (
+        "import other\ndef experiment():\n    x: other.KIND = 1\n    return x", "KIND = int", ("int", "float"),
+    ),
+    "a print of a list": (
+        "ORDER = [1]\nprint(ORDER, 'first')\ndef experiment(): return ORDER", "", ("first", "second"),
+    ),
+    "what the script does when it is run": (
+        "ORDER = [1]\ndef main(some, how): pass\nif __name__ == '__main__':\n    main(ORDER, 1)\n"
+        "def experiment(): return ORDER", "", ("main(ORDER, 1)", "main(ORDER, 2)"),
+    ),
+    "a number given to a call": (
+        "RATE = 1\ndef check(rate, most): pass\ncheck(RATE, 2)\ndef experiment(): return RATE", "", ("2)", "3)"),
+    ),
+    "a function that would set a number and is never called": (
+        "RATE = 0\ndef begin():\n    global RATE\n    RATE = 1\ndef experiment(): return RATE", "",
+        ("    RATE = 1", "    RATE = 2"),
+    ),
+    "a value, where functions are found by globals": (
+        "JOBS = 1\ndef train(): return 1\ndef experiment(kind): return globals()[kind]()", "", ("JOBS = 1", "JOBS = 2"),
+    ),
+}  # fmt: skip
+
+
+def known(folder: Path, source: str, other: str) -> Experiment:
+    folder.mkdir()
+    (folder / "single.py").write_text(source)
+    (folder / "other.py").write_text(other)
+    with importable(folder):
+        return identify(importlib.import_module("single").experiment)
+
+
+def edited(source: str, other: str, edit: tuple[str, str]) -> tuple[str, str]:
+    before, after = edit
+    assert (source + other).count(before) == 1
+    return source.replace(before, after), other.replace(before, after)
+
+
+@pytest.mark.parametrize("kind", REACHED)
+def test_what_is_reached_without_being_named_is_watched(kind: str, tmp_path: Path) -> None:
+    source, other, edit, name = REACHED[kind]
+    before = known(tmp_path / "before", source, other)
+    after = known(tmp_path / "after", *edited(source, other, edit))
+    assert name in after.changed_since(before.code)
+    assert before.notes == ()
+
+
+@pytest.mark.parametrize("kind", OUT_OF_REACH)
+def test_what_is_not_reached_is_not_watched(kind: str, tmp_path: Path) -> None:
+    source, other, edit = OUT_OF_REACH[kind]
+    before = known(tmp_path / "before", source, other)
+    after = known(tmp_path / "after", *edited(source, other, edit))
+    assert after.changed_since(before.code) == ()
+
+
+PLUGINS = """
+    import importlib
+
+    def experiment(kind):
+        return importlib.import_module({name}).train()
+    """
+MADE = {
+    "an f-string": "f'study.models.{kind}'",
+    "a sum": "'study.models.' + kind",
+    "format": "'study.models.{}'.format(kind)",
+    "a percent sign": "'study.models.%s' % kind",
+}
+
+
+def with_models(folder: Path, name: str, returned: int) -> Experiment:
+    package = folder / "study"
+    (package / "models" / "deep").mkdir(parents=True)
+    for init in (package, package / "models", package / "models" / "deep"):
+        (init / "__init__.py").touch()
+    (package / "models" / "small.py").write_text("raise RuntimeError('imported, though nobody asked for it')")
+    (package / "models" / "deep" / "large.py").write_text(f"def train():\n    return {returned}\n")
+    (package / "run.py").write_text(textwrap.dedent(PLUGINS).format(name=name))
+    with importable(folder):
+        return identify(importlib.import_module("study.run").experiment)
+
+
+@pytest.mark.parametrize("way", MADE)
+def test_every_module_that_an_import_by_a_made_name_can_mean_is_watched_and_none_imported(
+    way: str, tmp_path: Path
+) -> None:
+    before, after = (with_models(tmp_path / str(number), MADE[way], number) for number in (1, 2))
+    assert after.changed_since(before.code) == ("study.models.deep.large",)
+    assert before.notes == ()
+
+
+def test_a_relative_import_by_a_made_name_is_watched(tmp_path: Path) -> None:
+    name = "f'.models.{kind}', __package__"
+    before, after = (with_models(tmp_path / str(number), name, number) for number in (1, 2))
+    assert after.changed_since(before.code) == ("study.models.deep.large",)
+
+
+def test_an_import_of_which_nothing_is_known_is_noted(tmp_path: Path) -> None:
+    found = known(tmp_path / "x", "import importlib\ndef experiment(kind): return importlib.import_module(kind)", "")
+    assert found.notes == (
+        "single.experiment imports modules whose names are made while it runs: no change to them will be noticed; give "
+        "Memento another version= when you have changed one",
+    )
+
+
+def test_what_a_function_keeps_for_itself_is_no_code(tmp_path: Path) -> None:
+    """A cache is filled while it runs: the same code would be another after the first run."""
+    source = "class Thing: pass\ndef experiment(): return experiment.cache\nexperiment.cache = {}\n"
+    folder = tmp_path / "x"
+    folder.mkdir()
+    (folder / "single.py").write_text(source)
+    with importable(folder):
+        single = importlib.import_module("single")
+        before = identify(single.experiment)
+        single.experiment.cache["a"] = single.Thing()
+        assert identify(single.experiment) == before
