@@ -308,7 +308,6 @@ EQUAL: dict[str, tuple[Any, Any]] = {
     "a range and a list as index": (pd.Series([1, 2]), pd.Series([1, 2], index=pd.Index([0, 1]))),
     "sparse matrices laid out otherwise": (sparse_unsorted(), scipy.sparse.csr_matrix(np.array([[1.0, 2.0]]))),
     "pipelines": (make_pipeline(StandardScaler(), SVC()), make_pipeline(StandardScaler(), SVC())),
-    "a fitted estimator and a fresh one": (SVC().fit([[0], [1]], [0, 1]), SVC()),
     "values under one label": (Named("x", 1), Named("x", object())),
 }
 
@@ -760,61 +759,6 @@ def test_a_named_value_is_known_by_its_label_and_prints_it() -> None:
     assert digest(named) == digest(Named("corpus-v2", 3))
     assert repr(named) == readable(named) == "Named('corpus-v2')"
     assert named.value.acquire()
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-# torch, by a stand-in: its tensors are read through these six methods, and it is not among the tests' packages.
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def tensor(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A class whose objects behave as tensors do where they are encoded."""
-
-    class Tensor:
-        __module__ = "torch"
-
-        def __init__(self, array: Any, device: str = "cpu") -> None:
-            self.array, self.device = array, device
-
-        @property
-        def dtype(self) -> str:
-            return f"torch.{self.array.dtype}"
-
-        @property
-        def shape(self) -> tuple[int, ...]:
-            return self.array.shape  # type: ignore[no-any-return]
-
-        def detach(self) -> Tensor:
-            return self
-
-        def cpu(self) -> Tensor:
-            return Tensor(self.array)
-
-        def contiguous(self) -> Tensor:
-            return Tensor(np.ascontiguousarray(self.array))
-
-        def reshape(self, *shape: int) -> Tensor:
-            return Tensor(self.array.reshape(*shape))
-
-        def view(self, dtype: Any) -> Tensor:
-            return Tensor(self.array.view(dtype))
-
-        def numpy(self) -> Any:
-            assert self.device == "cpu"
-            return self.array
-
-    module: Any = types.ModuleType("torch")
-    module.Tensor, module.uint8 = Tensor, np.uint8
-    monkeypatch.setitem(sys.modules, "torch", module)
-    return Tensor
-
-
-def test_tensors_are_known_by_dtype_shape_and_content_wherever_they_are(tensor: Any) -> None:
-    array = np.arange(6.0).reshape(2, 3)
-    assert digest(tensor(array)) == digest(tensor(np.asfortranarray(array), device="cuda:0"))
-    others = [tensor(array.T), tensor(array.astype("f4")), tensor(array + 1), array]
-    assert len({digest(value) for value in [tensor(array), *others]}) == 5
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The rules of encoding for values of numpy, pandas, scipy, torch and estimators: by type and content.
+"""The rules of encoding for the arrays and tables of numpy, pandas and scipy: by type and content.
 
 A library is never imported here: who holds a value of it has imported it.
 """
@@ -11,25 +11,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from memento.hashing.forms import encode_text, group, leaf
+from memento.hashing.reducing import encode_reduced
 
 if TYPE_CHECKING:
     from memento.hashing.encoding import Encoder
 
-LIBRARIES = frozenset({"numpy", "pandas", "scipy", "sklearn", "torch"})
 _CHUNK = 1 << 16
 
 
-def encode_library_value(encoder: Encoder, value: Any) -> bytes | None:
-    """Return the form of a value of a known library or of a class derived from one of its, None for any other."""
-    for base in type(value).__mro__:
-        rule = _RULES.get(base.__module__.partition(".")[0])
-        form = rule(encoder, value) if rule is not None else None
-        if form is not None:
-            return form
-    return None
-
-
-def _encode_numpy(encoder: Encoder, value: Any) -> bytes | None:
+def encode_numpy(encoder: Encoder, value: Any) -> bytes | None:
+    """Return the form of a value of numpy, None for others of its library."""
     numpy = sys.modules["numpy"]
     kind = type(value)
     if isinstance(value, numpy.ma.MaskedArray):
@@ -39,7 +30,7 @@ def _encode_numpy(encoder: Encoder, value: Any) -> bytes | None:
         form = array_form(encoder, numpy.asarray(value))
         if kind in (numpy.ndarray, numpy.memmap):
             return form
-        return group(b"array-kind", [encoder.encode(kind), form])
+        return group(b"array-kind", [encoder.encode(kind), form, *_own_state(encoder, value)])
     if isinstance(value, numpy.generic):
         return group(b"scalar", [array_form(encoder, numpy.asarray(value))])
     if isinstance(value, numpy.dtype):
@@ -59,6 +50,19 @@ def _encode_numpy(encoder: Encoder, value: Any) -> bytes | None:
     if kind.__name__ == "_ArrayFunctionDispatcher":
         return leaf(b"function", f"{value.__module__}:{value.__qualname__}".encode())
     return None
+
+
+def _own_state(encoder: Encoder, value: Any) -> Iterator[bytes]:
+    """Yield the form of what an array of another class has beside its numbers: a unit, say; nothing where it has none.
+
+    What the class itself hands to `pickle` counts before its attributes, among which there may be what it remembers.
+    """
+    attributes = getattr(value, "__dict__", None)
+    if type(value).__reduce__ is not sys.modules["numpy"].ndarray.__reduce__:
+        told = [part for part in value.__reduce__()[2:3] if isinstance(part, tuple) and part]
+        attributes = next((part[-1] for part in told if isinstance(part[-1], dict)), attributes)
+    if attributes:
+        yield encoder.mapping(b"state", attributes.items(), attributes=True)
 
 
 def array_form(encoder: Encoder, array: Any) -> bytes:
@@ -120,21 +124,20 @@ def _with_one_nan(numpy: Any, block: Any) -> Any:
     return parts
 
 
-def _encode_pandas(encoder: Encoder, value: Any) -> bytes | None:
+def encode_pandas(encoder: Encoder, value: Any) -> bytes | None:
+    """Return the form of a value of pandas, None for others of its library."""
     pandas = sys.modules["pandas"]
     kind = type(value)
     if value is pandas.NA or value is pandas.NaT:
         return leaf(b"constant", b"NA" if value is pandas.NA else b"NaT")
     if isinstance(value, pandas.DataFrame):
         columns = (_values(encoder, value.iloc[:, place].array) for place in range(value.shape[1]))
-        return group(
-            b"frame", [encoder.encode(kind), _index(encoder, value.columns), _index(encoder, value.index), *columns]
-        )
+        indexes = _index(encoder, value.columns), _index(encoder, value.index)
+        return group(b"frame", [encoder.encode(kind), *indexes, *columns, *_noted(encoder, value)])
     if isinstance(value, pandas.Series):
         name = encoder.encode(value.name, ".name")
-        return group(
-            b"series", [encoder.encode(kind), name, _index(encoder, value.index), _values(encoder, value.array)]
-        )
+        parts = name, _index(encoder, value.index), _values(encoder, value.array)
+        return group(b"series", [encoder.encode(kind), *parts, *_noted(encoder, value)])
     if isinstance(value, pandas.Index):
         return _index(encoder, value)
     if isinstance(value, pandas.api.extensions.ExtensionArray):
@@ -148,6 +151,14 @@ def _encode_pandas(encoder: Encoder, value: Any) -> bytes | None:
     if isinstance(value, pandas.Period):
         return group(b"period", [encode_text(value.freqstr), encoder.encode(value.ordinal)])
     return None
+
+
+def _noted(encoder: Encoder, table: Any) -> Iterator[bytes]:
+    """Yield the form of what a table has beside its content: `attrs`, and the attributes that its class declares."""
+    declared = {name: getattr(table, name, None) for name in table._metadata if name != "_name"}
+    noted = {**declared, **({"attrs": table.attrs} if table.attrs else {})}
+    if noted:
+        yield encoder.mapping(b"noted", noted.items(), attributes=True)
 
 
 def _index(encoder: Encoder, index: Any) -> bytes:
@@ -167,12 +178,15 @@ def _values(encoder: Encoder, values: Any) -> bytes:
         )
     elif isinstance(dtype, sys.modules["numpy"].dtype) or name in ("DatetimeArray", "TimedeltaArray"):
         content = encoder.encode(values.to_numpy() if isinstance(dtype, sys.modules["numpy"].dtype) else values.asi8)
-    else:
+    elif type(values).__module__.partition(".")[0] == "pandas":
         content = encoder.sequence(b"elements", values.astype(object))
+    else:  # of another library: there can be more to it than its elements, as a map's projection
+        content = encode_reduced(encoder, values)
     return group(b"column", [encode_text(name if name == "Categorical" else str(dtype)), content])
 
 
-def _encode_scipy(encoder: Encoder, value: Any) -> bytes | None:
+def encode_scipy(encoder: Encoder, value: Any) -> bytes | None:
+    """Return the form of a sparse matrix or array, None for others of its library."""
     sparse = sys.modules.get("scipy.sparse")
     if sparse is None or not sparse.issparse(value):
         return None
@@ -183,32 +197,3 @@ def _encode_scipy(encoder: Encoder, value: Any) -> bytes | None:
     coordinates = [array_form(encoder, numpy.asarray(part, dtype="<i8")) for part in table.coords]
     shape = encoder.encode(tuple(map(int, value.shape)))
     return group(b"sparse", [encoder.encode(type(value)), shape, *coordinates, array_form(encoder, table.data)])
-
-
-def _encode_sklearn(encoder: Encoder, value: Any) -> bytes | None:
-    base = getattr(sys.modules.get("sklearn.base"), "BaseEstimator", None)
-    if base is None or not isinstance(value, base):
-        return None
-    parameters = encoder.mapping(b"parameters", value.get_params(deep=False).items(), attributes=True)
-    return group(b"estimator", [encoder.encode(type(value)), parameters])
-
-
-def _encode_torch(encoder: Encoder, value: Any) -> bytes | None:
-    torch: Any = sys.modules.get("torch")
-    kind: Any = getattr(torch, "Tensor", ())
-    if not isinstance(value, kind):
-        return None
-    tensor = value.detach().cpu().contiguous()
-    shape = encoder.encode(tuple(map(int, tensor.shape)))
-    # As bytes, because numpy lacks some of its types; not the device, because it says where and not what.
-    content = tensor.reshape(-1).view(torch.uint8).numpy()
-    return group(b"tensor", [encode_text(str(value.dtype)), shape, array_form(encoder, content)])
-
-
-_RULES = {
-    "numpy": _encode_numpy,
-    "pandas": _encode_pandas,
-    "scipy": _encode_scipy,
-    "sklearn": _encode_sklearn,
-    "torch": _encode_torch,
-}

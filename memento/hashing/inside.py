@@ -82,7 +82,18 @@ def _parts(item: Any) -> Iterable[Any]:
         # What it wraps, and what it chooses from or calls; a cache that it fills is none of its code.
         kept = [value for value in vars(item).values() if isinstance(value, _CARRIED)]
         return [part for part in (vars(item).get("__wrapped__"), owner, *kept) if part is not None]
-    return [getattr(item, "__func__", None), *getattr(item, "__dict__", {}).values()]
+    if isinstance(item, classmethod | staticmethod):
+        return [item.__func__]
+    return _attributes(item)
+
+
+def _attributes(item: Any) -> Iterable[Any]:
+    """Return the values of an object's attributes; nobody's `__getattr__` is asked, which may answer anything."""
+    try:
+        known = object.__getattribute__(item, "__dict__")
+    except AttributeError:
+        return []
+    return list(known.values()) if isinstance(known, dict) else []
 
 
 def home_of(thing: types.FunctionType | type) -> str:

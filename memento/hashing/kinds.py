@@ -8,8 +8,8 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from memento.hashing.arrays import LIBRARIES, encode_library_value
 from memento.hashing.callables import encode_callable, encode_class
+from memento.hashing.foreign import encode_foreign
 from memento.hashing.forms import encode_float, encode_int, encode_text, group, leaf
 from memento.hashing.naming import module_name
 from memento.hashing.reducing import encode_reduced
@@ -36,7 +36,7 @@ def encode_kind(encoder: Encoder, value: Any) -> bytes:
         return _encode_enum(encoder, value)
     if isinstance(value, type):
         return encode_class(encoder, value)
-    form = encode_callable(encoder, value) or _encode_fields(encoder, value) or _encode_foreign(encoder, value)
+    form = encode_callable(encoder, value) or _encode_fields(encoder, value) or encode_foreign(encoder, value)
     if form is not None:
         return form
     if isinstance(value, set | frozenset):  # they would describe themselves by a list, in the order of their hashes
@@ -88,13 +88,6 @@ def _fields(encoder: Encoder, tag: bytes, value: Any, pairs: Any) -> bytes:
     return group(tag, [encoder.encode(type(value)), encoder.mapping(b"fields", pairs, attributes=True)])
 
 
-def _encode_foreign(encoder: Encoder, value: Any) -> bytes | None:
-    """Return the form of a value of a known library; one that is not loaded has no values, and is not imported."""
-    if not any(base.__module__.partition(".")[0] in LIBRARIES for base in type(value).__mro__):
-        return None
-    return encode_library_value(encoder, value)
-
-
 def _encode_range(encoder: Encoder, value: range) -> bytes:
     # As ranges compare: by the numbers in them.
     first = value[0] if value else None
@@ -135,22 +128,6 @@ def _encode_module(encoder: Encoder, value: types.ModuleType) -> bytes:
     if sys.modules.get(value.__name__) is not value:
         encoder.refuse(value, "is a module that cannot be imported by its name")
     return leaf(b"module", module_name(value.__name__).encode())
-
-
-def _encode_distribution(encoder: Encoder, value: Any) -> bytes:
-    # By what scipy itself makes it anew from: it holds methods of its own, and the generator of the whole process.
-    family = value.dist
-    made_of = {name: one for name, one in family._updated_ctor_param().items() if name not in ("longname", "seed")}
-    return group(
-        b"distribution",
-        [
-            encoder.encode(type(family), ".dist"),
-            encoder.encode(made_of, ".dist"),
-            encoder.sequence(b"args", value.args),
-            encoder.mapping(b"keywords", value.kwds.items()),
-            encoder.encode(family._random_state, ".random_state"),
-        ],
-    )
 
 
 _BY_TYPE: dict[type, Rule] = {
@@ -195,7 +172,5 @@ _BY_NAME: dict[tuple[str, str], Rule] = {
     ("re", "Pattern"): lambda encoder, value: group(
         b"pattern", [encoder.encode(value.pattern), encode_int(value.flags)]
     ),
-    ("scipy.stats._distn_infrastructure", "rv_continuous_frozen"): _encode_distribution,
-    ("scipy.stats._distn_infrastructure", "rv_discrete_frozen"): _encode_distribution,
     ("uuid", "UUID"): lambda encoder, value: leaf(b"uuid", value.hex.encode()),
 }

@@ -7,6 +7,7 @@ one, the later of them gets its group before it, as in `result.depth` beside a p
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from collections.abc import Callable, Container, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -47,7 +48,8 @@ def shown(value: Any) -> Any:
     if type(value) in _PLAIN:
         return value
     if getattr(value, "shape", None) == () and hasattr(value, "item"):
-        return value.item()
+        with contextlib.suppress(Exception):  # not every library's scalar is one of Python's
+            return value.item()
     return readable(value)
 
 
