@@ -7,6 +7,7 @@ import time
 from memento.plan import Plan
 from memento.protocols import RemoteExecutor
 from memento.running.attending import Attendance
+from memento.running.failing import FailureWatch
 from memento.running.retries import RetryPolicy
 from memento.running.tally import Tally
 from memento.running.todo import Todo
@@ -17,7 +18,11 @@ POLL = 0.2
 
 
 class Others:
-    """Follows the rows of `todo` that other runs have claimed, until each has a result or is this run's to compute."""
+    """Follows the rows of `todo` that other runs have claimed, until each has a result or is this run's to compute.
+
+    Attributes:
+        failed: how many of them have failed there for good.
+    """
 
     def __init__(
         self,
@@ -28,10 +33,13 @@ class Others:
         attendance: Attendance,
         tally: Tally,
         retries: RetryPolicy,
+        watch: FailureWatch,
         remote: RemoteExecutor | None,
     ) -> None:
         self._plan, self._todo, self._store = plan, todo, store
         self._attendance, self._tally, self._retries, self._remote = attendance, tally, retries, remote
+        self._watch = watch
+        self.failed = 0
         self._looked_at = 0.0
         self._pause = POLL
 
@@ -68,14 +76,21 @@ class Others:
         if entry is not None and entry.status is Status.SUCCEEDED:
             self._plan.entries[row] = entry
             self._tally.stored += 1
-        elif entry is not None and self._is_of_now(entry.outcome):
+        elif entry is not None and self._is_of_now(entry.outcome) and entry.status is not Status.CANCELLED:
             self._plan.entries[row] = entry
             if self._is_to_be_tried_again(entry.outcome):
                 self._todo.put_back(row)
             else:
-                self._tally.failed += 1
+                self._take_failure(row, entry.outcome)
         else:
-            self._todo.put_back(row)  # its run died, or gave it back: now it is ours
+            self._todo.put_back(row)  # its run died, was stopped, or gave it back: now it is ours
+
+    def _take_failure(self, row: int, outcome: Outcome) -> None:
+        self.failed += 1
+        self._tally.failed += 1
+        if outcome.failure is not None:
+            self._watch.failed(outcome.failure, outcome.key)
+            self._tally.tell_failure(outcome, outcome.failure, row, will_retry=False)
 
     def _is_of_now(self, failure: Outcome) -> bool:
         """Whether it failed while this run went on; an older failure is to be tried again."""

@@ -86,7 +86,7 @@ class Session:
         retries = RetryPolicy(options.retries)
         self._others = Others(
             plan=plan, todo=self._todo, store=store, attendance=self._attendance, tally=self._tally, retries=retries,
-            remote=self._remote,
+            watch=self._watch, remote=self._remote,
         )  # fmt: skip
         # Where experiments run in this thread, the next one may take hours.
         keeper = Keeper(store, plan.anew, linger=0.0 if executor.inline else LINGER)
@@ -249,7 +249,7 @@ class Session:
     @property
     def _did_all(self) -> bool:
         """Whether this run itself has finished all that was to be run."""
-        return self._tally.done == len(self._plan.todo)
+        return self._tally.done - self._others.failed == len(self._plan.todo)
 
     def _look_up(self) -> None:
         """Fill in what came in by the spools alone; what never came to its turn, or goes on elsewhere, stays empty."""

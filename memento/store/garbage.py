@@ -2,8 +2,8 @@
 
 Nothing is collected implicitly, and no record ever goes: an outcome whose value was evicted still says what it was.
 No run may be alive, or begin, while garbage is looked for: what looks like nobody's file might be the value of an
-outcome that is on its way. A run that begins later writes under names of its own. What goes is moved by renaming, so
-that a crash loses nothing; an eviction is recorded before its file goes.
+outcome that is on its way. A run that begins later writes values under names of its own. What goes is moved by
+renaming, so that a crash loses nothing; an eviction is recorded before its file goes.
 """
 
 from __future__ import annotations

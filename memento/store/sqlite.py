@@ -279,7 +279,9 @@ class SqliteStore(Writer):
         with self._ledger.writing() as database:  # while which no run can begin
             found = garbage.find_garbage(self.root, database, superseded_before)
             garbage.record_evictions(database, found)
-        garbage.move_to_trash(self.root, found)
+            # Now: a run that begins later may make a checkpoint under the name of one of these.
+            garbage.move_to_trash(self.root, [item for item in found if item.entry is None])
+        garbage.move_to_trash(self.root, [item for item in found if item.entry is not None])
         return found
 
     @property

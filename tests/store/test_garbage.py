@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sqlite3
 import time
 from pathlib import Path
 
@@ -77,6 +79,31 @@ def test_a_checkpoint_goes_when_its_experiment_has_succeeded_since(store: Sqlite
     put(layout.checkpoint_path(store.root, key_of(2)))  # of a run that computes it anew, and was interrupted
     put(layout.checkpoint_path(store.root, key_of(3)))
     assert why(store) == {old: "is the checkpoint of an experiment that has succeeded"}
+
+
+def test_no_run_can_begin_before_a_checkpoint_is_out_of_its_way(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would make one of its own under that name, which would go in place of the old one."""
+    store.save([frame(1)])
+    old = put(layout.checkpoint_path(store.root, key_of(1)))
+    os.utime(old, (1_700_000_000, 1_700_000_000))
+    could_begin: list[bool] = []
+
+    def rename(source: Path, target: Path) -> None:
+        with contextlib.closing(sqlite3.connect(store.database, timeout=0)) as database:
+            try:
+                database.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                could_begin.append(False)
+            else:
+                could_begin.append(True)
+        source.replace(target)
+
+    monkeypatch.setattr("memento.store.garbage.os.rename", rename)
+    store.collect(dry_run=False)
+    assert could_begin == [False]
+    assert not old.exists()
 
 
 def put_waiting(store: SqliteStore, number: int, script: str) -> Path:

@@ -1,0 +1,122 @@
+"""A run that waits for what another run computes: a success is its own, a failure too, and what is stopped is left."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from memento import Memento, Results, Status, open_store
+from memento.events import Event, Failed, RunFinished
+
+OTHER = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from study import experiment
+from memento import Memento
+Memento(experiment, executor="serial").run({"parameters": {"x": [1, 2, 3]}}, cache_path="store", progress=False)
+"""
+STUDY = """
+import os, time
+from pathlib import Path
+
+def experiment(context, config):
+    with open("ran", "a") as file:
+        file.write(f"{os.getpid()}\\n")
+    until = time.monotonic() + 60
+    while config.x == 1 and not Path("go on").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    if Path("fail").exists():
+        raise ValueError("bad")
+    return config.x
+"""
+
+
+class Heard:
+    hears = (Failed, RunFinished)
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def handle(self, event: Event) -> None:
+        self.events.append(event)
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture
+def other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Another process, whose run has begun with the first of three experiments, serially."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "study.py").write_text(STUDY)
+    monkeypatch.delitem(sys.modules, "study", raising=False)
+    with subprocess.Popen([sys.executable, "-c", OTHER, str(tmp_path)], stderr=subprocess.DEVNULL) as process:
+        wait_for(lambda: Path("ran").exists())
+        yield process
+        process.kill()
+    sys.modules.pop("study", None)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def run_beside(then: Callable[[], None], **options: Any) -> tuple[Results, Heard]:
+    """Run the first of them here while the other process does, and call `then` once this run waits for it."""
+    from study import experiment  # type: ignore[import-not-found]
+
+    heard, done = Heard(), []
+    memento = Memento(experiment, num_workers=1, executor="threads", listeners=[heard])
+    thread = threading.Thread(
+        target=lambda: done.append(
+            memento.run({"parameters": {"x": [1]}}, cache_path="store", progress=False, on_error="return", **options)
+        )
+    )
+    thread.start()
+    wait_for(lambda: spools() == 2)
+    then()
+    thread.join(60)
+    return done[0], heard
+
+
+def spools() -> int:
+    return sum(path.is_dir() and len(path.name) == 16 for path in Path("store/spool").iterdir())
+
+
+def test_what_the_other_is_stopped_over_is_computed_here(other: subprocess.Popen[bytes]) -> None:
+    def interrupt() -> None:
+        other.send_signal(signal.SIGINT)
+        other.wait()
+        Path("go on").touch()
+
+    results, _ = run_beside(interrupt)
+    assert [(result.status, result.inner) for result in results] == [(Status.SUCCEEDED, 1)]
+    assert len(Path("ran").read_text().split()) == 2
+
+
+def test_what_fails_there_is_told_here_and_not_computed_again(other: subprocess.Popen[bytes]) -> None:
+    def fail() -> None:
+        Path("fail").touch()
+        Path("go on").touch()
+
+    results, heard = run_beside(fail)
+    assert [(result.status, result.was_cached) for result in results] == [(Status.FAILED, True)]
+    failed, finished = heard.events
+    assert isinstance(failed, Failed)
+    assert (failed.failure.message, failed.config.x, failed.will_retry) == ("bad", 1, False)
+    assert isinstance(finished, RunFinished)
+    assert finished.counts.failed == 1
+    with open_store("store") as store:
+        assert len(store.history(bytes.fromhex(results[0].key))) == 1
