@@ -90,9 +90,7 @@ class Outbox:
         with self._lock:
             try:
                 if self._own is None:
-                    private_folder(self._folder)
-                    name = f"{self._prefix}-{os.getpid()}-{secrets.token_hex(4)}.jsonl"
-                    self._own = Spool.make(self._folder / name)
+                    self._own = self._new_spool()
                 self._own.append(record)
             except OSError as error:
                 if not self._unwritten:
@@ -102,6 +100,10 @@ class Outbox:
                 self._thread = threading.Thread(target=self._work, name="memento-memweb", daemon=True)
                 self._thread.start()
         self._wake.set()
+
+    def _new_spool(self) -> Spool:
+        private_folder(self._folder)
+        return Spool.make(self._folder / f"{self._prefix}-{os.getpid()}-{secrets.token_hex(4)}.jsonl")
 
     def _work(self) -> None:
         failures = 0
@@ -170,9 +172,16 @@ class Outbox:
             if problem is not None:
                 return problem
             spool.mark(offset + len(line))
-        with self._lock:
-            spool.tidy()
+        self._begin_anew(spool)
         return None
+
+    def _begin_anew(self, spool: Spool) -> None:
+        # Not by emptying it: its name and an offset are what a server knows a record by, so none may come again.
+        with self._lock, contextlib.suppress(OSError):  # on a full disk this one goes on
+            if spool is self._own and spool.is_spent:
+                self._own = self._new_spool()
+                spool.remove()
+                spool.close()
 
     def _send_unwritten(self, deadline: float | None) -> str | None:
         while self._unwritten:

@@ -9,7 +9,7 @@ from pathlib import Path
 from memento.capture.appending import new_lines
 from memento.files import write_all
 
-LARGEST_SENT = 1 << 20  # bytes that were sent before the file is emptied
+LARGEST_SENT = 1 << 20  # bytes that were sent before another file is begun
 
 
 class Spool:
@@ -22,7 +22,7 @@ class Spool:
         marked = os.pread(self._marker, 20, 0)
         self.sent = int(marked) if marked.isdigit() else 0
         if self.sent > os.fstat(descriptor).st_size:
-            self.sent = 0  # it was emptied, and its process died before it could say so
+            self.sent = 0  # an older version emptied it, and could not say so
 
     @classmethod
     def make(cls, path: Path) -> Spool:
@@ -71,11 +71,10 @@ class Spool:
         """How many records wait."""
         return sum(1 for _ in new_lines(self.path, self.sent))
 
-    def tidy(self) -> None:
-        """Empty the file when all of it was sent and it is large; nobody may append meanwhile."""
-        if self.sent > LARGEST_SENT and self.sent == os.fstat(self._descriptor).st_size:
-            os.ftruncate(self._descriptor, 0)
-            self.mark(0)
+    @property
+    def is_spent(self) -> bool:
+        """Whether all of the file was sent, and it is large; good for as long as nobody appends."""
+        return self.sent > LARGEST_SENT and self.sent == os.fstat(self._descriptor).st_size
 
     def remove(self) -> None:
         """Delete the file and its marker."""

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -283,22 +284,34 @@ def test_a_combination_is_posted_once_where_it_skips(server):
     assert calls == [1, 2]
 
 
-def test_a_large_spool_is_emptied_once_it_is_sent(server, tmp_path, monkeypatch):
+def test_a_large_file_that_was_sent_makes_room_for_another_and_no_key_comes_twice(server, tmp_path, monkeypatch):
     import memento.capture.spools as spools
 
     monkeypatch.setattr(spools, "LARGEST_SENT", 100)
     func = memweb(server.url)(lambda x: "t" * 200)
     for x in range(5):
         func(x)
-        server.wait_for(x + 1)
+        assert send_unsent() == 0
     (path,) = (tmp_path / ".memento-unsent").glob("*.jsonl")
-    deadline = time.monotonic() + 10
-    while path.stat().st_size and time.monotonic() < deadline:
-        time.sleep(0.01)
 
     assert path.stat().st_size == 0
-    func(5)
-    assert server.wait_for(6) == list(range(6))
+    assert server.wait_for(5) == list(range(5))
+    assert len({headers["Idempotency-Key"] for headers in server.headers}) == 5
+
+
+@pytest.mark.parametrize(("marked", "offset"), [(9, 9), (2_000_000, 0)])
+def test_what_waits_in_a_file_that_an_older_version_had_emptied_is_sent(server, tmp_path, marked, offset):
+    folder = tmp_path / ".memento-unsent"
+    folder.mkdir()
+    path = folder / f"{sha256(server.url.encode()).hexdigest()[:12]}-1-0123abcd.jsonl"
+    path.write_text('{"x": 1}\n{"x": 2}\n')
+    Path(f"{path}.sent").write_text(f"{marked:020d}")
+    memweb(server.url)(lambda x: x)
+
+    assert send_unsent() == 0
+    assert server.wait_for(1)[-1] == 2
+    assert server.headers[0]["Idempotency-Key"] == f"{path.stem}-{offset}"
+    assert not path.exists()
 
 
 def test_an_address_that_is_none_is_refused_without_being_shown():
