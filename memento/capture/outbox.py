@@ -207,7 +207,8 @@ class Outbox:
             return problem
         path = self._folder / f"{self._prefix}.refused.jsonl"
         logger.warning("memweb: %s %s; the refused result is kept in %s", self.where, problem, path)
-        Appender(path).append(line)
+        with contextlib.closing(Appender(path)) as refused:
+            refused.append(line)
         return None
 
     @property

@@ -164,6 +164,19 @@ def test_a_record_that_the_server_refuses_keeps_no_other_back_and_is_kept(server
     assert "answered 400; the refused result is kept in" in caplog.text
 
 
+def test_refused_records_leave_no_file_open(server, tmp_path):
+    server.answers = [400] * 5
+    func = memweb(server.url)(lambda x: x)
+    for x in range(5):
+        func(x)
+    assert send_unsent() == 0
+
+    (path,) = (tmp_path / ".memento-unsent").glob("*.refused.jsonl")
+    assert len(path.read_text().splitlines()) == 5
+    open_files = [os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
+    assert str(path) not in open_files
+
+
 PROGRAM = """
 import os, signal, sys
 from memento import memweb
