@@ -139,14 +139,14 @@ class _Workers:
     def _delivered(self, outcome: Outcome) -> Done:
         index = int.from_bytes(outcome.key, "big")
         _show(self._bytes(outcome, outcome.log, "log"))
-        result, failure, calls = None, outcome.failure, []
+        result, failure = None, outcome.failure
         if failure is None:
-            data = self._bytes(outcome, outcome.value, "value")
-            result, failure, calls = payload.decode(outcome.value.codec, data, outcome.summary)
-        try:
-            bring_home(calls)
-        except Exception as error:
-            failure = failure or describe_exception(error)
+            try:
+                data = self._bytes(outcome, outcome.value, "value")
+                result, failure, calls = payload.decode(outcome.value.codec, data, outcome.summary)
+                bring_home(calls)
+            except Exception as error:  # such as a type that cannot be unpickled here
+                failure = failure or describe_exception(error)
         return Done(index, self._listed[index], result, failure)
 
     def _bytes(self, outcome: Outcome, part: Part, name: str) -> bytes:

@@ -277,6 +277,34 @@ class TestThreads:
                 Runner(backend, 2).run(abs_of, settings(), progbar=False)
 
 
+class OnlyAway:
+    """What a worker returns and this process cannot unpickle."""
+
+    def __reduce__(self):
+        return made_away_from, (os.getpid(),)
+
+
+def made_away_from(process):
+    if os.getpid() != process:
+        raise ValueError("not here")
+    return OnlyAway()
+
+
+def test_a_result_that_cannot_be_unpickled_here_is_one_failure_among_the_others():
+    data = []
+    func = memlist(data)(lambda x: OnlyAway() if x == 1 else {"y": x})
+
+    with pytest.raises(AggregateException) as caught:
+        Runner("processes", 2).run(func, grid(x=range(4)), progbar=False)
+
+    (failure,) = caught.value.exceptions
+    assert str(caught.value).startswith("1 of 4 calls failed")
+    assert isinstance(failure, ExperimentFailed)
+    assert failure.config == {"x": 1}
+    assert "loading it raised ValueError: not here" in str(failure)
+    assert sorted(record["x"] for record in data) == [0, 2, 3]
+
+
 def test_what_cannot_be_meant_is_refused():
     with pytest.raises(OptionError, match=r"^backend='cloud' is not one of 'threading', 'processes', 'serial'$"):
         Runner("cloud")
