@@ -71,7 +71,7 @@ class Appender:
                     end = self._whole_end(descriptor, end)
                 return self._write(descriptor, line, end)
             finally:
-                flock(descriptor, LOCK_UN)
+                flock(self._descriptor, LOCK_UN)
 
     def _write(self, descriptor: int, line: bytes, end: int) -> int:
         try:
@@ -86,12 +86,12 @@ class Appender:
 
     def _open(self) -> int:
         """Open the file that is at `path` now, and return its descriptor."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-        self._descriptor = -1
         self.path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        descriptor = self._descriptor = os.open(self._text, flags, 0o666)
+        before, descriptor = self._descriptor, os.open(self._text, flags, 0o666)
+        self._descriptor = descriptor
+        if before >= 0:
+            os.close(before)  # only now: where no other can be opened, `append` gives up the lock of this one
         self._end, self._look_at = -1, 0.0
         try:
             flock(descriptor, LOCK_EX)

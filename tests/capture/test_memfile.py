@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -155,6 +156,21 @@ def test_a_file_that_is_deleted_or_moved_is_made_again(tmp_path):
 
     assert read_memfile(tmp_path / "old.jsonl") == [{"x": 1}]
     assert read_memfile(path) == [{"x": 2}]
+
+
+def test_a_file_that_cannot_be_made_again_says_why_and_is_made_as_soon_as_it_can(tmp_path):
+    folder = tmp_path / "folder"
+    func = memfile(folder / "results.jsonl")(lambda x: {"y": x})
+    func(1)
+    shutil.rmtree(folder)
+    folder.write_text("a file")
+    for x in (2, 3):
+        with pytest.raises(FileExistsError, match=f"File exists: '{folder}'"):
+            func(x)
+    folder.unlink()
+
+    func(4)
+    assert read_memfile(folder / "results.jsonl") == [{"x": 4, "y": 4}]
 
 
 def test_a_forked_child_takes_locks_of_its_own(tmp_path):
