@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -187,10 +188,13 @@ class Context:
 
     def _spill_all(self) -> None:
         with self._spilling:
-            self._spilled = self._recorded()
-            begun = time.monotonic()
+            recorded, begun = self._recorded(), time.monotonic()
             if self._spill is not None:
-                self._spill(b"".join(self.collect_metrics()))
+                # An insurance, which neither fails the experiment nor ends the thread that calls this: where the disk
+                # is full, or the memory, it is tried again later.
+                with contextlib.suppress(OSError, MemoryError):
+                    self._spill(b"".join(self.collect_metrics()))
+                    self._spilled = recorded
             ended = time.monotonic()
             self._spill_at = ended + max(SPILL_INTERVAL, SPILL_PAUSE * (ended - begun))
 

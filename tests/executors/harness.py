@@ -86,11 +86,13 @@ def take(reports: Any, indices: dict[bytes, int], into: Gathered) -> None:
             into.returned.append(report.task.index)
 
 
-def run(executor: Executor, folder: Path, experiment: Callable[..., Any], count: int, **task: Any) -> Gathered:
+def run(
+    executor: Executor, folder: Path, experiment: Callable[..., Any], count: int, patience: float = 60, **task: Any
+) -> Gathered:
     """Run `count` tasks and return what came back."""
     executor.start(make_job(folder, experiment))
     executor.submit([Task(index=index, key=key_of(index), **task) for index in range(count)])
-    return gather(executor, {key_of(index): index for index in range(count)}, Gathered(), count)
+    return gather(executor, {key_of(index): index for index in range(count)}, Gathered(), count, patience)
 
 
 def until(true: Callable[[], Any], patience: float = 60.0) -> None:

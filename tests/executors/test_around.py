@@ -1,0 +1,39 @@
+"""What goes wrong around an experiment, in its worker or in the supervisor, costs no more than it must."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from memento.executors.processes.executor import ProcessExecutor
+from tests.executors.harness import run
+
+
+def test_a_disk_too_full_for_the_insurance_of_metrics_costs_neither_the_experiment_nor_its_worker(
+    tmp_path: Path,
+) -> None:
+    def experiment(context: Any, config: Any) -> float | None:
+        if config["index"] == 1:
+            return None
+        for spool in tmp_path.rglob("*.spool"):
+            spool.with_suffix(".aside").symlink_to("/dev/full")
+        context._spill_at = 0.0
+        context.record({"loss": 1.0})  # which spills, because it is time
+        context.record({"loss": 2.0})  # which does not
+        after_record = context._spill_at
+        context._spill_at = 0.0
+        until = time.monotonic() + 10
+        while not context._spill_at and time.monotonic() < until:  # the thread that hears the orchestrator does
+            time.sleep(0.01)
+        return min(after_record, context._spill_at)
+
+    executor = ProcessExecutor(1)
+    try:
+        gathered = run(executor, tmp_path, experiment, 2, patience=30)
+    finally:
+        executor.close()
+    values = gathered.values()
+    assert values[0] > 0
+    assert gathered.outcomes[0].metrics.size > 0
+    assert values[1] is None
