@@ -121,8 +121,20 @@ class Worker:
         if self._surroundings is not None:
             self._surroundings.restore()
         self._context = None
-        recorded = context.finish()
-        printed = self._output.take()
+        value = metrics = log = EMPTY_PART
+        try:
+            if printed := self._output.take():
+                log = self._keep(task, "log", 1, [printed])
+            if recorded := context.finish():
+                metrics = self._keep(task, "metrics", 1, recorded)
+            if encoded is not None:
+                value = self._kept_value(task, encoded)
+        except OSError:
+            raise  # the disk, which is the run's business
+        except Exception as error:  # as when the experiment has left no memory for what it recorded
+            failure = failure or describe_exception(error)
+        if failure is not None:
+            encoded, value = None, EMPTY_PART
         return Outcome(  # by position, which takes half as long
             task.key,
             self._job.run,
@@ -138,9 +150,9 @@ class Worker:
             self._host,
             b"" if encoded is None else encoded.summary,
             failure,
-            EMPTY_PART if encoded is None else self._kept_value(task, encoded),
-            self._keep(task, "metrics", 1, recorded) if recorded else EMPTY_PART,
-            self._keep(task, "log", 1, [printed]) if printed else EMPTY_PART,
+            value,
+            metrics,
+            log,
         )
 
     def _kept_value(self, task: Task, encoded: payload.Encoded) -> Part:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import resource
 import time
 from pathlib import Path
 from typing import Any
 
 from memento.executors.processes.executor import ProcessExecutor
+from memento.task import Status
 from tests.executors.harness import run
 
 
@@ -37,3 +39,26 @@ def test_a_disk_too_full_for_the_insurance_of_metrics_costs_neither_the_experime
     assert values[0] > 0
     assert gathered.outcomes[0].metrics.size > 0
     assert values[1] is None
+
+
+def test_who_leaves_no_memory_for_what_it_recorded_fails_by_that_and_nobody_else_does(tmp_path: Path) -> None:
+    def experiment(context: Any, config: Any) -> int:
+        if config["index"] == 1:
+            print("still heard", flush=True)
+            for step in range(400_000):
+                context.record({"loss": float(step)})
+            used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            _, hard = resource.getrlimit(resource.RLIMIT_AS)
+            resource.setrlimit(resource.RLIMIT_AS, (used + 2**20, hard))
+        return config["index"]
+
+    executor = ProcessExecutor(1, max_tasks_per_worker=2)  # whose next worker has the memory
+    try:
+        gathered = run(executor, tmp_path, experiment, 4)
+    finally:
+        executor.close()
+    assert gathered.values() == {0: 0, 2: 2, 3: 3}
+    assert gathered.outcomes[1].status is Status.FAILED
+    failure = gathered.failure(1)
+    assert (failure.type, failure.cause) == ("MemoryError", "memory")
+    assert gathered.outcomes[1].log.data == b"still heard\n"
