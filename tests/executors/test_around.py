@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import time
 from pathlib import Path
@@ -62,3 +63,12 @@ def test_who_leaves_no_memory_for_what_it_recorded_fails_by_that_and_nobody_else
     failure = gathered.failure(1)
     assert (failure.type, failure.cause) == ("MemoryError", "memory")
     assert gathered.outcomes[1].log.data == b"still heard\n"
+
+
+def test_workers_can_be_given_more_variables_than_fit_into_one_message(tmp_path: Path) -> None:
+    executor = ProcessExecutor(1, environment={"LONG": 100_000 * "x"})
+    try:
+        gathered = run(executor, tmp_path, lambda context, config: len(os.environ["LONG"]), 2)
+    finally:
+        executor.close()
+    assert gathered.values() == {0: 100_000, 1: 100_000}

@@ -73,6 +73,7 @@ class _Supervisor:
     def serve(self) -> None:
         """Do as told until the orchestrator closes its end."""
         lines = Lines()
+        channels: list[int] = []  # they come with the beginning of a request, which may take several reads
         while True:
             sources: list[Any] = [self._control, self._wake]
             readable = select.select(sources, [], [], self._until_next_kill())[0]
@@ -86,11 +87,12 @@ class _Supervisor:
                     data, descriptors, _, _ = socket.recv_fds(self._control, 65536, 64)
                 except ConnectionResetError:
                     return
+                channels += descriptors
                 if not data:
                     return
                 for request in lines.feed(data):
                     if request["do"] == "make":
-                        self._make(descriptors.pop(0), request)
+                        self._make(channels.pop(0), request)
                     else:
                         self._end(request["worker"])
 
