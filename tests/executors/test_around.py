@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from memento import Memento
+from memento.errors import WorkerStartError
 from memento.executors.processes.executor import ProcessExecutor
 from memento.task import Status
 from tests.executors.harness import run
@@ -72,3 +77,19 @@ def test_workers_can_be_given_more_variables_than_fit_into_one_message(tmp_path:
     finally:
         executor.close()
     assert gathered.values() == {0: 100_000, 1: 100_000}
+
+
+def test_a_supervisor_that_is_killed_whenever_it_comes_is_told_of_as_that(tmp_path: Path) -> None:
+    executor = ProcessExecutor(1)
+    start = executor._crew._start_control
+
+    def start_and_kill() -> None:
+        start()
+        os.kill(executor._crew._control._process.pid, signal.SIGKILL)
+
+    executor._crew._start_control = start_and_kill
+    try:
+        with pytest.raises(WorkerStartError, match="the supervisor of the workers was killed, 3 times in a row"):
+            Memento(lambda x: x, executor=executor).run({"parameters": {"x": [1]}}, progress=False)
+    finally:
+        executor.close()

@@ -167,6 +167,7 @@ class Crew:
             # The supervisor was killed, and the kernel has killed its children with it.
             self._selector.unregister(self._control.channel)
             self._control.close()
+            self._control = None  # so that whoever winds up after a failed start talks to nobody
             self.failed_start("the supervisor of the workers was killed")
             self._start_control()
             for worker in self.workers.values():
