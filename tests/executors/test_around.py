@@ -14,8 +14,9 @@ import pytest
 from memento import Memento
 from memento.errors import WorkerStartError
 from memento.executors.processes.executor import ProcessExecutor
-from memento.task import Status
-from tests.executors.harness import run
+from memento.task import Status, Task
+from memento.worker import Worker
+from tests.executors.harness import Gathered, gather, key_of, make_job, run
 
 
 def test_a_disk_too_full_for_the_insurance_of_metrics_costs_neither_the_experiment_nor_its_worker(
@@ -93,3 +94,25 @@ def test_a_supervisor_that_is_killed_whenever_it_comes_is_told_of_as_that(tmp_pa
             Memento(lambda x: x, executor=executor).run({"parameters": {"x": [1]}}, progress=False)
     finally:
         executor.close()
+
+
+def test_a_worker_that_has_done_its_share_is_replaced_also_when_it_gives_its_last_task_back(tmp_path: Path) -> None:
+    def experiment(context: Any, config: Any) -> int:
+        if config["index"] == 1:
+            # It is told of as finished and the next, which it has by then, is not begun: a moment made long.
+            Worker.finish = lambda worker, outcome: time.sleep(1000)
+        return config["index"]
+
+    executor = ProcessExecutor(1, max_tasks_per_worker=3)
+    indices = {key_of(index): index for index in range(4)}
+    try:
+        executor.start(make_job(tmp_path, experiment))
+        executor.submit([Task(index=index, key=key) for key, index in indices.items()])
+        gathered = gather(executor, indices, Gathered(), 2)
+        (worker,) = executor._crew.workers.values()
+        assert [task.index for task in worker.tasks] == [2]
+        worker.withdraw()
+        gather(executor, indices, gathered, 4, patience=20)
+    finally:
+        executor.close()
+    assert gathered.values() == {0: 0, 1: 1, 2: 2, 3: 3}

@@ -122,9 +122,8 @@ class Crew:
         self._control.end(worker.number)
 
     def dismiss(self, worker: Handle) -> None:
-        """Let an idle worker go; it ends when its channel closes."""
-        self.workers.pop(worker.number, None)
-        self._forget(worker)
+        """Let an idle worker go; it ends when its channel closes. Idempotent: what it said before is heard after it."""
+        self.bury(worker.number)
 
     def bury(self, number: int) -> Handle | None:
         """Return the worker that has ended, which is of the crew no longer; None if it was not before."""

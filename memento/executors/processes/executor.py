@@ -234,6 +234,7 @@ class ProcessExecutor:
             worker.since = time.monotonic()
         elif kind is Kind.WITHDRAWN:
             self._take_back(worker.take_back(unpack_tasks(body)))
+            self._go_on(worker)
         elif kind is Kind.BROKEN and not self._ending:  # or else one of them has said it before
             details = body.decode()
             last = details.strip().rsplit("\n", 1)[-1]
@@ -249,6 +250,10 @@ class ProcessExecutor:
         frames: list[Frame] = worker.collect()
         if frames:
             self._reports.append(Delivered(frames=frames, spool=worker.spool.name, end=worker.offset))
+        self._go_on(worker)
+
+    def _go_on(self, worker: Handle) -> None:
+        """Have `worker`, with fewer tasks than before, begin the next; or let it go, if it retires and has none."""
         if worker.retiring and not worker.tasks:
             self._crew.dismiss(worker)
         else:
