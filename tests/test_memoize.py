@@ -229,6 +229,8 @@ def test_a_store_that_is_removed_is_forgotten(store_path: Path) -> None:
     shutil.rmtree(store_path)
     assert double(1) == 2
     assert calls == [1, 1]
+    opened = [os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
+    assert [path for path in opened if str(store_path) in path and "(deleted)" in path] == []
 
 
 def test_another_store_and_another_version_find_nothing(tmp_path: Path) -> None:

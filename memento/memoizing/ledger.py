@@ -211,6 +211,11 @@ class CallLedger(SqliteStore):
             self._alive = self.begin_run(experiment=FOLDER, code={}, about={"kind": FOLDER})
         return self._alive
 
+    def unlock(self) -> None:
+        """Let its run count as dead, as its file is gone; the connection stays for whoever is still computing."""
+        if self._alive is not None:
+            self._alive.unlock()
+
     def end(self) -> None:
         """Give up what this process holds, and put what it stored on the disk."""
         with self._mutex:
@@ -257,6 +262,8 @@ def _opened(place: str) -> CallLedger:
     with _opening:
         ledger = _open.get(place)
         if ledger is None or ledger.is_gone():
+            if ledger is not None:
+                ledger.unlock()
             with open_store(folder_of(place) / FOLDER) as made:
                 ledger = _open[place] = CallLedger(made.root, made.database)
         return ledger
