@@ -8,15 +8,19 @@ import importlib
 import json
 import linecache
 import os
+import random
+import re
 import subprocess
 import sys
 import textwrap
 import threading
 import types
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from memento.experiment import Experiment
@@ -451,6 +455,8 @@ HERE = __name__
         (Trainer.static, f"{HERE}:Trainer.static"),
         (Trainer.train, f"{HERE}:Trainer.train"),
         (len, "builtins:len"),
+        (dict.fromkeys, "builtins:dict.fromkeys"),
+        (OrderedDict.fromkeys, "collections:OrderedDict.fromkeys"),
         (json.dumps, "json:dumps"),
     ],
 )
@@ -480,8 +486,32 @@ def test_two_lambdas_on_one_line_are_two_experiments() -> None:
         lambda value: functools.partial(module_function, rate=value),
         lambda value: repeated(module_function, value),
         lambda value: repeated(repeated(module_function, 2), value),
+        lambda value: [1, value].count,
+        lambda value: {"x": value}.get,
+        lambda value: random.Random(value).gauss,
+        lambda value: random.Random(value).random,
+        lambda value: re.compile(str(value)).findall,
+        lambda value: np.array([value]).dot,
+        lambda value: [np.add, np.add, np.multiply][value].reduce,
+        lambda value: value.__add__,
     ],
-    ids=["closure", "callable object", "bound method", "partial", "keyword partial", "wrapper", "wrapped wrapper"],
+    ids=[
+        "closure",
+        "callable object",
+        "bound method",
+        "partial",
+        "keyword partial",
+        "wrapper",
+        "wrapped wrapper",
+        "method of a list",
+        "method of a dict",
+        "method of a generator",
+        "built-in method of a generator",
+        "method of a regular expression",
+        "method of an array",
+        "method of a ufunc",
+        "method wrapper",
+    ],
 )
 def test_what_a_callable_carries_is_part_of_its_name(make: Callable[[object], Callable[..., Any]]) -> None:
     assert name_of(make(1)) == name_of(make(1))
@@ -494,6 +524,15 @@ def test_what_cannot_be_keyed_is_noted() -> None:
     assert known.notes == (
         "the function adder.<locals>.add carries amount, of type lock, which cannot be keyed: a change to it will not "
         "be noticed; pass it through the matrix, or give Memento another version= when it changes",
+    )
+
+
+def test_what_a_built_in_method_is_bound_to_is_noted_where_it_cannot_be_keyed() -> None:
+    known = identify(threading.Lock().acquire)
+    assert known.name == "_thread:lock.acquire"
+    assert known.notes == (
+        "the method acquire carries self, of type lock, which cannot be keyed: a change to it will not be noticed; "
+        "pass it through the matrix, or give Memento another version= when it changes",
     )
 
 

@@ -56,7 +56,7 @@ def _identity(func: Any, notes: list[str]) -> str:
     if isinstance(func, functools.partial):
         carried = {"args": func.args, "keywords": func.keywords}
         return _identity(func.func, notes) + _carried(carried, notes, "the partial")
-    if isinstance(func, types.MethodType):
+    if _is_bound(func):
         if isinstance(func.__self__, type):
             return f"{_module(func.__self__)}:{func.__self__.__qualname__}.{func.__name__}"
         owner = type(func.__self__)
@@ -74,11 +74,18 @@ def _identity(func: Any, notes: list[str]) -> str:
     return name + _carried(captured, notes, f"the function {function.__qualname__}")
 
 
+def _is_bound(func: Any) -> bool:
+    """Return whether `func` is a method of an object or class, written in Python or built in."""
+    if isinstance(func, types.BuiltinFunctionType):  # a function's is its module
+        return func.__self__ is not None and not isinstance(func.__self__, types.ModuleType)
+    return isinstance(func, types.MethodType)
+
+
 def _named_after(func: Any) -> Any:
     """Return the function or class whose module is in the name of `func`."""
     if isinstance(func, functools.partial):
         return _named_after(func.func)
-    if isinstance(func, types.MethodType):
+    if _is_bound(func):
         return func.__self__ if isinstance(func.__self__, type) else type(func.__self__)
     if isinstance(func, type | types.BuiltinFunctionType):
         return func
