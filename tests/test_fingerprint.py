@@ -429,6 +429,10 @@ class Trainer:
 
     def __call__(self, context: object, config: object) -> None: ...
 
+    @decorated
+    def decorated_method(self) -> object:
+        return self.rate
+
 
 def adder(amount: object) -> Callable[..., Any]:
     def add(context: object, config: object) -> object:
@@ -486,6 +490,7 @@ def test_two_lambdas_on_one_line_are_two_experiments() -> None:
         lambda value: functools.partial(module_function, rate=value),
         lambda value: repeated(module_function, value),
         lambda value: repeated(repeated(module_function, 2), value),
+        lambda value: repeated(Trainer(value).decorated_method, 2),
         lambda value: [1, value].count,
         lambda value: {"x": value}.get,
         lambda value: random.Random(value).gauss,
@@ -503,6 +508,7 @@ def test_two_lambdas_on_one_line_are_two_experiments() -> None:
         "keyword partial",
         "wrapper",
         "wrapped wrapper",
+        "wrapper of a decorated method",
         "method of a list",
         "method of a dict",
         "method of a generator",

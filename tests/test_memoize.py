@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import functools
 import importlib
 import inspect
 import os
@@ -382,6 +383,18 @@ def test_a_damaged_value_is_computed_anew(store_path: Path) -> None:
 
 
 # Methods, coroutines, providers
+
+
+def test_decorated_methods_of_two_instances_are_two_functions() -> None:
+    class Model:
+        def __init__(self, rate: int) -> None:
+            self.rate = rate
+
+        @functools.lru_cache  # noqa: B019 - as users write it
+        def score(self, x: int) -> int:
+            return self.rate * x
+
+    assert [memoize(Model(rate).score)(3) for rate in (1, 2, 1)] == [3, 6, 3]
 
 
 def test_methods_remember_by_their_instance() -> None:

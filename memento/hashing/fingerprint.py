@@ -100,7 +100,10 @@ def _unwrapped(func: Any) -> tuple[Any, dict[str, Any]]:
     """
     captured: dict[str, Any] = {}
     layers = [func]
-    while isinstance(wrapped := getattr(layers[-1], "__dict__", {}).get("__wrapped__"), Callable):  # type: ignore[arg-type]
+    while not _is_bound(layers[-1]):  # a bound method's `__dict__` is its function's, and what that wraps is not bound
+        wrapped = getattr(layers[-1], "__dict__", {}).get("__wrapped__")
+        if not callable(wrapped):
+            break
         layers.append(wrapped)
     for depth, layer in enumerate(layers if not is_importable(func) else ()):
         for name, value in captured_values(layer) if isinstance(layer, types.FunctionType) else ():

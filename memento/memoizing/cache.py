@@ -6,7 +6,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from memento.errors import CacheMiss, OptionError
@@ -100,7 +100,8 @@ class Cache(Generic[P, R]):
 
     def _identity(self) -> Experiment:
         # Asked of what stands under the function's name in its module, so that it counts as what can be imported.
-        known = self if isinstance(inspect.unwrap(self._func), FunctionType) else self._func
+        inner = inspect.unwrap(self._func, stop=lambda layer: isinstance(layer, MethodType))
+        known = self if isinstance(inner, FunctionType) else self._func
         return self._known or identify(known, version=self._options["version"])
 
     @overload
