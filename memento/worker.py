@@ -177,7 +177,9 @@ class Worker:
         """Forget what only an unfinished experiment needs; called once `outcome` is safe in the spool."""
         # The folder is asked for each time: not only this process may have made a checkpoint.
         if outcome.status is Status.SUCCEEDED and os.access(self._checkpoints, os.F_OK):
-            checkpoints.forget(self._root, outcome.key)
+            # One that cannot be removed may stay: nothing asks for it unless its configuration is computed anew.
+            with contextlib.suppress(OSError):
+                checkpoints.forget(self._root, outcome.key)
 
     def close(self) -> None:
         """Give back what was opened."""

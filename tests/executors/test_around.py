@@ -14,6 +14,7 @@ import pytest
 from memento import Memento
 from memento.errors import WorkerStartError
 from memento.executors.processes.executor import ProcessExecutor
+from memento.layout import checkpoint_path
 from memento.task import Status, Task
 from memento.worker import Worker
 from tests.executors.harness import Gathered, gather, key_of, make_job, run
@@ -116,3 +117,18 @@ def test_a_worker_that_has_done_its_share_is_replaced_also_when_it_gives_its_las
     finally:
         executor.close()
     assert gathered.values() == {0: 0, 1: 1, 2: 2, 3: 3}
+
+
+def test_a_checkpoint_that_cannot_be_removed_after_a_success_costs_nothing(tmp_path: Path) -> None:
+    def experiment(context: Any, config: Any) -> int:
+        if config["index"] == 1:
+            checkpoint_path(tmp_path, key_of(1)).mkdir(parents=True)
+        return config["index"]
+
+    executor = ProcessExecutor(1)
+    try:
+        gathered = run(executor, tmp_path, experiment, 4)
+    finally:
+        executor.close()
+    assert gathered.values() == {0: 0, 1: 1, 2: 2, 3: 3}
+    assert sorted(gathered.seen) == [0, 1, 2, 3]
