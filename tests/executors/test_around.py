@@ -132,3 +132,57 @@ def test_a_checkpoint_that_cannot_be_removed_after_a_success_costs_nothing(tmp_p
         executor.close()
     assert gathered.values() == {0: 0, 1: 1, 2: 2, 3: 3}
     assert sorted(gathered.seen) == [0, 1, 2, 3]
+
+
+def closes_everything() -> None:
+    os.closerange(3, 256)
+
+
+def closes_everything_and_goes_on() -> None:
+    os.closerange(3, 256)
+    time.sleep(20)
+
+
+def closes_its_output_file() -> None:
+    for descriptor in map(int, os.listdir("/proc/self/fd")):
+        if descriptor > 2 and os.path.realpath(f"/proc/self/fd/{descriptor}").endswith(".out"):
+            os.close(descriptor)
+
+
+@pytest.mark.parametrize("way", [closes_everything, closes_everything_and_goes_on, closes_its_output_file])
+def test_who_closes_files_that_are_not_its_own_is_told_so_and_others_run_elsewhere(way: Any, tmp_path: Path) -> None:
+    def experiment(context: Any, config: Any) -> int:
+        if config["index"] == 5:
+            way()
+        return config["index"]
+
+    executor = ProcessExecutor(1)
+    try:
+        gathered = run(executor, tmp_path, experiment, 10)
+    finally:
+        executor.close()
+    assert sorted(gathered.values()) == [0, 1, 2, 3, 4, 6, 7, 8, 9]
+    failure = gathered.failure(5)
+    assert (failure.type, failure.cause) == ("WorkerBroken", "exit")
+    assert failure.message == (
+        "the experiment's process could not go on: OSError: [Errno 9] Bad file descriptor; has it closed files that "
+        "are not its own, as os.closerange does?"
+    )
+    assert f'File "{__file__}", line' in failure.traceback
+
+
+def test_what_is_raised_in_a_worker_that_has_loaded_the_experiment_is_not_told_as_a_failed_load(tmp_path: Path) -> None:
+    def experiment(context: Any, config: Any) -> int:
+        if config["index"] == 1:
+            Worker.run = None
+        return config["index"]
+
+    executor = ProcessExecutor(1)
+    try:
+        gathered = run(executor, tmp_path, experiment, 5)
+    finally:
+        executor.close()
+    assert gathered.values() == {0: 0, 1: 1, 3: 3, 4: 4}
+    assert gathered.failure(2).message == (
+        "the experiment's process could not go on: TypeError: 'NoneType' object is not callable"
+    )

@@ -11,6 +11,7 @@ ended with it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import faulthandler
 import gc
 import os
@@ -63,13 +64,15 @@ def main(channel: int, spool: str, name: str, environment: Mapping[str, str]) ->
     # This thread alone, which runs the experiment: to look into others while they run can crash the dump.
     faulthandler.register(TRACE_SIGNAL, trace, all_threads=False)
     end = _tell_of_exit(trace)
-    with socket.socket(fileno=channel) as connection:
-        status = 1
-        try:
-            status = _Loop(connection, folder, name, output).run()
-        except BaseException:
-            with contextlib.suppress(OSError):
-                connection.sendall(message(Kind.BROKEN, traceback.format_exc().encode()))
+    connection = socket.socket(fileno=channel)
+    status = 1
+    try:
+        loop = _Loop(connection, folder, name, output)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            connection.sendall(message(Kind.BROKEN, traceback.format_exc().encode()))
+    else:
+        status = loop.run()
     # Not sys.exit: an experiment's threads, atexit hooks and unfinished pools must not keep the worker alive.
     end(status)
 
@@ -117,6 +120,7 @@ class _Loop:
         job = unpack_job((folder / "job").read_bytes(), _settle)
         gc.freeze()  # what is loaded stays, and need not be looked through while experiments run
         self._stop = os.open(folder / STOP_FILE, os.O_RDONLY | os.O_CLOEXEC)
+        self._raised = raised_path(folder, name)
         self._seen = os.open(seen_path(folder, name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._running: Task | None = None
         self._offset = self._told = 0
@@ -132,8 +136,20 @@ class _Loop:
 
     def run(self) -> int:
         """Run tasks until the channel closes, which ends this process; return the exit status if that comes sooner."""
+        try:
+            return self._run()
+        except BaseException:
+            self._note_failure()
+            return 1
+
+    def _note_failure(self) -> None:
+        """Keep what was raised here, around the experiment: it costs the task at hand, and others run elsewhere."""
+        with contextlib.suppress(OSError):
+            self._raised.write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
+
+    def _run(self) -> int:
         self._send(Kind.READY)
-        threading.Thread(target=self._read, name="memento-channel", daemon=True).start()
+        threading.Thread(target=self._listen, name="memento-channel", daemon=True).start()
         while True:
             try:
                 task = self._tasks.popleft()
@@ -147,6 +163,8 @@ class _Loop:
                 self._running = None
                 self._offset = self._spool.append(outcome)
             except OSError as error:  # the disk, whose errors StoreUnwritable wraps
+                if error.errno == errno.EBADF:  # or an experiment that has closed what is not its own
+                    raise
                 self._send(Kind.UNWRITABLE, str(error).encode())
                 return 1
             self._worker.finish(outcome)
@@ -172,6 +190,13 @@ class _Loop:
                 os.pwrite(self._seen, data, 0)
                 os.ftruncate(self._seen, len(data))
 
+    def _listen(self) -> None:
+        try:
+            self._read()
+        except BaseException:
+            self._note_failure()
+            os.killpg(0, signal.SIGKILL)  # a worker that hears nothing would be waited for
+
     def _read(self) -> None:
         inbox = Inbox()
         arrivals = select.poll()
@@ -188,7 +213,7 @@ class _Loop:
                 continue
             try:
                 data = self._connection.recv(65536)
-            except OSError:
+            except ConnectionError:
                 data = b""
             if not data:
                 # The orchestrator is gone, or needs this worker no longer: end with everything the experiments left
@@ -224,6 +249,11 @@ def spill_path(folder: Path, name: str) -> Path:
 def seen_path(folder: Path, name: str) -> Path:
     """Return where it is noted now and then what the experiment that runs in worker `name` is at."""
     return folder / f"{name}.seen"
+
+
+def raised_path(folder: Path, name: str) -> Path:
+    """Return where worker `name` writes what was raised in its own work, which ends it."""
+    return folder / f"{name}.raised"
 
 
 def write_spill(path: Path, task: Task, metrics: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import socket
@@ -138,7 +139,7 @@ class Handle:
             failure = Failure(type="Cancelled", message="the run was stopped", traceback=trace, cause="cancelled")
             status = Status.CANCELLED
         else:
-            failure, status = _death(exit_status, trace), Status.KILLED
+            failure, status = _death(exit_status, trace, self._text("raised")), Status.KILLED
         return Lost(
             task=task,
             status=status,
@@ -187,7 +188,18 @@ def users_frames(trace: str) -> str:
     return "\n".join(kept)
 
 
-def _death(exit_status: int, trace: str) -> Failure:
+def _death(exit_status: int, trace: str, raised: str) -> Failure:
+    if raised:
+        last = raised.strip().rsplit("\n", 1)[-1]
+        closed = f"[Errno {errno.EBADF}]" in last
+        hint = "; has it closed files that are not its own, as os.closerange does?" if closed else ""
+        return Failure(
+            type="WorkerBroken",
+            message=f"the experiment's process could not go on: {last}{hint}",
+            traceback=f"{trace}{raised}",
+            cause="exit",
+            exit_code=max(exit_status, 1),
+        )
     if exit_status >= 0:
         return Failure(
             type="WorkerExited",
