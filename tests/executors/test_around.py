@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from memento import Memento
 from memento.errors import WorkerStartError
 from memento.executors.processes.executor import ProcessExecutor
+from memento.executors.processes.supervisor import end_sessions, start_of
 from memento.layout import checkpoint_path
 from memento.task import Status, Task
 from memento.worker import Worker
@@ -186,3 +188,50 @@ def test_what_is_raised_in_a_worker_that_has_loaded_the_experiment_is_not_told_a
     assert gathered.failure(2).message == (
         "the experiment's process could not go on: TypeError: 'NoneType' object is not callable"
     )
+
+
+@pytest.mark.parametrize("start_method", ["forkserver", "spawn", "fork"])
+@pytest.mark.parametrize("ends", ["the run goes on", "it is closed at once"])
+def test_what_an_experiment_has_started_ends_also_when_the_supervisor_is_killed(
+    start_method: str, ends: str, tmp_path: Path
+) -> None:
+    started = tmp_path / "started"
+
+    def experiment(context: Any, config: Any) -> int:
+        if config["index"] == 0:
+            processes = [subprocess.Popen(["sleep", "1000"], process_group=group) for group in (None, 0)]
+            started.with_suffix(".new").write_text(" ".join(str(process.pid) for process in processes))
+            started.with_suffix(".new").rename(started)
+            time.sleep(1000)
+        return config["index"]
+
+    executor = ProcessExecutor(1, start_method=start_method)
+    indices = {key_of(index): index for index in range(2)}
+    try:
+        executor.start(make_job(tmp_path, experiment))
+        executor.submit([Task(index=index, key=key) for key, index in indices.items()])
+        while not started.exists():
+            executor.wait(0.05)
+        process = executor._crew._control._process
+        os.kill(process if isinstance(process, int) else process.pid, signal.SIGKILL)
+        if ends == "the run goes on":
+            assert gather(executor, indices, Gathered(), 2).values() == {1: 1}
+    finally:
+        executor.close()
+    for number in started.read_text().split():
+        assert not has_not_ended(number), "it has outlived its executor"
+
+
+def has_not_ended(number: str) -> bool:
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_session_whose_number_belongs_to_somebody_else_by_now_is_left_alone(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "1000"], start_new_session=True) as process:
+        end_sessions({process.pid: start_of(process.pid) - 1})
+        assert process.poll() is None
+        end_sessions({process.pid: start_of(process.pid)})
+        assert process.wait() == -signal.SIGKILL

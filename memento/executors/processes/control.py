@@ -9,7 +9,7 @@ import subprocess
 import warnings
 from collections.abc import Mapping
 
-from memento.executors.processes.supervisor import main, start_interpreter
+from memento.executors.processes.supervisor import end_sessions, main, start_interpreter
 from memento.executors.processes.wire import Lines, send_line
 
 PATIENCE = 5.0
@@ -23,6 +23,7 @@ class Control:
     def __init__(self, method: str) -> None:
         self.channel, theirs = socket.socketpair()
         self._lines = Lines()
+        self._sessions: dict[int, tuple[int, int]] = {}  # of living workers: the process that leads it, and its start
         self._process: subprocess.Popen[bytes] | int
         if method == "fork":
             self._process = self._fork(theirs)
@@ -73,19 +74,37 @@ class Control:
         data = self.channel.recv(65536)
         if not data:
             raise ConnectionResetError("the supervisor is gone")
-        return {line["worker"]: line["status"] for line in self._lines.feed(data)}
+        return self._hear(data)
+
+    def _hear(self, data: bytes) -> dict[int, int]:
+        ended = {}
+        for line in self._lines.feed(data):
+            worker = line["worker"]
+            if "status" in line:
+                ended[worker] = line["status"]
+                self._sessions.pop(worker, None)
+            else:
+                self._sessions[worker] = line["process"], line["started"]
+        return ended
 
     def close(self) -> None:
-        """Hang up, upon which the supervisor ends with all its workers, and wait for that."""
+        """Hang up, upon which the supervisor ends with all its workers, and wait for that.
+
+        Where it did not end by itself, what is left in its workers' sessions is killed.
+        """
         with contextlib.suppress(OSError):
             self.channel.shutdown(socket.SHUT_WR)
             self.channel.settimeout(PATIENCE)
-            while self.channel.recv(65536):  # its end of the channel closes when it has ended
-                pass
+            while data := self.channel.recv(65536):  # its end of the channel closes when it has ended
+                self._hear(data)
         self.channel.close()
-        if isinstance(self._process, subprocess.Popen):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(PATIENCE)
-            return
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(self._process, 0)
+        if self._wait() != 0:
+            end_sessions(dict(self._sessions.values()))
+
+    def _wait(self) -> int | None:
+        """Return the exit status of the supervisor, None if it is not known."""
+        with contextlib.suppress(subprocess.TimeoutExpired, ChildProcessError):
+            if isinstance(self._process, subprocess.Popen):
+                return self._process.wait(PATIENCE)
+            return os.waitstatus_to_exitcode(os.waitpid(self._process, 0)[1])
+        return None

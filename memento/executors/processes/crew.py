@@ -163,7 +163,7 @@ class Crew:
         try:
             return self._control.exits()
         except ConnectionError:
-            # The supervisor was killed, and the kernel has killed its children with it.
+            # The supervisor was killed, and the kernel has killed its children with it; `close` kills what they left.
             self._selector.unregister(self._control.channel)
             self._control.close()
             self._control = None  # so that whoever winds up after a failed start talks to nobody

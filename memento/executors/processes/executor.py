@@ -5,7 +5,8 @@
                  └── what it had not begun┴── what it was running ──▶ Lost
 
 Guarantees: a death costs the experiment that was running and nothing else; what a worker had written into its spool
-counts, even when it died before it could say so; no process outlives `close`.
+counts, even when it died before it could say so; no process outlives `close`, save those that an experiment has put
+into a session of their own when somebody kills the supervisor, which alone knows them.
 """
 
 from __future__ import annotations
