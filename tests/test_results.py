@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import pickle
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -703,6 +705,31 @@ def test_the_best_mean_needs_replicates_and_numbers(made: Made) -> None:
     made.add({"a": 1}, {"accuracy": float("nan")}, replicate=0)
     with pytest.raises(NotStored, match="with a number for 'accuracy'"):
         made.results.best_mean("accuracy")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[1e200, 1.0], [1e308, 1e308], [math.inf, -math.inf], [math.inf, 1.0], [math.inf, math.inf], [-1e308, 1e308]],
+)
+def test_losses_that_diverged_have_the_mean_and_deviation_that_numpy_gives(made: Made, values: list[float]) -> None:
+    for replicate, value in enumerate(values):
+        made.add({"model": "diverged"}, {"loss": value}, replicate=replicate)
+        made.add({"model": "fine"}, {"loss": 2.0}, replicate=replicate)
+    frame = made.results.aggregate("loss").set_index("model")
+    with np.errstate(all="ignore"):
+        expected = [np.mean(values), np.std(values, ddof=1)]
+    assert [repr(float(number)) for number in frame.loc["diverged", ["mean", "std"]]] == [
+        repr(float(number)) for number in expected
+    ]
+    assert frame.loc["fine", ["mean", "std"]].tolist() == [2.0, 0.0]
+
+
+@pytest.mark.parametrize("values", [[math.inf, -math.inf], [1e308, 1e308], [math.inf, 1.0]])
+def test_the_best_mean_is_never_that_of_losses_that_diverged(made: Made, values: list[float]) -> None:
+    for replicate, value in enumerate(values):
+        made.add({"model": "diverged"}, {"loss": value}, replicate=replicate)
+        made.add({"model": "fine"}, {"loss": 2.0}, replicate=replicate)
+    assert made.results.best_mean("loss", maximize=False)[0].config.model == "fine"
 
 
 def test_aggregate_never_mixes_parameters_or_settings(made: Made) -> None:

@@ -141,8 +141,9 @@ def aggregate_table(results: Sequence[Result], name: str) -> Columns:
     statistics: Columns = {"mean": [], "std": [], "n": [], "missing": []}
     for rows in groups:
         values = [number for row in rows if (number := numbers[row]) is not None]
-        mean, deviation = _mean_and_deviation(values)
-        for statistic, value in zip(statistics, (mean, deviation, len(values), len(rows) - len(values)), strict=True):
+        mean = _mean(values)
+        row = mean, _deviation(values, mean), len(values), len(rows) - len(values)
+        for statistic, value in zip(statistics, row, strict=True):
             statistics[statistic].append(value)
     for statistic, column in statistics.items():
         table[free_name(statistic, name, table)] = column
@@ -158,8 +159,7 @@ def best_group(results: Sequence[Result], name: str, *, maximize: bool) -> list[
     """
     numbers, groups = _by_configuration(results, name)
     given = ([number for row in rows if (number := numbers[row]) is not None] for rows in groups)
-    means = [_mean_and_deviation(values)[0] if values else None for values in given]
-    return _best_of(groups, means, name, maximize=maximize)
+    return _best_of(groups, [_number(_mean(values)) for values in given], name, maximize=maximize)
 
 
 def _by_configuration(results: Sequence[Result], name: str) -> tuple[list[float | None], list[list[int]]]:
@@ -183,11 +183,20 @@ def _without_replicates(configs: Iterable[Config]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
-    nan = float("nan")
-    if not values:
-        return nan, nan
-    mean = math.fsum(values) / len(values)
-    if len(values) == 1:
-        return mean, nan
-    return mean, (math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)) ** 0.5
+def _mean(values: Sequence[float]) -> float:
+    return _sum(values) / len(values) if values else math.nan
+
+
+def _deviation(values: Sequence[float], mean: float) -> float:
+    if len(values) < 2:
+        return math.nan
+    squares = [(value - mean) * (value - mean) for value in values]  # where ** raises, * gives infinity
+    return float((_sum(squares) / (len(values) - 1)) ** 0.5)
+
+
+def _sum(values: Sequence[float]) -> float:
+    """Return the sum of `values`: as exact as can be, and infinite or NaN where theirs is."""
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):  # losses that diverged: too large, or infinities of both signs
+        return sum(values)
