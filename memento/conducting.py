@@ -38,7 +38,7 @@ from memento.running.hearing import Audience
 from memento.running.options import DRY_RUN, Options, one_of, worker_count
 from memento.running.session import Session
 from memento.running.tasks import Tasks
-from memento.stages import in_order, run_each, with_inputs, with_stand_ins
+from memento.stages import check_gives, dependencies_of, in_order, run_each, with_inputs, with_stand_ins
 from memento.store import SqliteStore, open_store
 from memento.store.opening import is_begun
 from memento.task import RUN_BYTES, Call, Job
@@ -106,7 +106,9 @@ class Conductor:
             self._dry_run_all(run, order, options)
             return None
         for matrix in order:  # now, and not when its turn comes, which may be after a night
-            self._check(with_stand_ins(matrix))
+            configurations = self._checked(with_stand_ins(matrix))
+            if not dependencies_of(matrix):  # else what is excluded may depend on what is not there yet
+                check_gives(matrix, order, configurations)
         if self._told is None:
             return run_each(run, order, options)
         try:
@@ -114,12 +116,13 @@ class Conductor:
         finally:
             self._told.close()
 
-    def _check(self, matrix: Mapping[str, Any]) -> None:
-        """Raise what running `matrix` would before anything runs; it is warned of when it does."""
+    def _checked(self, matrix: Mapping[str, Any]) -> Configurations:
+        """Return what `matrix` gives, or raise what running it would before anything runs; it warns when it does."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", MatrixWarning)
             configurations = generate_configurations(matrix)
         how_to_call(self.func, configurations.names, configurations.settings)
+        return configurations
 
     def _dry_run_all(self, run: Run, order: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> None:
         experiment = identify(self.func, version=self._version)
@@ -128,7 +131,9 @@ class Conductor:
             full = with_inputs(matrix, given)
             print(f"Matrix {matrix['id']!r}:")
             run(full, **options)
-            given[matrix["id"]] = list(self._configurations(full, experiment))
+            configurations = self._configurations(full, experiment)
+            check_gives(matrix, order, configurations)
+            given[matrix["id"]] = list(configurations)
 
     def run(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence, Sized
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -108,6 +108,25 @@ def with_stand_ins(matrix: Matrix) -> dict[str, Any]:
     return with_inputs(matrix, {one: [f"what {one!r} will give"] for one in dependencies_of(matrix)})
 
 
+def check_gives(matrix: Matrix, order: Sequence[Matrix], configurations: Sized) -> None:
+    """Refuse `matrix` where it has no `configurations` and others of `order` wait for its results.
+
+    Raises:
+        MatrixError: it is so.
+    """
+    waiting = _waiting_for(matrix, order)
+    if waiting and not len(configurations):
+        raise MatrixError(
+            f"matrix {matrix['id']!r} has no configurations, as everything in it is excluded, and so no results to "
+            f"hand on to {waiting}; exclude less of it, or take it out of the dependencies",
+            key="exclude",
+        )
+
+
+def _waiting_for(matrix: Matrix, order: Sequence[Matrix]) -> str:
+    return ", ".join(repr(other["id"]) for other in order if matrix["id"] in dependencies_of(other))
+
+
 def run_each(
     run: Callable[..., Results | None],
     order: Sequence[Matrix],
@@ -119,6 +138,7 @@ def run_each(
 
     Raises:
         AggregateException: experiments failed, or none succeeded of a matrix that others depend on.
+        MatrixError: what a matrix was handed left it without configurations, and others depend on it.
     """
     begun = time.monotonic()
     results: dict[Any, Results] = {}
@@ -145,15 +165,16 @@ def _values_for_dependants(matrix: Matrix, order: Sequence[Matrix], done: Result
 
     Raises:
         AggregateException: something depends on it, and none of its experiments succeeded.
+        MatrixError: something depends on it, and it has none.
     """
+    check_gives(matrix, order, done)
     values = [result.inner for result in done if result.ok]
-    waiting = [other["id"] for other in order if matrix["id"] in dependencies_of(other)]
+    waiting = _waiting_for(matrix, order)
     if waiting and not values:
-        names = ", ".join(map(repr, waiting))
         raise AggregateException(
             errors_of(done.failures),
             done,
-            f"no experiment of matrix {matrix['id']!r} succeeded, and {names} depend on it",
+            f"no experiment of matrix {matrix['id']!r} succeeded, and {waiting} depend on it",
         )
     return values
 

@@ -80,6 +80,42 @@ def test_an_experiment_that_does_not_take_what_a_later_matrix_gives_is_refused_b
     assert ran == []
 
 
+NOTHING = (
+    "matrix 'first' has no configurations, as everything in it is excluded, and so no results to hand on to 'second', "
+    "'third'; exclude less of it, or take it out of the dependencies"
+)
+
+
+@pytest.mark.parametrize("options", [{}, {"on_error": "return"}, {"dry_run": True}])
+@pytest.mark.filterwarnings("ignore:.*everything is excluded")
+def test_a_matrix_without_configurations_that_others_wait_for_is_refused_before_any_runs(options: Any) -> None:
+    zeroth = {"id": "zeroth", "parameters": {"x": [0]}}
+    first = {**FIRST, "exclude": [{"x": 1}, {"x": 2}]}
+    waiting = [{"id": name, "dependencies": ["first"], "parameters": {}} for name in ("second", "third")]
+    with pytest.raises(MatrixError) as caught:
+        staged(zeroth, first, *waiting).run_all(progress=False, **options)
+    assert str(caught.value) == NOTHING
+    assert noted(Path("ran")) == []
+
+
+@pytest.mark.filterwarnings("ignore:.*everything is excluded")
+def test_a_matrix_that_what_it_was_handed_leaves_without_configurations_is_refused_when_its_turn_comes() -> None:
+    zeroth = {"id": "zeroth", "parameters": {"x": [0]}}
+    first = {"id": "first", "dependencies": ["zeroth"], "parameters": {}, "exclude": [{"zeroth": 0}]}
+    waiting = [{"id": name, "dependencies": ["first"], "parameters": {}} for name in ("second", "third")]
+    with pytest.raises(MatrixError) as caught:
+        staged(zeroth, first, *waiting).run_all(progress=False)
+    assert str(caught.value) == NOTHING
+    assert len(noted(Path("ran"))) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*everything is excluded")
+def test_a_matrix_without_configurations_that_nobody_waits_for_gives_no_results() -> None:
+    results = staged({**FIRST, "exclude": [{"x": 1}, {"x": 2}]}).run_all(progress=False)
+    assert results is not None
+    assert len(results["first"]) == 0
+
+
 def test_what_is_odd_is_warned_of_once() -> None:
     memento = staged(FIRST, {"id": "second", "dependencies": ["first"], "parameters": {"y": [1, 1]}})
     with warnings.catch_warnings(record=True) as caught:
