@@ -37,7 +37,8 @@ class SerialExecutor:
         self._begun: set[bytes] = set()
 
     def start(self, job: Job) -> None:
-        """Make the one worker."""
+        """Make the one worker, in place of that of an earlier job."""
+        self.close()
         self._stopping = False
         self._read = 0
         self._spool = SpoolWriter(Path(job.spool) / "serial.spool")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -246,6 +247,24 @@ def test_closing_twice_is_fine(executor: Executor, tmp_path: Path) -> None:
     run(executor, tmp_path, experiments.double, 2)
     executor.close()
     executor.close()
+
+
+@pytest.mark.parametrize("name", [*IN_PROCESS, "forkserver", "spawn", "fork"])
+def test_closing_after_several_jobs_leaves_nothing_open_and_gives_the_streams_back(name: str, tmp_path: Path) -> None:
+    executor = MAKERS[name]()
+    threads, streams = threading.active_count(), (sys.stdout, sys.stderr)
+    opened = []
+    for jobs in (1, 3):
+        for number in range(jobs):
+            run(executor, tmp_path / f"{jobs}-{number}", experiments.double, 2)
+            executor.stop()  # as every run ends
+        executor.close()
+        deadline = time.monotonic() + 10  # threads of an earlier job end when they come to it
+        while threading.active_count() > threads and time.monotonic() < deadline:
+            time.sleep(0.01)
+        opened.append(len(os.listdir("/proc/self/fd")))
+    assert opened[0] == opened[1]
+    assert (sys.stdout, sys.stderr) == streams
 
 
 def test_a_run_gives_the_same_everywhere_and_leaves_the_executor_to_whoever_made_it(executor: Executor) -> None:
