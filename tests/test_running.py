@@ -742,8 +742,9 @@ def test_what_threads_cannot_give_is_refused_or_warned_of() -> None:
     what = {"parameters": {"x": [1]}, "runtime": {"gpus": 1}}
     with pytest.raises(OptionError, match="runtime asks for gpus, which ThreadExecutor cannot lease"):
         run(lambda x: x, what, executor="threads")
-    with pytest.warns(UserWarning, match=r"runtime\['time'\] is not enforced"):
-        run(lambda x: x, {**what, "runtime": {"time": 5}}, executor="serial")
+    with pytest.warns(UserWarning, match=r"runtime\['time'\] is not enforced") as caught:
+        Memento(lambda x: x, executor="serial").run({**what, "runtime": {"time": 5}}, progress=False)
+    assert [warning.filename for warning in caught] == [__file__]
 
 
 async def asynchronous(context: Any, config: Any) -> int:

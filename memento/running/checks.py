@@ -42,7 +42,7 @@ def check_runtime(configurations: Configurations, executor: Executor) -> None:
             f"runtime['time'] is not enforced: {type(executor).__name__} cannot end an experiment; "
             "use executor='processes'",
             UserWarning,
-            stacklevel=4,
+            stacklevel=5,  # the call of `Memento.run`
         )
 
 
