@@ -13,8 +13,6 @@ import os
 import types
 from collections.abc import Iterator
 
-Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
-
 # What says nothing about what the code does, or exists in some versions of Python only.
 IGNORED_FIELDS = frozenset(
     {"annotation", "returns", "type_comment", "type_params", "type_ignores", "ctx", "kind", "simple"}
