@@ -55,12 +55,12 @@ BREAKAGES: list[Breakage] = [
     ),
     Breakage(
         name="a success is told before it is stored",
-        file="memento/running/session.py",
-        old="        entries = self._keeper.commit(self._run)\n",
+        file="memento/running/intake.py",
+        old="        entries = self._keeper.commit(run)\n",
         new="        from memento.store import Entry\n"
         "        early = [Entry(0, head) for head, _ in self._keeper._pending]\n"
         "        self._tally.tell_successes(early, [self._rows[entry.key] for entry in early])\n"
-        "        entries = self._keeper.commit(self._run)\n",
+        "        entries = self._keeper.commit(run)\n",
         trial=POWER,
     ),
     Breakage(
