@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import mmap
@@ -11,6 +12,7 @@ import sys
 import threading
 import types
 from array import array
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -523,3 +525,58 @@ def test_code_that_travels_knows_the_file_it_is_in() -> None:
     there = pickle.loads(dumps(made))
     assert there() == 1
     assert there.__code__.co_filename == "/somewhere/script.py"
+
+
+@functools.lru_cache
+def of_a_module(value: int) -> int:
+    return value
+
+
+def test_a_cached_function_of_a_module_goes_by_its_name() -> None:
+    assert pickle.loads(dumps(of_a_module)) is of_a_module
+
+
+def test_a_cached_function_travels_with_its_function_and_not_with_what_wraps_says() -> None:
+    def original(value: int) -> int:
+        """Told by `wraps`."""
+        return value
+
+    @functools.wraps(original)
+    @functools.cache
+    def twice(value: int) -> int:
+        return 2 * original(value)
+
+    twice(1)
+    there = pickle.loads(dumps(twice))
+    assert there(3) == 6
+    assert (there.cache_info().hits, there.cache_info().maxsize) == (0, None)
+    assert (there.__name__, there.__doc__) == ("original", "Told by `wraps`.")
+
+
+def test_a_dispatching_function_travels_with_all_that_was_registered_and_set() -> None:
+    @functools.singledispatch
+    def told(value: object) -> str:
+        """Say what it is."""
+        return "something"
+
+    told.register(int, lambda value: "a number")
+    told.register(Sequence, lambda value: f"many, as {told(value[0])}")  # type: ignore[arg-type,unused-ignore]
+    told.register(object, lambda value: "anything")
+    told.mark = 3  # type: ignore[attr-defined]
+    there = pickle.loads(dumps(told))
+    assert [there(1), there([1, 2]), there(None)] == ["a number", "many, as a number", "anything"]
+    assert (there.__name__, there.__doc__, there.mark) == ("told", "Say what it is.", 3)
+    assert there.__wrapped__(1) == "something"
+    there.register(int, lambda value: "a digit")
+    assert (there(1), told(1)) == ("a digit", "a number")
+
+
+def test_a_cached_property_travels_with_its_name_and_what_it_is_for() -> None:
+    class Model:
+        @functools.cached_property
+        def size(self) -> int:
+            """How large it is."""
+            return 3
+
+    there = pickle.loads(dumps(Model.__dict__["size"]))
+    assert (there.attrname, there.__doc__, there.func(None)) == ("size", "How large it is.", 3)

@@ -139,6 +139,67 @@ def test_processes_that_an_experiment_starts_find_the_functions_and_classes_of_i
     assert done.stdout.splitlines() == ["the script is run", f"[{each}, {each}, {each}]"], done.stderr
 
 
+WRAPPED = """
+import functools
+from memento import Memento
+from memento.executors.processes.executor import ProcessExecutor
+
+@functools.lru_cache(maxsize=7, typed=True)
+def fibonacci(n):
+    return n if n < 2 else fibonacci(n - 1) + fibonacci(n - 2)
+
+class Chain:
+    def __init__(self, length):
+        self.length = length
+
+    @functools.cached_property
+    def counted(self):
+        return self.length and Chain(self.length - 1).counted + 1
+
+    @functools.singledispatchmethod
+    def told(self, value):
+        return "something"
+
+    @told.register
+    def _(self, value: int):
+        return "a number"
+
+@functools.singledispatch
+def flat(value):
+    return [value]
+
+@flat.register(list)
+@flat.register(tuple)
+def _(values):
+    return [each for value in values for each in flat(value)]
+
+@flat.register
+def _(chain: Chain):
+    return ["chain"]
+
+def experiment(n):
+    chain = Chain(n)
+    told = [chain.told(1), chain.told("1")]
+    return fibonacci(n), fibonacci.cache_parameters(), flat([1, (2, [chain])]), told, chain.counted, chain
+
+for method in "forkserver", "spawn", "fork":
+    for _ in range(2):
+        memento = Memento(experiment, executor=ProcessExecutor(1, start_method=method))
+        (result,) = memento.run({"parameters": {"n": [5]}}, progress=False, cache_path=method)
+        *values, chain = result.inner
+        print(result.was_cached, *values, isinstance(chain, Chain), vars(chain), chain.counted)
+"""
+
+
+def test_what_functools_makes_of_functions_of_a_script_goes_with_it(tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text(WRAPPED)
+    each = (
+        "{} 5 {{'maxsize': 7, 'typed': True}} [1, 2, 'chain'] ['a number', 'something'] 5 "
+        "True {{'length': 5, 'counted': 5}} 5"
+    )
+    assert run(tmp_path, "study.py").splitlines() == [each.format(False), each.format(True)] * 3
+
+
 LOCKED = """
 import multiprocessing, threading
 from memento import Memento

@@ -73,17 +73,22 @@ def code_of_file(filename: str, parts: tuple[Any, ...]) -> types.CodeType:
 
 @functools.cache
 def _travelling() -> type[Any]:
-    """Return cloudpickle's pickler, with the file in which code is; without it no traceback shows the user's line.
+    """Return cloudpickle's pickler, with our way for what `functools` wraps, and with the file in which code is.
 
-    cloudpickle 3.1.3 and later leave it out, so that pickles are equal wherever they are made; nothing here needs that.
+    Without that file no traceback shows the user's line. cloudpickle 3.1.3 and later leave it out, so that pickles are
+    equal wherever they are made; nothing here needs that.
     """
     import cloudpickle
+
+    from memento.payload.wrapped import KINDS, whole
 
     class Travelling(cloudpickle.Pickler):  # type: ignore[misc,unused-ignore]
         def reducer_override(self, value: Any) -> Any:
             if type(value) is types.CodeType:
                 _, parts, *_ = self.dispatch_table[types.CodeType](value)
                 return code_of_file, (value.co_filename, parts)
+            if type(value) in KINDS and (made := whole(value)) is not None:
+                return made
             return super().reducer_override(value)
 
     return Travelling
@@ -91,13 +96,12 @@ def _travelling() -> type[Any]:
 
 @functools.cache
 def pickler() -> type[Any]:
-    """Return cloudpickle's pickler with our way for classes of `__main__`, and without its way for open files."""
-    import cloudpickle
+    """Return `_travelling` with our way for classes of `__main__`, and without cloudpickle's way for open files."""
 
     class Pickler(_travelling()):  # type: ignore[misc]
         def reducer_override(self, value: Any) -> Any:
             if isinstance(value, type) and value.__module__ == MAIN and "." not in value.__qualname__:
-                return class_of_script, (main_name(), value.__qualname__, cloudpickle.dumps(value))
+                return class_of_script, (main_name(), value.__qualname__, dumps(value))
             if isinstance(value, io.TextIOWrapper):
                 # cloudpickle would store what can be read from it, in silence.
                 raise TypeError("cannot pickle an open file")

@@ -9,11 +9,13 @@ from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from memento.payload.home import pickler
+
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _DEEPEST, _WIDEST = 12, 1000
-_HELPERS = ("cloudpickle", "copyreg", "builtins", "_codecs", "numpy", "memento.payload")
+_HELPERS = ("cloudpickle", "copyreg", "builtins", "functools", "_codecs", "numpy", "memento.payload")
 
 
 def culprit(value: Any, good: Callable[[Any], bool] | None = None) -> tuple[str, Any]:
@@ -44,10 +46,8 @@ def _parts(value: Any) -> Iterable[tuple[str, Any]]:
 
 
 def _picklable(value: Any) -> bool:
-    import cloudpickle
-
     try:
-        cloudpickle.Pickler(_Nowhere(), protocol=5, buffer_callback=lambda buffer: None).dump(value)
+        pickler()(_Nowhere(), protocol=5, buffer_callback=lambda buffer: None).dump(value)
     except Exception:
         return False
     return True
