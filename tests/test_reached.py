@@ -118,6 +118,19 @@ REACHED: dict[str, tuple[str, str, tuple[str, str], str]] = {
         "made = {}\nexec('def train(): return 1', made)\ntrain = made['train']\ndef experiment(): return train()", "",
         ("return 1", "return 2"), "single.made",
     ),
+    "what is imported from a library": (
+        "from numpy import mean as agg\ndef experiment(): return agg", "", ("mean as", "max as"), "single.agg",
+    ),
+    "which library something is imported from": (
+        "from statistics import mean\ndef experiment(): return mean", "", ("statistics", "numpy"), "single.mean",
+    ),
+    "which library stands behind a name": (
+        "import math as m\ndef experiment(): return m.pi", "", ("math", "cmath"), "single.m",
+    ),
+    "a base class of a library": (
+        "from collections import UserDict as Base\nclass Model(Base): pass\ndef experiment(): return Model", "",
+        ("UserDict as", "UserList as"), "single.Base",
+    ),
 }  # fmt: skip
 
 # The same, for edits that reach nothing.
@@ -145,6 +158,9 @@ OUT_OF_REACH: dict[str, tuple[str, str, tuple[str, str]]] = {
     "a function that would set a number and is never called": (
         "RATE = 0\ndef begin():\n    global RATE\n    RATE = 1\ndef experiment(): return RATE", "",
         ("    RATE = 1", "    RATE = 2"),
+    ),
+    "the import of something else": (
+        "from math import pi, cos\ndef experiment(): return pi", "", ("pi, cos", "pi, sin"),
     ),
     "a value, where functions are found by globals": (
         "JOBS = 1\ndef train(): return 1\ndef experiment(kind): return globals()[kind]()", "", ("JOBS = 1", "JOBS = 2"),
@@ -243,3 +259,81 @@ def test_what_a_function_keeps_for_itself_is_no_code(tmp_path: Path) -> None:
         before = identify(single.experiment)
         single.experiment.cache["a"] = single.Thing()
         assert identify(single.experiment) == before
+
+
+# Values that a name is given while the program runs
+
+LIVE: dict[str, tuple[str, str, str]] = {
+    "a number": ("RATE = 1\ndef experiment(): return RATE", "RATE = 2", "RATE"),
+    "a number of a loop": ("for RATE in (1, 2):\n    pass\ndef experiment(): return RATE", "RATE = 1", "RATE"),
+    "a number of numpy": (
+        "import numpy\nfor RATE in numpy.arange(2.0):\n    pass\ndef experiment(): return RATE", "RATE -= 1", "RATE",
+    ),
+    "a number that only a function sets": (
+        "def main(rate):\n    global RATE\n    RATE = rate\nmain(1)\ndef experiment(): return RATE", "main(2)", "RATE",
+    ),
+    "an item of a dict": ("OPTIONS = {'a': 1}\ndef experiment(): return OPTIONS", "OPTIONS['a'] = 2", "OPTIONS"),
+    "an item of a list": ("STEPS = [1]\ndef experiment(): return STEPS", "STEPS.append(2)", "STEPS"),
+    "an attribute of a class": (
+        "class Model:\n    rate = 1\ndef experiment(): return Model.rate", "Model.rate = 2", "Model",
+    ),
+    "a new attribute of a class": (
+        "class Model: pass\ndef experiment(): return Model.rate", "Model.rate = 2", "Model",
+    ),
+}  # fmt: skip
+
+OF_ITS_OWN: dict[str, tuple[str, str]] = {
+    "a cache": ("CACHE = {}\ndef experiment(): CACHE['a'] = 1", "experiment()"),
+    "a cache of a helper": ("CACHE = {}\ndef known(k): return CACHE.setdefault(k, 1)\n"
+                            "def experiment(): return known('a')", "experiment()"),
+    "a list that it appends to": ("SEEN = []\ndef experiment(): SEEN.append(1)", "experiment()"),
+    "a counter": ("COUNT = 0\ndef experiment():\n    global COUNT\n    COUNT += 1", "experiment()"),
+    "a counter of a class": (
+        "class Model:\n    count = 0\n    def __init__(self): Model.count += 1\ndef experiment(): return Model()",
+        "experiment()",
+    ),
+    "what is loaded when it is asked for first": (
+        "MODEL = None\ndef load():\n    global MODEL\n    MODEL = MODEL or 3\n    return MODEL\n"
+        "def experiment(): return load()", "experiment()",
+    ),
+    "the time": ("import time\nBEGUN = time.time()\ndef experiment(): return BEGUN", "BEGUN = time.time() + 1"),
+    "the time of a function": (
+        "import time\ndef main():\n    global BEGUN\n    BEGUN = time.time()\nmain()\n"
+        "def experiment(): return BEGUN", "main()",
+    ),
+    "a global that nobody uses": ("RATE = 1\ndef experiment(): return 1", "RATE = 2"),
+}  # fmt: skip
+
+
+def in_a_session(folder: Path, source: str, then: str) -> tuple[Experiment, Experiment]:
+    """Return what is known of the experiment in one process, before and after it does what `then` says."""
+    (folder / "single.py").write_text(source)
+    with importable(folder):
+        single = importlib.import_module("single")
+        before = identify(single.experiment)
+        exec(then, vars(single))
+        return before, identify(single.experiment)
+
+
+@pytest.mark.parametrize("kind", LIVE)
+def test_a_value_given_while_the_program_runs_counts(kind: str, tmp_path: Path) -> None:
+    source, then, name = LIVE[kind]
+    before, after = in_a_session(tmp_path, source, then)
+    assert after.changed_since(before.code) == (f"single.{name}",)
+    assert before.changed_since(after.code) == (f"single.{name}",)
+
+
+@pytest.mark.parametrize("kind", OF_ITS_OWN)
+def test_what_the_code_itself_fills_and_counts_does_not(kind: str, tmp_path: Path) -> None:
+    before, after = in_a_session(tmp_path, *OF_ITS_OWN[kind])
+    assert after.changed_since(before.code) == ()
+
+
+def test_a_default_made_in_a_loop_counts(tmp_path: Path) -> None:
+    source = (
+        "MADE = []\nfor k in (1, 2):\n    def experiment(x, bonus=k): return x + bonus\n    MADE.append(experiment)\n"
+    )
+    (tmp_path / "single.py").write_text(source)
+    with importable(tmp_path):
+        first, second = map(identify, importlib.import_module("single").MADE)
+    assert "single.experiment" in second.changed_since(first.code)

@@ -23,40 +23,22 @@ from memento.hashing.callables import captured_values
 from memento.hashing.inside import code_in, home_of, is_plain
 from memento.hashing.keys import digest
 from memento.hashing.naming import module_name
-from memento.hashing.project import absolute_name, files_of_package, is_project, project_module, source_of
-from memento.hashing.uses import Loaded, assignments_of, origins_of, outside_names, uses_in
+from memento.hashing.project import files_of_package, is_library, is_project, project_module, source_of
+from memento.hashing.uses import (
+    Loaded,
+    absolute_name,
+    assignments_of,
+    imported_as,
+    origins_of,
+    outside_names,
+    setters_of,
+    uses_in,
+)
+from memento.hashing.values import Values, is_computed
 
 # Beyond this many functions and values the rest is not looked at, and a note says so.
 LARGEST = 500
 
-# What has one of these names in it is another value each time, or on each machine, and never meant to be the same.
-_EVER_NEW = frozenset(
-    [
-        "time",
-        "datetime",
-        "now",
-        "perf_counter",
-        "monotonic",
-        "uuid",
-        "secrets",
-        "random",
-        "tempfile",
-        "getpid",
-        "__file__",
-        "getcwd",
-        "cwd",
-        "home",
-        "expanduser",
-        "gethostname",
-        "platform",
-        "getuser",
-        "cpu_count",
-        "is_available",
-        "device_count",
-    ]
-)
-# What a module makes to be filled while it runs: dict() is no other than {}.
-_CONTAINERS = frozenset({"dict", "list", "set"})
 # Who calls one of these may reach whatever is defined beside it.
 _REACHING = frozenset({"globals", "eval", "exec"})
 # What no call can change that is given one.
@@ -77,6 +59,7 @@ class Dependencies:
         self._seen: set[int] = set()
         self._seen_names: set[tuple[str, str, str]] = set()
         self._seen_modules: set[str] = set()
+        self._values = Values()
 
     def of(self, values: Iterable[Any]) -> dict[str, str]:
         """Return the digests, by qualified name, of the functions and classes among `values` and of what they use."""
@@ -93,6 +76,7 @@ class Dependencies:
                 self._visit_function(thing)
             else:
                 self._visit_class(thing)
+        self._values.tell(self._record)
         return {name: _combined(digests) for name, digests in sorted(self._found.items())}
 
     def _add(self, value: Any) -> None:
@@ -122,6 +106,8 @@ class Dependencies:
         local = {*code.co_varnames, *code.co_cellvars, *captured}
         node = syntax.definition_of(code)
         if node is not None:
+            self._values.add_function(name, function, node)
+            self._values.add_code(node, function.__globals__)
             self._follow([node], function.__globals__, local - outside_names(node), name)
         else:
             self._follow_names({(used,) for used in code.co_names}, function.__globals__, local)
@@ -136,6 +122,8 @@ class Dependencies:
         node = syntax.class_of(tree, kind.__qualname__) if tree else None
         if node is not None:
             self._record(name, syntax.digest_of([node]))
+            self._values.add_class(name, kind, node)
+            self._values.add_code(node, vars(module))
             self._follow([node], vars(module), set(), name)
             if any(isinstance(inner, ast.Attribute) and inner.attr == _SUBCLASSES for inner in ast.walk(node)):
                 self._add_below(kind)
@@ -172,6 +160,8 @@ class Dependencies:
         value = scope[chain[0]]
         if isinstance(value, types.ModuleType):
             self._use_of_module(value, chain[1:], scope)
+            if not is_project(value):
+                self._use_assigned(chain[0], str(scope.get("__name__", "__main__")))
             return
         self._add(value)
         if isinstance(value, type) and _SUBCLASSES in chain:
@@ -221,24 +211,39 @@ class Dependencies:
         if tree is None:
             self._use_value(name, owner)
             return
-        nodes = assignments_of(tree, name, mutable=not isinstance(vars(owner).get(name), _UNCHANGING))
+        value = vars(owner).get(name)
+        setters = setters_of(tree, name)
+        nodes = assignments_of(tree, name, mutable=not isinstance(value, _UNCHANGING))
+        nodes += [] if is_plain(value) else setters  # else what they have made of it is enough to know
+        record = f"{module_name(module)}.{name}"
         if nodes:
-            self._record(f"{module_name(module)}.{name}", syntax.digest_of(nodes))
-            self._follow(nodes, vars(owner), {name}, f"{module_name(module)}.{name}")
-            self._use_given(name, owner, nodes, option)
-        for origin in origins_of(tree, name):
+            self._record(record, syntax.digest_of(nodes))
+            self._follow(nodes, vars(owner), {name}, record)
+        origins = origins_of(tree, name)
+        if is_computed(nodes):
+            self._use_given(record, value, option)
+        elif nodes or setters or (name in vars(owner) and not origins):
+            self._values.add_name(record, name, owner, nodes, setters)
+        for origin in origins:
             # The value came from another module of the project, perhaps under another name.
             source = absolute_name(origin, getattr(owner, "__package__", "") or "")
             alias = next(alias for alias in origin.names if alias.name == "*" or (alias.asname or alias.name) == name)
             self._use_assigned(name if alias.name == "*" else alias.name, source, option)
+        self._use_library(name, owner, tree)
 
-    def _use_given(self, name: str, owner: types.ModuleType, nodes: list[ast.AST], option: str) -> None:
+    def _use_library(self, name: str, owner: types.ModuleType, tree: ast.Module) -> None:
+        """Watch which thing of a library a name stands for: what that does changes by versions alone."""
+        package = getattr(owner, "__package__", "") or ""
+        meant = sorted(one for one in imported_as(tree, name, package) if is_library(one))
+        if meant:
+            self._record(f"{module_name(owner.__name__)}.{name}", " ".join(meant))
+
+    def _use_given(self, record: str, value: Any, option: str) -> None:
         """Watch a plain value that came from outside, by the command line, the environment or a file, by itself."""
-        value = vars(owner).get(name)
         if option:
-            name, value = f"{name}.{option}", getattr(value, option, None)
-        if _is_computed(nodes) and is_plain(value):
-            self._record(f"{VALUE}{module_name(owner.__name__)}.{name}", digest(value).hex())
+            record, value = f"{record}.{option}", getattr(value, option, None)
+        if is_plain(value):
+            self._record(f"{VALUE}{record}", digest(value).hex())
 
     def _use_value(self, name: str, owner: types.ModuleType) -> None:
         """Watch a value itself where its module has no source, as in a notebook."""
@@ -288,20 +293,6 @@ class Dependencies:
                 f"{whose} imports modules whose names are made while it runs: no change to them will be noticed; give "
                 "Memento another version= when you have changed one"
             )
-
-
-def _is_computed(nodes: list[ast.AST]) -> bool:
-    """Return whether what these statements assign cannot be told from them, as `int(os.environ["N"])` cannot."""
-    statements = [one for one in nodes if not isinstance(one, ast.FunctionDef)]
-    given = [node.value for one in statements for node in ast.walk(one) if isinstance(node, ast.Assign | ast.AnnAssign)]
-    inside = [node for value in given if value is not None for node in ast.walk(value)]
-    names = {
-        node.id if isinstance(node, ast.Name) else node.attr
-        for node in inside
-        if isinstance(node, ast.Name | ast.Attribute)
-    }
-    asked = any(isinstance(node, ast.Call | ast.Subscript | ast.Attribute) for node in inside)
-    return asked and not names & _EVER_NEW and not names <= _CONTAINERS
 
 
 def _combined(digests: set[str]) -> str:

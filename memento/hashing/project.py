@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import importlib
 import importlib.util
@@ -23,15 +22,6 @@ def source_of(module: types.ModuleType) -> str | None:
     """Return the file that `module` of the project was written in."""
     file = getattr(module, "__file__", None)
     return file if isinstance(file, str) and is_project(module) else None
-
-
-def absolute_name(statement: ast.ImportFrom, package: str) -> str:
-    """Return the name of the module that `statement`, somewhere in `package`, imports from."""
-    module = statement.module or ""
-    if not statement.level:
-        return module
-    base = package.rsplit(".", statement.level - 1)[0] if statement.level > 1 else package
-    return f"{base}.{module}" if module else base
 
 
 def project_module(name: str) -> types.ModuleType | None:
@@ -57,6 +47,12 @@ def files_of_package(name: str) -> dict[str, str]:
             inside = path.relative_to(folder).with_suffix("").parts
             found[".".join((name, *(part for part in inside if part != "__init__")))] = str(path)
     return found
+
+
+def is_library(name: str) -> bool:
+    """Return whether what is imported by a dotted `name` is neither of the project nor of this package."""
+    module = sys.modules.get(name) or sys.modules.get(name.rpartition(".")[0])
+    return not is_project(module) and name.partition(".")[0] != __name__.partition(".")[0]
 
 
 def is_project(module: types.ModuleType | None) -> bool:

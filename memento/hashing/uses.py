@@ -121,19 +121,23 @@ def outside_names(node: ast.AST) -> set[str]:
 def assignments_of(tree: ast.Module, name: str, *, mutable: bool = False) -> list[ast.AST]:
     """Return the statements at the top of a module that give `name` its value, or change it.
 
-    Among them are the functions that do so by `global`, and the calls of these. What `mutable` says may be changed by
-    each call that it is given to.
+    What `mutable` says may be changed by each call that it is given to.
     """
-    setters: list[ast.FunctionDef] = _setters(tree).get(name, [])
-    names = [setter.name for setter in setters]
-    mentions = _mentions(tree)
-    places = {place for one in (name, *names) for place in mentions.get(one, ())}
-    found = [
-        (place, statement)
-        for place, statement in ((place, tree.body[place]) for place in places)
-        if _assigns(statement, name) or _changes(statement, name, names, mutable=mutable)
-    ]
-    return [*setters, *(statement for _, statement in sorted(found, key=lambda item: item[0]))]
+    statements = [tree.body[place] for place in _mentions(tree).get(name, ())]
+    return [one for one in statements if _assigns(one, name) or _changes(one, name, mutable=mutable)]
+
+
+def setters_of(tree: ast.Module, name: str) -> list[ast.AST]:
+    """Return the functions that set `name` by `global` and that the module itself calls, and where it does."""
+    setters = _setters(tree).get(name, [])
+    places = {place for setter in setters for place in _mentions(tree).get(setter.name, ())}
+    calls = [tree.body[place] for place in sorted(places)]
+    return [*setters, *(one for one in calls if _calls(one, {setter.name for setter in setters}))]
+
+
+def _calls(statement: ast.stmt, names: Collection[str]) -> bool:
+    called = (chain_of(node.func) for node in ast.walk(statement) if isinstance(node, ast.Call))
+    return any(len(chain) == 1 and chain[0] in names for chain in called)
 
 
 @functools.lru_cache(maxsize=256)
@@ -188,7 +192,7 @@ def _assigns(statement: ast.stmt, name: str) -> bool:
     return stored or any(_assigns(child, name) for child in statements_of(statement))
 
 
-def _changes(statement: ast.stmt, name: str, setters: Collection[str], *, mutable: bool) -> bool:
+def _changes(statement: ast.stmt, name: str, *, mutable: bool) -> bool:
     """Return whether a statement, or one in it, may change what `name` stands for by a call."""
     if _is_definition(statement) or _is_guard(statement):
         return False
@@ -196,10 +200,9 @@ def _changes(statement: ast.stmt, name: str, setters: Collection[str], *, mutabl
         call = statement.value
         return isinstance(call, ast.Call) and (
             (isinstance(statement, ast.Expr) and _is_given(call, name, mutable=mutable))
-            or chain_of(call.func) in {(setter,) for setter in setters}
             or (mutable and chain_of(call.func)[:1] == (name,) and chain_of(call.func)[-1] in _TAKING)
         )
-    return any(_changes(child, name, setters, mutable=mutable) for child in statements_of(statement))
+    return any(_changes(child, name, mutable=mutable) for child in statements_of(statement))
 
 
 def _is_given(call: ast.Call, name: str, *, mutable: bool) -> bool:
@@ -220,15 +223,41 @@ def _is_guard(statement: ast.stmt) -> bool:
     return isinstance(test, ast.Compare) and chain_of(test.left) == ("__name__",)
 
 
+def imported_as(tree: ast.Module, name: str, package: str) -> set[str]:
+    """Return the dotted names that a module in `package` may have imported as `name`, those that say so themselves not.
+
+    Source that says `numpy` means numpy; with `np`, or `mean`, an edit to an import alone can make it mean another.
+    """
+    found = set()
+    for statement in _imports_of(tree):
+        for alias in statement.names:
+            if isinstance(statement, ast.ImportFrom):
+                if (alias.asname or alias.name) == name:
+                    found.add(f"{absolute_name(statement, package)}.{alias.name}")
+            elif alias.asname == name:
+                found.add(alias.name)
+    return found
+
+
+def absolute_name(statement: ast.ImportFrom, package: str) -> str:
+    """Return the name of the module that `statement`, somewhere in `package`, imports from."""
+    module = statement.module or ""
+    if not statement.level:
+        return module
+    base = package.rsplit(".", statement.level - 1)[0] if statement.level > 1 else package
+    return f"{base}.{module}" if module else base
+
+
 def origins_of(tree: ast.Module, name: str) -> list[ast.ImportFrom]:
     """Return the imports of a module that may give `name` its value."""
     return [
         statement
         for statement in _imports_of(tree)
-        if any(alias.name == "*" or (alias.asname or alias.name) == name for alias in statement.names)
+        if isinstance(statement, ast.ImportFrom)
+        and any(alias.name == "*" or (alias.asname or alias.name) == name for alias in statement.names)
     ]
 
 
 @functools.lru_cache(maxsize=256)
-def _imports_of(tree: ast.Module) -> list[ast.ImportFrom]:
-    return [statement for statement in statements_of(tree) if isinstance(statement, ast.ImportFrom)]
+def _imports_of(tree: ast.Module) -> list[ast.Import | ast.ImportFrom]:
+    return [statement for statement in statements_of(tree) if isinstance(statement, ast.Import | ast.ImportFrom)]
