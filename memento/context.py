@@ -73,6 +73,7 @@ class Context:
         self.key = key.hex()
         self.attempt = attempt
         self._key, self._run, self._root = key, run, root
+        self._begun_by = run
         self._deadline = None if timeout is None and ends is None else _deadline(timeout, ends)
         self._stopping = stopping
         self._report = report
@@ -226,7 +227,7 @@ class Context:
         """
         encoded = payload.encode(state)
         metrics = b"".join(self.collect_metrics())
-        checkpoints.write(checkpoint_path(self._root, self._key), encoded, metrics, self._origin)
+        checkpoints.write(checkpoint_path(self._root, self._key), encoded, metrics, self._origin, self._begun_by)
 
     def checkpoint_exist(self) -> bool:
         """Return whether there is a checkpoint to go on from."""
@@ -247,6 +248,8 @@ class Context:
             raise NotStored(
                 f"there is no checkpoint for {self.key}; ask checkpoint_exist() first, or give restore a default"
             ) from None
+        if found.run != checkpoints.UNKNOWN:
+            self._begun_by = found.run  # what comes of it is still that run's code's, however far this one takes it
         self._record_again(found.metrics)
         return payload.decode(found.codec, found.state, found.summary)
 

@@ -11,6 +11,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol
 
+from memento import checkpoints
 from memento.entry import Entry, Row
 from memento.experiment import Experiment
 from memento.hashing.origin import is_another_file, seen_from
@@ -81,6 +82,15 @@ class Standing:
         if not self.is_own(entry):
             return False
         return not (self._rerun and self.changed_in([entry.run])[entry.run])
+
+    def goes_on_from(self, checkpoint: checkpoints.About) -> bool:
+        """Return whether `checkpoint`, which this experiment made, is gone on from."""
+        return not (self._rerun and self.changed_since(checkpoint))
+
+    def changed_since(self, checkpoint: checkpoints.About) -> tuple[str, ...]:
+        """Return the names of the functions in which the code that began `checkpoint` differs from today's."""
+        run = checkpoint.run
+        return () if run == checkpoints.UNKNOWN else self.changed_in([run])[run]
 
     def is_own(self, entry: Entry) -> bool:
         """Return whether this experiment computed `entry`, with whatever code, rather than a namesake."""
@@ -198,6 +208,10 @@ def _made_plan(
         _adopt_older(plan, configurations, store)
     if code_change != "ignore":
         _compare_code(plan, rerun=rerun)
+    if code_change == "warn" and not force_run:
+        _tell_of_older_checkpoints(
+            plan, checkpoints.found_by(store.root, map(keys.__getitem__, plan.todo), experiment.file)
+        )
     if found:
         again = (found.get(keys[row]) for row in plan.todo)
         plan.anew = {_key_in(row[1]): row[0] for row in again if row is not None and _is_success(row)}
@@ -281,3 +295,15 @@ def _compare_code(plan: Plan, *, rerun: bool) -> None:
         f"{plan.older:,} of {plan.stored:,} stored results were computed by older code, which differs in "
         f"{', '.join(plan.changed)}; code_change='rerun' computes them anew, code_change='ignore' silences this"
     )
+
+
+def _tell_of_older_checkpoints(plan: Plan, found: Iterable[checkpoints.About]) -> None:
+    """Note how many experiments go on from what other code than today's had begun."""
+    differing = [changed for one in found if (changed := plan.standing.changed_since(one))]
+    if differing:
+        names = sorted({name for changed in differing for name in changed})
+        plan.notes.append(
+            f"{len(differing):,} of {len(plan.todo):,} configurations to run go on from checkpoints of older code, "
+            f"which differs in {', '.join(names)}; code_change='rerun' begins them anew, code_change='ignore' silences "
+            "this"
+        )

@@ -198,3 +198,65 @@ def test_values_that_came_from_outside_count_as_code_where_the_experiment_uses_t
     assert given("--rate", "2", factor=3) == "[6.0, 12.0] 0"
     assert given("--rate", "2", factor=3, scale="10") == "[60.0, 120.0] 0"
     assert given("--rate", "2", factor=3, scale="10") == "[60.0, 120.0] 2"
+
+
+STEPS = """
+import os, sys
+from memento import Memento
+from helpers import helper
+
+def experiment(context, config):
+    began = context.checkpoint_exist()
+    done = context.restore(default=[])
+    while len(done) < 4:
+        if len(done) - config.x == int(os.environ.get("DIES", 9)):
+            raise ValueError("dies")
+        done.append(helper(1))
+        context.checkpoint(done)
+    return [began, *done]
+
+if __name__ == "__main__":
+    results = Memento(experiment, code_change=sys.argv[1], num_workers=1).run(
+        {"parameters": {"x": [0, 1, 2]}}, progress=False, on_error="return")
+    print([result.inner for result in results if result.ok])
+"""
+ANEW = "[[False, 3, 3, 3, 3], [False, 3, 3, 3, 3], [False, 3, 3, 3, 3]]"
+GOING_ON = "[[False, 3, 3, 3, 3], [True, 2, 3, 3, 3], [True, 2, 2, 3, 3]]"
+
+
+def die_and_edit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave two checkpoints of older code, of three configurations of which none has succeeded."""
+    write(folder, script=STEPS)
+    monkeypatch.setenv("DIES", "0")
+    assert run(folder, "rerun") == ("[]", "")
+    write(folder, HELPER.replace("RATE = 2", "RATE = 3"), STEPS)
+
+
+def test_rerun_begins_anew_what_older_code_had_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    die_and_edit(tmp_path, monkeypatch)
+    assert run(tmp_path, "rerun") == ("[]", "")  # its own checkpoints are gone on from
+    monkeypatch.delenv("DIES")
+    assert run(tmp_path, "rerun") == (GOING_ON.replace("2", "3"), "")
+    assert not [path for path in (tmp_path / ".memento" / "checkpoints").rglob("*") if path.is_file()]
+
+
+def test_what_goes_on_from_older_code_is_told_and_still_begun_anew_by_rerun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    die_and_edit(tmp_path, monkeypatch)
+    monkeypatch.setenv("DIES", "1")  # each makes one more step with today's code
+    out, err = run(tmp_path, "warn")
+    assert out == "[]"
+    assert (
+        "UserWarning: 2 of 3 configurations to run go on from checkpoints of older code, which differs in "
+        "helpers.RATE; code_change='rerun' begins them anew, code_change='ignore' silences this"
+    ) in err
+    assert err.count("UserWarning") == 1
+    monkeypatch.delenv("DIES")
+    assert run(tmp_path, "rerun")[0] == ANEW.replace("[[False, ", "[[True, ")
+
+
+def test_ignore_goes_on_from_older_code_in_silence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    die_and_edit(tmp_path, monkeypatch)
+    monkeypatch.delenv("DIES")
+    assert run(tmp_path, "ignore") == (GOING_ON, "")

@@ -170,6 +170,27 @@ def test_a_checkpoint_of_an_older_version_is_gone_on_from(tmp_path: Path) -> Non
     header = struct.pack("<8sBIQ16s", b"MCHECK1\n", found.codec, len(found.summary), 0, payload.digest_of([body]))
     path.write_bytes(header + body)
     assert context(tmp_path).restore() == {"epoch": 3}
+    assert checkpoints.about(path)[:2] == ("", checkpoints.UNKNOWN)
+    body = found.summary + bytes(found.metrics) + b"../study.py" + bytes(found.state)
+    lengths = found.codec, len(found.summary), 0, 11
+    path.write_bytes(struct.pack("<8sBIQH16s", b"MCHECK2\n", *lengths, payload.digest_of([body])) + body)
+    assert context(tmp_path).restore() == {"epoch": 3}
+    assert checkpoints.about(path)[:2] == ("../study.py", checkpoints.UNKNOWN)
+
+
+def test_a_checkpoint_says_with_which_run_its_experiment_began(tmp_path: Path) -> None:
+    first = context(tmp_path, run=b"the-1st-", origin="../study.py")
+    first.checkpoint({"epoch": 3})
+    (path,) = [path for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()]
+    assert path.read_bytes().endswith(b"../study.pythe-1st-" + bytes(checkpoints.read(path).state))
+    assert checkpoints.about(path)[:2] == ("../study.py", b"the-1st-")
+    second = context(tmp_path, run=b"the-2nd-")
+    assert second.restore() == {"epoch": 3}
+    second.checkpoint({"epoch": 4})
+    assert checkpoints.about(path).run == checkpoints.read(path).run == b"the-1st-"
+    anew = context(tmp_path, run=b"the-3rd-")
+    anew.checkpoint({"epoch": 0})
+    assert checkpoints.about(path).run == b"the-3rd-"
 
 
 def test_the_log_goes_to_the_attempts_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -215,7 +215,8 @@ class Session:
         room = self._room() if self._todo else 0
         rows = self._todo.claim(self._run, room) if room else []
         if rows:
-            give_way(self._store.root, (self._plan.keys[row] for row in rows), self._experiment.file)
+            keys = (self._plan.keys[row] for row in rows)
+            give_way(self._store.root, keys, self._experiment.file, self._plan.standing.goes_on_from)
             self._submit(self._tasks.first(rows))
 
     def _room(self) -> int:

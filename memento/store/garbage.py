@@ -32,6 +32,7 @@ ORPHAN = "belongs to no outcome"
 LEFT_OVER = "was left by a process that died over it"
 FINISHED = "is the checkpoint of an experiment that has succeeded"
 WAITING = "is a checkpoint that another script of the same name has put aside, and its own has not come for it"
+OUTDATED = "is a checkpoint of older code, or from before all was computed anew, which nobody goes on from"
 SUPERSEDED = "is of a result that a newer one has replaced"
 
 
@@ -106,10 +107,10 @@ def _garbage(root: Path, database: sqlite3.Connection, superseded_before: float 
         if path.name.endswith(".tmp"):
             yield _item(path, LEFT_OVER)
         elif waiting := checkpoints.key_of_waiting(path.name):
-            if _has_succeeded(waiting, path, database, by=checkpoints.origin_of(path)):
+            if _has_succeeded(waiting, path, database, by=checkpoints.about(path).origin or None):
                 yield _item(path, FINISHED)
             elif superseded_before is not None and path.stat().st_mtime < superseded_before:
-                yield _item(path, WAITING)
+                yield _item(path, OUTDATED if checkpoints.is_old(path.name) else WAITING)
         elif _has_succeeded(path.name, path, database):
             yield _item(path, FINISHED)
     for folder in _entries(root / "spool"):

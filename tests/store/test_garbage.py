@@ -106,6 +106,10 @@ def test_no_run_can_begin_before_a_checkpoint_is_out_of_its_way(
     assert not old.exists()
 
 
+def ALL(checkpoint: checkpoints.About) -> bool:
+    return True
+
+
 def put_waiting(store: SqliteStore, number: int, script: str) -> Path:
     """Leave the checkpoint of one script's experiment, and have another script of the same name put it aside."""
     file, other = store.root / script, store.root / "other.py"
@@ -113,7 +117,7 @@ def put_waiting(store: SqliteStore, number: int, script: str) -> Path:
         one.touch()
     path = layout.checkpoint_path(store.root, key_of(number))
     checkpoints.write(path, payload.encode({"step": 3}), b"", as_seen_from(store.root, str(file)))
-    checkpoints.give_way(store.root, [key_of(number)], str(other))
+    checkpoints.give_way(store.root, [key_of(number)], str(other), ALL)
     (waiting,) = path.parent.glob(f"{path.name}.*")
     os.utime(waiting, (1_700_000_000, 1_700_000_000))
     return waiting
@@ -126,7 +130,7 @@ def test_a_checkpoint_put_aside_goes_when_its_own_script_has_succeeded_since(sto
     done, of_another = put_waiting(store, 1, "study.py"), put_waiting(store, 2, "namesake.py")
     assert why(store) == {done: "is the checkpoint of an experiment that has succeeded"}
     store.collect(dry_run=False)
-    checkpoints.give_way(store.root, [key_of(2)], str(store.root / "namesake.py"))
+    checkpoints.give_way(store.root, [key_of(2)], str(store.root / "namesake.py"), ALL)
     assert not of_another.exists()
     assert checkpoints.read(layout.checkpoint_path(store.root, key_of(2))).origin == "namesake.py"
 
@@ -141,6 +145,24 @@ def test_a_checkpoint_put_aside_whose_script_never_came_again_goes_by_its_age(st
     store.collect(dry_run=False, superseded_before=LATER)
     assert current.exists()
     assert not waiting.exists()
+
+
+def test_a_checkpoint_of_older_code_goes_with_the_success_or_by_its_age(store: SqliteStore) -> None:
+    run = store.begin_run(experiment="e", code={}, about={"file": "study.py"})
+    store.save([frame(1, run=run.id)])
+    store.end_run(run)
+    for number in (1, 2):
+        path = layout.checkpoint_path(store.root, key_of(number))
+        checkpoints.write(path, payload.encode({"step": 3}), b"")
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+        checkpoints.give_way(store.root, [key_of(number)], "", lambda checkpoint: False)
+        assert not path.exists()
+    done, left = (layout.checkpoint_path(store.root, key_of(number)).with_suffix(".old") for number in (1, 2))
+    assert why(store) == {done: "is the checkpoint of an experiment that has succeeded"}
+    said = "is a checkpoint of older code, or from before all was computed anew, which nobody goes on from"
+    assert why(store, superseded_before=LATER)[left] == said
+    checkpoints.forget(store.root, key_of(2))
+    assert not left.exists()
 
 
 def test_large_values_of_replaced_results_go_when_asked_and_their_records_stay(store: SqliteStore) -> None:
