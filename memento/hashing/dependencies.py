@@ -14,6 +14,7 @@ import sys
 import types
 from collections import deque
 from collections.abc import Iterable, Iterator
+from importlib.machinery import SourceFileLoader
 from typing import Any
 
 from memento.errors import UnkeyableValue
@@ -36,6 +37,8 @@ from memento.hashing.uses import (
 )
 from memento.hashing.values import Values, is_computed
 
+# So many names are in a note.
+SHOWN = 3
 # Beyond this many functions and values the rest is not looked at, and a note says so.
 LARGEST = 500
 
@@ -60,6 +63,7 @@ class Dependencies:
         self._seen_names: set[tuple[str, str, str]] = set()
         self._seen_modules: set[str] = set()
         self._values = Values()
+        self._edited: list[str] = []
 
     def of(self, values: Iterable[Any]) -> dict[str, str]:
         """Return the digests, by qualified name, of the functions and classes among `values` and of what they use."""
@@ -77,6 +81,12 @@ class Dependencies:
             else:
                 self._visit_class(thing)
         self._values.tell(self._record)
+        if self._edited:
+            edited = " and ".join(self._edited[:SHOWN]) + (" and others" if len(self._edited) > SHOWN else "")
+            self.notes.append(
+                f"{edited} changed on the disk after being imported: this process runs what was imported, worker "
+                "processes may run what stands there now; what they compute counts as of neither, so restart Python"
+            )
         return {name: _combined(digests) for name, digests in sorted(self._found.items())}
 
     def _add(self, value: Any) -> None:
@@ -100,6 +110,7 @@ class Dependencies:
         if not found:
             self._note(name)
         self._record(name, text)
+        self._compare(name, function)
         captured = dict(captured_values(function))
         for value in captured.values():
             self._add(value)
@@ -112,16 +123,26 @@ class Dependencies:
         else:
             self._follow_names({(used,) for used in code.co_names}, function.__globals__, local)
 
+    def _compare(self, name: str, function: types.FunctionType) -> None:
+        """Take note of a function whose source is no longer what was loaded: neither digest alone is its code."""
+        # What import hooks load they may have changed, as pytest does with its assertions.
+        loader = getattr(sys.modules.get(home_of(function)), "__loader__", None)
+        if type(loader) is SourceFileLoader and not syntax.is_as_loaded(function.__code__):
+            self._edited.append(name)
+            self._record(name, f"imported {syntax.compiled_digest(function.__code__)}")
+
     def _visit_class(self, kind: type) -> None:
         for base in kind.__mro__[1:]:
             self._add(base)
         name = f"{module_name(kind.__module__)}.{kind.__qualname__}"
         module = sys.modules[kind.__module__]
-        file = source_of(module) or next(_files_of(kind), None)
+        file = source_of(module) or next((one.__code__.co_filename for one in _functions_of(kind)), None)
         tree = syntax.tree_of(file) if file else None
         node = syntax.class_of(tree, kind.__qualname__) if tree else None
         if node is not None:
             self._record(name, syntax.digest_of([node]))
+            for function in _functions_of(kind):
+                self._compare(name, function)
             self._values.add_class(name, kind, node)
             self._values.add_code(node, vars(module))
             self._follow([node], vars(module), set(), name)
@@ -301,8 +322,9 @@ def _combined(digests: set[str]) -> str:
     return hashlib.sha256(" ".join(sorted(digests)).encode()).hexdigest()[:32]
 
 
-def _files_of(kind: type) -> Iterator[str]:
+def _functions_of(kind: type) -> Iterator[types.FunctionType]:
+    """Yield the methods that a class itself defines, those of its properties too."""
     for value in vars(kind).values():
-        function = getattr(value, "__func__", value)
-        if isinstance(function, types.FunctionType):
-            yield function.__code__.co_filename
+        for function in (value, *(getattr(value, name, None) for name in ("__func__", "fget", "fset", "fdel", "func"))):
+            if isinstance(function, types.FunctionType):
+                yield function

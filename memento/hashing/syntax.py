@@ -207,8 +207,37 @@ def code_digest(code: types.CodeType) -> tuple[str, bool]:
     node = definition_of(code)
     if node is not None:
         return digest_of([node]), True
+    return compiled_digest(code), False
+
+
+def compiled_digest(code: types.CodeType) -> str:
+    """Return a digest of what a function was compiled to."""
     text = "\n".join(_compiled(code))
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32], False
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def is_as_loaded(code: types.CodeType) -> bool:
+    """Return whether a function, loaded with `code`, still stands so in its file; True also where nobody can tell."""
+    tree = tree_of(code.co_filename) if os.path.isfile(code.co_filename) else None
+    if tree is None:
+        return True
+    known = _compiled_file(tree, code.co_filename)
+    return known is None or "\n".join(_compiled(code)) in known.get(code.co_qualname, ())
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled_file(tree: ast.Module, file: str) -> dict[str, set[str]] | None:
+    """Return the compiled functions of a file by their qualified names, None where it cannot be compiled."""
+    try:
+        waiting = [compile(tree, file, "exec", dont_inherit=True)]
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    found: dict[str, set[str]] = {}
+    while waiting:
+        code = waiting.pop()
+        found.setdefault(code.co_qualname, set()).add("\n".join(_compiled(code)))
+        waiting += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return found
 
 
 def _compiled(code: types.CodeType) -> Iterator[str]:

@@ -1,0 +1,123 @@
+"""A file that is edited after it was imported: what is loaded is one thing, and what stands there another."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from memento.experiment import Experiment
+from memento.hashing.fingerprint import identify
+from tests.test_fingerprint import importable
+
+BEFORE = """
+class Model:
+    def fit(self, x):
+        return x + 1
+
+    @property
+    def rate(self):
+        return 1
+
+    @staticmethod
+    def scale(x):
+        return x
+
+def helper(x):
+    "Adds."
+    return x + 1
+
+def experiment(context, config):
+    return helper(config.x), Model().fit(1), [y for y in (lambda z: z)((1, 2))]
+"""
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from memento import Memento
+from helper import add
+
+if len(sys.argv) > 1:  # stands for somebody who saves an edit while this still loads its data
+    edited = Path(sys.argv[1])
+    edited.write_text(edited.read_text().replace("+ 1", "+ 100"))
+
+def experiment(context, config):
+    return add(config.x) + 1
+
+if __name__ == "__main__":
+    [result] = Memento(experiment, executor="serial", code_change="rerun").run(
+        {"parameters": {"x": [1]}}, cache_path="store", progress=False)
+    print(result.inner, result.was_cached)
+"""
+
+
+def edited(folder: Path, before: str, after: str) -> tuple[Experiment, Experiment]:
+    """Return what is known of the experiment before and after its file is edited, with what was loaded before."""
+    file = folder / "single.py"
+    file.write_text(BEFORE)
+    with importable(folder):
+        single = importlib.import_module("single")
+        known = identify(single.experiment)
+        assert BEFORE.count(before) == 1
+        file.write_text(BEFORE.replace(before, after))
+        return known, identify(single.experiment)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "name"),
+    [
+        ("helper(config.x)", "helper(-config.x)", "single.experiment"),
+        ("    return x + 1\n\ndef experiment", "    return x + 2\n\ndef experiment", "single.helper"),
+        ("        return x + 1\n", "        return x + 2\n", "single.Model"),
+        ("return 1\n", "return 2\n", "single.Model"),
+        ("        return x\n", "        return -x\n", "single.Model"),
+    ],
+)
+def test_what_was_edited_since_it_was_imported_is_said_and_counts_as_neither(
+    before: str, after: str, name: str, tmp_path: Path
+) -> None:
+    known, now = edited(tmp_path, before, after)
+    assert known.notes == ()
+    assert now.notes == (
+        f"{name} changed on the disk after being imported: this process runs what was imported, worker processes may "
+        "run what stands there now; what they compute counts as of neither, so restart Python",
+    )
+    with importable(tmp_path):
+        anew = identify(importlib.import_module("single").experiment)
+    assert anew.notes == ()
+    assert len({known.code[name], now.code[name], anew.code[name]}) == 3
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('def helper(x):\n    "Adds."\n', "# adds\n\n\ndef helper(x):\n    'Adds one.'\n"),
+        ("def helper(x):", "def unrelated(x):\n    return x\n\ndef helper(x: int) -> int:"),
+    ],
+)
+def test_an_edit_that_changes_nothing_of_it_is_not(before: str, after: str, tmp_path: Path) -> None:
+    known, now = edited(tmp_path, before, after)
+    assert now == known
+    assert now.notes == ()
+
+
+@pytest.mark.parametrize("file", ["script.py", "helper.py"])
+def test_a_result_of_code_that_was_edited_meanwhile_is_computed_anew(file: str, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(SCRIPT)
+    (tmp_path / "helper.py").write_text("def add(x):\n    return x + 1\n")
+
+    def run(*arguments: str) -> tuple[str, str]:
+        command = [sys.executable, "-B", "script.py", *arguments]
+        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+        return ran.stdout, ran.stderr
+
+    told, said = run(file)
+    assert told == "3 False\n"
+    assert "changed on the disk after being imported" in said
+    told, said = run()
+    assert told == "102 False\n"
+    assert "changed on the disk" not in said
+    assert run() == ("102 True\n", "")
