@@ -10,9 +10,12 @@ import functools
 import hashlib
 import linecache
 import os
+import time
 import types
 from collections.abc import Iterator
 
+# Seconds by which the clock of the machine that files lie on may be behind.
+CLOCKS_DIFFER = 10.0
 # What says nothing about what the code does, or exists in some versions of Python only.
 IGNORED_FIELDS = frozenset(
     {"annotation", "returns", "type_comment", "type_params", "type_ignores", "ctx", "kind", "simple"}
@@ -218,11 +221,32 @@ def compiled_digest(code: types.CodeType) -> str:
 
 def is_as_loaded(code: types.CodeType) -> bool:
     """Return whether a function, loaded with `code`, still stands so in its file; True also where nobody can tell."""
-    tree = tree_of(code.co_filename) if os.path.isfile(code.co_filename) else None
+    tree = tree_of(code.co_filename) if _is_younger(code.co_filename) else None
     if tree is None:
         return True
     known = _compiled_file(tree, code.co_filename)
     return known is None or "\n".join(_compiled(code)) in known.get(code.co_qualname, ())
+
+
+def _is_younger(file: str) -> bool:
+    """Return whether a file may have changed since this process began; False of what is no file."""
+    try:
+        facts = os.stat(file)
+    except OSError:
+        return False
+    return max(facts.st_mtime, facts.st_ctime) > _began_at() - CLOCKS_DIFFER
+
+
+@functools.cache
+def _began_at() -> float:
+    """Return when this process began, as Linux knows it, in seconds since the epoch; elsewhere, the epoch itself."""
+    try:
+        with open("/proc/self/stat", "rb") as file:
+            ticks = int(file.read().rsplit(b")", 1)[1].split()[19])
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError, ValueError):
+        return 0.0
+    return time.time() - age
 
 
 @functools.lru_cache(maxsize=256)
