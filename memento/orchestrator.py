@@ -116,8 +116,8 @@ class Memento:
             matrix: a dict with `parameters` and, if wanted, `settings`, `exclude`, `include`, `replicates`,
                 `introduced`, `sample` and `runtime`; or a list of such.
             dry_run: print what would run, and return None; "script" prints the batch scripts of a cluster as well.
-            force_run: compute everything anew; older results are kept as history. What another run stores while this
-                one goes on is new as well, so that two such runs at once share the work.
+            force_run: compute everything anew, from the beginning; older results are kept as history. What another run
+                stores while this one goes on is new as well, so that two such runs at once share the work.
             force_cache: raise `CacheMiss` instead of computing anything.
             cache_path: the store, a folder or a file; by default ``$MEMENTO_CACHE_PATH`` or ``.memento``.
             notify_on_complete: tell the notification provider when the run is over.

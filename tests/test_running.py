@@ -32,10 +32,14 @@ from memento import (
     Status,
     TooManyFailures,
     WorkerStartError,
+    checkpoints,
 )
 from memento.events import RunProgressed, RunStarted
+from memento.experiment import Experiment
 from memento.matrix.runtime import seconds_of
 from memento.overview import overview
+from memento.plan import Standing
+from memento.store import open_store
 from tests import experiments
 from tests.experiments import noted
 
@@ -359,6 +363,23 @@ def test_a_killed_experiment_goes_on_from_its_checkpoint(notes: Path) -> None:
     assert list((store.root / "checkpoints").rglob("*")) == [
         store.checkpoint_path(bytes.fromhex(results[0].key)).parent
     ]
+
+
+def test_force_run_goes_on_from_no_checkpoint_but_those_of_its_own_attempts(notes: Path) -> None:
+    run(experiments.stepping, matrix(notes, 1), on_error="return")
+    assert len(noted(notes)) == 4
+    run(experiments.stepping, matrix(notes, 1), on_error="return", force_run=True)
+    assert len(noted(notes)) == 4 + 4
+    results = run(experiments.stepping, matrix(notes, 1), retries={"killed": 1}, force_run=True)
+    assert len(noted(notes)) == 4 + 4 + 10
+    assert list(results[0].metric_points("done")[0]) == list(range(1, 11))
+
+
+def test_force_run_goes_on_from_what_another_run_has_checkpointed_since_it_looked(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        standing = Standing(store, Experiment(name="e"), newest=0, force_run=True, rerun=False)
+    before, since = (checkpoints.About("", checkpoints.UNKNOWN, time.time() + seconds) for seconds in (-10, 10))
+    assert [standing.goes_on_from(checkpoint) for checkpoint in (before, since)] == [False, True]
 
 
 def test_metrics_artifacts_and_seeds_are_kept_with_the_result(notes: Path) -> None:
