@@ -236,6 +236,8 @@ class Conductor:
                     executor.close()
                 results = Results(configs=configurations, entries=plan.entries, store=store, cached=session.cached)
                 session.conclude()
+        if not executor.inline and not isinstance(executor, RemoteExecutor) and plan.todo:
+            _warn_of_edits(experiment.edited())
         session.interrupts.raise_again()
         if options.on_error != "return":
             if not session.succeeded:
@@ -306,3 +308,15 @@ def _raise_failures(results: Results, stopped: str | None) -> None:
         failures.append(TooManyFailures(stopped))
     if failures:
         raise AggregateException(failures, results)
+
+
+def _warn_of_edits(files: Sequence[str]) -> None:
+    if files:
+        names = ", ".join(map(os.path.basename, files))
+        warnings.warn(
+            f"{names} changed while the run went on: workers that began after that, in place of others that died or "
+            "were ended, ran what stands there now, and what they gave is stored as of the code before. Where any did, "
+            "run it once more with force_run=True",
+            UserWarning,
+            stacklevel=5,
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,37 @@ def test_a_result_of_code_that_was_edited_meanwhile_is_computed_anew(file: str, 
     assert told == "102 False\n"
     assert "changed on the disk" not in said
     assert run() == ("102 True\n", "")
+
+
+REPLACED = """
+import time
+from pathlib import Path
+from memento import Memento
+from helper import add
+
+def experiment(context, config):
+    if config.x == 0 and context.attempt == 1:
+        Path("began").touch()
+        time.sleep(60)
+    return add(config.x)
+
+if __name__ == "__main__":
+    results = Memento(experiment, num_workers=1).run(
+        {"parameters": {"x": [0]}}, cache_path="store", progress=False, timeout=1, retries={"timeout": 1})
+    print(results[0].inner)
+"""
+
+
+def test_a_file_that_is_edited_while_workers_are_replaced_is_told(tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(REPLACED)
+    (tmp_path / "helper.py").write_text("def add(x):\n    return x + 1\n")
+    command = [sys.executable, "-B", "script.py"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as process:
+        until = time.monotonic() + 60
+        while not (tmp_path / "began").exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        (tmp_path / "helper.py").write_text("def add(x):\n    return x + 100\n")
+        told, said = process.communicate(timeout=60)
+    assert told == "100\n"
+    assert "script.py:14: UserWarning: helper.py changed while the run went on: workers that began after that" in said

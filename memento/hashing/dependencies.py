@@ -53,10 +53,16 @@ Scope = dict[str, Any]
 
 
 class Dependencies:
-    """Collects the code of the project that some functions and values use; `notes` says what could not be looked at."""
+    """Collects the code of the project that some functions and values use.
+
+    Attributes:
+        notes: what could not be looked at.
+        files: where that code stands.
+    """
 
     def __init__(self) -> None:
         self.notes: list[str] = []
+        self.files: set[str] = set()
         self._found: dict[str, set[str]] = {}
         self._waiting: deque[types.FunctionType | type] = deque()
         self._seen: set[int] = set()
@@ -105,6 +111,7 @@ class Dependencies:
 
     def _visit_function(self, function: types.FunctionType) -> None:
         code = function.__code__
+        self.files.add(code.co_filename)
         name = f"{module_name(home_of(function))}.{code.co_qualname}"
         text, found = syntax.code_digest(code)
         if not found:
@@ -137,6 +144,7 @@ class Dependencies:
         name = f"{module_name(kind.__module__)}.{kind.__qualname__}"
         module = sys.modules[kind.__module__]
         file = source_of(module) or next((one.__code__.co_filename for one in _functions_of(kind)), None)
+        self.files |= {file} if file else set()
         tree = syntax.tree_of(file) if file else None
         node = syntax.class_of(tree, kind.__qualname__) if tree else None
         if node is not None:
@@ -228,6 +236,7 @@ class Dependencies:
             return
         self._seen_names.add((name, module, option))
         file = source_of(owner)
+        self.files |= {file} if file else set()
         tree = syntax.tree_of(file) if file else None
         if tree is None:
             self._use_value(name, owner)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from memento.errors import UnkeyableValue
-from memento.experiment import Experiment
+from memento.experiment import Experiment, files_as_they_are
 from memento.hashing import syntax
 from memento.hashing.callables import captured_values
 from memento.hashing.dependencies import Dependencies
@@ -35,7 +35,8 @@ def identify(func: Callable[..., Any], *, version: str | None = None) -> Experim
     used = Dependencies()
     code = used.of([func])
     file = file_of(_named_after(func))
-    return Experiment(name=name, version=version, file=file, code=code, notes=(*notes, *used.notes))
+    files = files_as_they_are(used.files)
+    return Experiment(name=name, version=version, file=file, code=code, notes=(*notes, *used.notes), files=files)
 
 
 def code_of_values(values: Iterable[object]) -> dict[str, str]:
