@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
 from memento.hashing import readable
+from memento.hashing.labels import labelled
 from memento.names import REPLICATE, check_name, unknown
 from memento.point import Point
 from memento.settings import Settings, shown
@@ -40,6 +41,10 @@ class Source(Protocol):
         Raises:
             KeyError: there is no such parameter.
         """
+        ...
+
+    def given_at(self, position: int, name: str) -> Any:
+        """Return the same as the matrix has it, where `value_at` may be a copy of it, and bare of any `Named`."""
         ...
 
     def settings_at(self, position: int) -> Settings:
@@ -186,7 +191,7 @@ class Config(Mapping[str, Any]):
     __repr__ = __str__
 
     def __memento_key__(self) -> tuple[Any, ...]:
-        return self.asdict(), self.replicate, dict(self.settings)
+        return labelled_parameters(self), self.replicate, self.settings.__memento_key__()
 
     def __reduce__(self) -> tuple[Any, ...]:
         source, position = self._source, self._position
@@ -224,8 +229,14 @@ def source_of(config: Config) -> Source:
     return config._source
 
 
+def labelled_parameters(config: Config) -> dict[str, Any]:
+    """Return the parameters of `config` with each `Named` of the matrix, whose value alone an experiment is given."""
+    source, position = config._source, config._position
+    return {name: labelled(source.value_at(position, name), source.given_at(position, name)) for name in config}
+
+
 def _with_replicate(config: Config) -> dict[str, Any]:
-    parameters = config.asdict()
+    parameters = labelled_parameters(config)
     return parameters if config.replicate is None else {**parameters, REPLICATE: config.replicate}
 
 

@@ -146,11 +146,12 @@ class Context:
         return self._recorder
 
     def _new_recorder(self) -> RecordKeeper:
+        from memento.config import labelled_parameters
         from memento.recording import RecordKeeper
         from memento.recording.packing import known_above
 
         config = self._config
-        parameters, replicate = ({}, None) if config is None else (config.asdict(), config.replicate)
+        parameters, replicate = ({}, None) if config is None else (labelled_parameters(config), config.replicate)
         run, configuration = known_above(self._run.hex(), self.key, self.attempt, parameters, replicate)
         if self._spill is not None:
             # Unlike metrics, records come in too fast to look at the clock for each.

@@ -40,6 +40,8 @@ class Point:
         """Return one parameter's value."""
         return self._parameters[name]
 
+    given_at = value_at
+
     def settings_at(self, position: int) -> Settings:
         """Return the settings."""
         return self._settings

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
 from memento.hashing import readable
+from memento.hashing.labels import labelled
 from memento.names import unknown
 
 
@@ -16,11 +17,13 @@ class Settings(Mapping[str, Any]):
     0.1
     """
 
-    __slots__ = ("_values",)
+    __slots__ = ("_given", "_values")
     _values: dict[str, Any]
+    _given: Mapping[str, Any]
 
-    def __init__(self, values: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, values: Mapping[str, Any] | None = None, *, given: Mapping[str, Any] | None = None) -> None:
         object.__setattr__(self, "_values", dict(values or {}))
+        object.__setattr__(self, "_given", self._values if given is None else given)
 
     def __getitem__(self, name: str) -> Any:
         try:
@@ -46,13 +49,13 @@ class Settings(Mapping[str, Any]):
         return len(self._values)
 
     def __repr__(self) -> str:
-        return shown(self._values)
+        return shown(self.__memento_key__())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Settings, (self._values,)
 
     def __memento_key__(self) -> dict[str, Any]:
-        return self._values
+        return {name: labelled(value, self._given[name]) for name, value in self._values.items()}
 
 
 def shown(values: Mapping[str, Any]) -> str:

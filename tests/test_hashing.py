@@ -41,6 +41,7 @@ from sklearn.svm import SVC
 
 from memento.errors import UnkeyableValue
 from memento.hashing import SCHEME, KeyMaker, Named, config_key, digest, encoding, readable, register_key
+from memento.hashing.labels import bare, labelled
 from tests.faults.keys import GOLDEN, digests_elsewhere
 
 NAN = float("nan")
@@ -759,6 +760,22 @@ def test_a_named_value_is_known_by_its_label_and_prints_it() -> None:
     assert digest(named) == digest(Named("corpus-v2", 3))
     assert repr(named) == readable(named) == "Named('corpus-v2')"
     assert named.value.acquire()
+
+
+def test_only_what_is_named_is_replaced_where_a_value_is_given_bare() -> None:
+    lock = threading.Lock()
+    named, untouched = Named("lock", lock), [1, {"a": (2, 3)}]
+    given = {"a": [named, untouched], "b": (named,), "c": 4}
+    now = bare(given)
+    assert now == {"a": [lock, untouched], "b": (lock,), "c": 4}
+    assert now["a"][1] is untouched
+    assert bare(untouched) is untouched
+    assert digest(labelled(now, given)) == digest(given)
+    now["a"].append(5)  # an experiment may change what it was given
+    assert labelled(now, given) == {"a": [lock, untouched, 5], "b": (named,), "c": 4}
+    endless: list[Any] = [named]
+    endless.append(endless)
+    assert bare(endless)[0] is lock
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memento import Cache, CacheMiss, Memento, OptionError, StoreError, UnkeyableValue, memoize
+from memento import Cache, CacheMiss, Memento, Named, OptionError, StoreError, UnkeyableValue, memoize
 from memento.errors import UnreadableResult
 
 calls: list[Any] = []
@@ -176,6 +176,18 @@ def test_an_argument_may_be_called_self() -> None:
 
 
 # Forcing, forgetting
+
+
+def test_an_argument_that_is_named_is_known_by_its_label_and_passed_bare() -> None:
+    @memoize
+    def kinds(*values: Any, **more: Any) -> list[Any]:
+        calls.append("kinds")
+        return [type(value).__name__ for value in (*values, *values[1], *more.values())]
+
+    for _ in range(2):
+        one = Named("lock", threading.RLock())
+        assert kinds(one, [one], more=one) == ["RLock", "list", "RLock", "RLock"]
+    assert calls == ["kinds"]
 
 
 def test_force_cache_raises_and_force_run_computes() -> None:

@@ -26,6 +26,7 @@ from memento import (
     ConsoleNotificationProvider,
     DefaultNotificationProvider,
     Memento,
+    Named,
     OptionError,
     ProcessExecutor,
     Results,
@@ -36,6 +37,7 @@ from memento import (
 )
 from memento.events import RunProgressed, RunStarted
 from memento.experiment import Experiment
+from memento.hashing import digest
 from memento.matrix.runtime import seconds_of
 from memento.overview import overview
 from memento.plan import Standing
@@ -380,6 +382,28 @@ def test_force_run_goes_on_from_what_another_run_has_checkpointed_since_it_looke
         standing = Standing(store, Experiment(name="e"), newest=0, force_run=True, rerun=False)
     before, since = (checkpoints.About("", checkpoints.UNKNOWN, time.time() + seconds) for seconds in (-10, 10))
     assert [standing.goes_on_from(checkpoint) for checkpoint in (before, since)] == [False, True]
+
+
+@pytest.mark.parametrize("executor", ["processes", "threads", "serial"])
+def test_experiments_are_given_the_bare_value_of_what_is_named(executor: str, notes: Path) -> None:
+    one = Named("corpus-v2", [1, 2])
+    values = {"alone": one, "inside": [(one, 3), {"deep": one}]}
+    settings = {f"{name}_there": value for name, value in values.items()}
+    what = {"parameters": {name: [value] for name, value in values.items()}, "settings": settings}
+    results = run(experiments.bare_values, what, executor=executor)
+    config = results[0].config
+    alone, inside, alone_there, inside_there, keys, text = results[0].inner
+    assert alone == alone_there == [1, 2]
+    assert inside == inside_there == [([1, 2], 3), {"deep": [1, 2]}]
+    assert keys == (digest(config).hex(), digest(config.settings).hex())
+    assert text == str(config)
+    assert text.startswith("{'alone': Named('corpus-v2'), 'inside': [(Named('corpus-v2'), 3), {'deep': ")
+    assert config.alone is one
+    assert [str(one) for one in results.to_frame()["alone"]] == ["Named('corpus-v2')"]
+    assert [str(one) for one in results.records.to_frame()["alone"]] == ["Named('corpus-v2')"]
+    other = Named("corpus-v2", "other")
+    again = {"alone": [other], "inside": [[(other, 3), {"deep": other}]]}
+    assert run(experiments.bare_values, {**what, "parameters": again}, executor=executor)[0].was_cached
 
 
 def test_metrics_artifacts_and_seeds_are_kept_with_the_result(notes: Path) -> None:

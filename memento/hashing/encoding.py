@@ -19,7 +19,11 @@ Step = str | int | tuple[Any]
 class Named:
     """A value that is known by its label alone: `value` is not looked at, so it may be anything.
 
-    Experiments are given the bare value. Use another label for another value: two with one label share their results.
+    Experiments and functions that remember are given the bare value, also where it lies in lists, tuples and dicts;
+    in any other object it stays a `Named`. Tables show the label. What an experiment hands on alone it hands on bare:
+    wrap it again for a function that remembers; its whole `config` or `settings` is known by the labels.
+
+    Use another label for another value: two with one label share their results.
 
     Example:
         >>> from memento.hashing.keys import digest

@@ -15,6 +15,7 @@ from typing import Any
 
 from memento.errors import UnkeyableValue
 from memento.hashing import DIGEST_BYTES, digest, digest_each, readable
+from memento.hashing.labels import bare
 from memento.payload.home import dumps
 
 EAGER = 100_000
@@ -156,10 +157,10 @@ class Axis:
         return self._mutable
 
     def copied(self, index: int, column: int) -> Any:
-        """Return a copy of a value; the value itself, where there is no way to copy it."""
+        """Return a copy of a value, bare of any `Named`; the value itself, where there is no way to copy it."""
         copier = self._copies.get((index, column))
         if copier is None:
-            copier = self._copies[index, column] = copier_of(self.value(index, column))
+            copier = self._copies[index, column] = copier_of(bare(self.value(index, column)))
         return copier()
 
 

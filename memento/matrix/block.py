@@ -7,6 +7,7 @@ from itertools import chain, product
 from typing import Any
 
 from memento.hashing import KeyMaker
+from memento.hashing.labels import bare
 from memento.matrix.axis import EAGER, Axis, atomic, copier_of
 from memento.names import REPLICATE
 from memento.point import digests_of
@@ -125,12 +126,12 @@ class Block:
         return maker.key(tuple(known[name] for name in names))
 
     def private_settings(self) -> Settings:
-        """Return the settings, with copies of those that an experiment could change."""
+        """Return the settings, with copies of those that an experiment could change, bare of any `Named`."""
         if all(map(atomic, self.settings.values())):
             return self.settings
         if self._copied_settings is None:
-            self._copied_settings = {name: copier_of(value) for name, value in self.settings.items()}
-        return Settings({name: copied() for name, copied in self._copied_settings.items()})
+            self._copied_settings = {name: copier_of(bare(value)) for name, value in self.settings.items()}
+        return Settings({name: copied() for name, copied in self._copied_settings.items()}, given=self.settings)
 
 
 def _concatenated(rows: Sequence[_Rows]) -> Iterator[tuple[bytes, ...]]:

@@ -109,6 +109,8 @@ class Space:
         axis, stride, size, column = block.places[name]
         return axis.value(local // stride % size, column)
 
+    given_at = value_at
+
     def settings_at(self, position: int) -> Settings:
         """Return the settings."""
         return self.locate(position)[0].settings
@@ -153,7 +155,7 @@ class Private:
         return self._block.names
 
     def value_at(self, position: int, name: str) -> Any:
-        """Return one parameter's value, copied at the first reading."""
+        """Return one parameter's value, copied at the first reading, bare of any `Named`."""
         copies = self._copies
         if name not in copies:
             axis, stride, size, column = self._block.places[name]
@@ -161,6 +163,10 @@ class Private:
             mutable = index in axis.mutable[column]
             copies[name] = axis.copied(index, column) if mutable else axis.value(index, column)
         return copies[name]
+
+    def given_at(self, position: int, name: str) -> Any:
+        """Return one parameter's value as the matrix has it."""
+        return self.space.value_at(position, name)
 
     def settings_at(self, position: int) -> Settings:
         """Return the settings, copied at the first reading."""

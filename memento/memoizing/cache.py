@@ -12,6 +12,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 from memento.errors import CacheMiss, OptionError
 from memento.experiment import Experiment
 from memento.hashing.fingerprint import identify
+from memento.hashing.labels import bare
 from memento.hashing.naming import is_importable, qualified
 from memento.memoizing import travelling
 from memento.memoizing.arguments import Arguments
@@ -133,11 +134,11 @@ class Cache(Generic[P, R]):
         if self._is_coroutine_function:
             return self._in_coroutine(function, force_cache, force_run)
         found, needed = self._begun(function, force_cache, force_run)
-        return found if needed is None else driven(needed, function)
+        return found if needed is None else driven(needed, _given_bare(function))
 
     async def _in_coroutine(self, function: functools.partial[Any], force_cache: bool, force_run: bool) -> Any:
         found, needed = self._begun(function, force_cache, force_run)
-        return found if needed is None else await awaited(needed, function)
+        return found if needed is None else await awaited(needed, _given_bare(function))
 
     def _begun(self, asked: functools.partial[Any], force_cache: bool, force_run: bool) -> tuple[Any, Steps | None]:
         """Return what the call `asked` for gave before, or else the steps that lead to it."""
@@ -271,6 +272,12 @@ def memoize(func: Any = None, /, **options: Any) -> Any:
     if func is None:
         return functools.partial(_memoized, options)
     return _memoized(options, func)
+
+
+def _given_bare(asked: functools.partial[Any]) -> functools.partial[Any]:
+    """Return the call `asked` for with the value of each `Named` among its arguments, which are known by now."""
+    keywords = {name: bare(value) for name, value in asked.keywords.items()}
+    return functools.partial(asked.func, *map(bare, asked.args), **keywords)
 
 
 def _memoized(options: dict[str, Any], func: Any) -> Cache[..., Any]:
