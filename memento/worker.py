@@ -28,7 +28,7 @@ from memento.layout import CHECKPOINTS, blob_path
 from memento.measure import Meter
 from memento.output import Output
 from memento.payload.home import MAIN, be_worker_of, dumps
-from memento.task import EMPTY_PART, Call, Failure, Job, Outcome, Part, Status, Task
+from memento.task import EMPTY_PART, Call, Failure, Job, Outcome, Part, Status, Task, type_name
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -291,10 +291,12 @@ def pack_job(job: Job) -> bytes:
     try:
         inner = dumps((job.experiment, job.configurations))
     except Exception as error:
+        from memento.payload.staying import ADVICE, what_stays
+
+        names, stays = what_stays(job.experiment)
+        found = f"it uses {names}, of type {type_name(type(stays))}" if names else "it uses something of its script"
         raise WorkerStartError(
-            f"the experiment cannot be sent to worker processes: {type(error).__name__}: {error}. A lock, an open file "
-            "or a connection that it uses from its script has to be made inside it, or kept in a module of its own; or "
-            "use executor='threads'"
+            f"the experiment cannot be sent to worker processes: {found} ({type(error).__name__}: {error}); {ADVICE}"
         ) from error
     return pickle.dumps((fields, inner))
 
@@ -303,9 +305,24 @@ def unpack_job(data: bytes, surroundings: Callable[[Mapping[str, Any]], None]) -
     """Return the job packed as `data`; `surroundings` prepares this process before the user's code is loaded."""
     fields, inner = pickle.loads(data)
     surroundings(fields)
-    experiment, configurations = pickle.loads(inner)
+    try:
+        experiment, configurations = pickle.loads(inner)
+    except Exception as error:
+        _advise(error, inner)
+        raise
     be_worker_of(fields["main"], _globals_of(experiment))
     return Job(experiment=experiment, configurations=configurations, **fields)
+
+
+def _advise(error: Exception, packed: bytes) -> None:
+    """Say with `error` what to do, if a class of the script is why the experiment `packed` cannot be loaded."""
+    from memento.payload.staying import ADVICE
+    from memento.payload.unpicklable import blamed_of_script
+
+    if name := blamed_of_script(packed):
+        # As a note it is the last line, which is what is told first.
+        raised = f"{type(error).__name__}: {error}"
+        error.add_note(f"a worker cannot make the script's class {name} again, or an object of it ({raised}); {ADVICE}")
 
 
 def _globals_of(experiment: Any) -> dict[str, Any]:

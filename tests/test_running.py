@@ -719,7 +719,7 @@ def test_an_experiment_that_cannot_be_sent_is_refused_with_what_to_do() -> None:
 
     with (
         pytest.warns(UserWarning, match="carries lock"),
-        pytest.raises(WorkerStartError, match="has to be made inside it"),
+        pytest.raises(WorkerStartError, match=r"it uses lock, of type _thread\.lock .* make it inside"),
     ):
         run(experiment, {"parameters": {"x": [1]}})
     with pytest.warns(UserWarning, match="carries lock"):

@@ -242,3 +242,84 @@ if __name__ == "__main__":
 def test_an_experiment_sees_the_arguments_of_its_script(executor: str, tmp_path: Path) -> None:
     (tmp_path / "study.py").write_text(ARGUMENTS)
     assert run(tmp_path, "study.py", executor, "--lr", "0.1") == f"['study.py', '{executor}', '--lr', '0.1']"
+
+
+STAYING = """
+import functools, threading
+from memento import Memento
+from memento.errors import WorkerStartError
+
+class Model:
+    lock = threading.Lock()
+
+settings = {"guards": [threading.Lock()]}
+
+@functools.cache
+def train(x):
+    return evaluate(x) if x else [Model.lock for _ in range(3)]
+
+def evaluate(x):
+    return train(x - 1)
+
+def by_its_class(x):
+    return evaluate(x)
+
+def by_a_dict(x):
+    return settings
+
+def by_its_arguments(y, x):
+    return y
+
+class Registered(type):
+    def __new__(mcs, name, bases, namespace):
+        if "x" not in namespace:
+            raise TypeError("no field called x")
+        return super().__new__(mcs, name, bases, namespace)
+
+class Point(metaclass=Registered):
+    x = 1
+
+def by_a_metaclass(x):
+    return Point
+
+class Sealed(type):
+    def __setattr__(cls, name, value):
+        pass  # what is not there when the class is made never is
+
+class Struct(metaclass=Sealed):
+    def __init__(self, x):
+        self.x = x
+
+    def __reduce__(self):
+        return Struct, (self.x,)
+
+struct = Struct(1)
+
+def by_an_object(x):
+    return struct
+
+by_an_argument = functools.partial(by_its_arguments, [threading.Lock()])
+for experiment in by_its_class, by_a_dict, by_an_argument, by_a_metaclass, by_an_object:
+    try:
+        Memento(experiment, num_workers=1).run({"parameters": {"x": [1]}}, progress=False)
+    except WorkerStartError as error:
+        print(str(error).splitlines()[0])
+"""
+
+
+def test_what_of_a_script_cannot_go_to_workers_is_named_with_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text(STAYING)
+    advice = (
+        "keep it in a module of its own, which the script imports, or make it inside the experiment, or use "
+        "executor='threads'"
+    )
+    lock = "of type _thread.lock (TypeError: cannot pickle '_thread.lock' object)"
+    assert run(tmp_path, "study.py").splitlines() == [
+        f"the experiment cannot be sent to worker processes: it uses evaluate → train → Model → lock, {lock}; {advice}",
+        f"the experiment cannot be sent to worker processes: it uses settings['guards'][0], {lock}; {advice}",
+        f"the experiment cannot be sent to worker processes: it uses list[0], {lock}; {advice}",
+        "workers cannot load the experiment: a worker cannot make the script's class Point again, or an object of it "
+        f"(TypeError: no field called x); {advice}",
+        "workers cannot load the experiment: a worker cannot make the script's class Struct again, or an object of it "
+        f"(TypeError: Struct() takes no arguments); {advice}",
+    ]

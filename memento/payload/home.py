@@ -59,7 +59,7 @@ def dumps(value: Any) -> bytes:
         Exception: whatever pickling a part of it raises.
     """
     file = io.BytesIO()
-    _travelling()(file, protocol=5).dump(value)
+    travelling()(file, protocol=5).dump(value)
     return file.getvalue()
 
 
@@ -72,7 +72,7 @@ def code_of_file(filename: str, parts: tuple[Any, ...]) -> types.CodeType:
 
 
 @functools.cache
-def _travelling() -> type[Any]:
+def travelling() -> type[Any]:
     """Return cloudpickle's pickler, with our way for what `functools` wraps, and with the file in which code is.
 
     Without that file no traceback shows the user's line. cloudpickle 3.1.3 and later leave it out, so that pickles are
@@ -96,9 +96,9 @@ def _travelling() -> type[Any]:
 
 @functools.cache
 def pickler() -> type[Any]:
-    """Return `_travelling` with our way for classes of `__main__`, and without cloudpickle's way for open files."""
+    """Return `travelling` with our way for classes of `__main__`, and without cloudpickle's way for open files."""
 
-    class Pickler(_travelling()):  # type: ignore[misc]
+    class Pickler(travelling()):  # type: ignore[misc]
         def reducer_override(self, value: Any) -> Any:
             if isinstance(value, type) and value.__module__ == MAIN and "." not in value.__qualname__:
                 return class_of_script, (main_name(), value.__qualname__, dumps(value))

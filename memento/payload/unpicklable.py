@@ -23,7 +23,7 @@ def culprit(value: Any, good: Callable[[Any], bool] | None = None) -> tuple[str,
 
     With `good` it is the innermost part of which that is not true.
     """
-    good = good or _picklable
+    good = good or is_picklable
     path = ""
     for _ in range(_DEEPEST):
         for step, part in _parts(value):
@@ -45,9 +45,10 @@ def _parts(value: Any) -> Iterable[tuple[str, Any]]:
     return [(f".{name}", part) for name, part in list(getattr(value, "__dict__", {}).items())[:_WIDEST]]
 
 
-def _picklable(value: Any) -> bool:
+def is_picklable(value: Any, kind: type[Any] | None = None) -> bool:
+    """Return whether the pickler `kind`, or that for results, takes `value`."""
     try:
-        pickler()(_Nowhere(), protocol=5, buffer_callback=lambda buffer: None).dump(value)
+        (kind or pickler())(_Nowhere(), protocol=5, buffer_callback=lambda buffer: None).dump(value)
     except Exception:
         return False
     return True
@@ -64,16 +65,18 @@ class _Naming(pickle.Unpickler):
     """Unpickles and remembers the last type it was asked for, which is the one to blame when it fails."""
 
     last = "an object"
+    of_script = ""
 
     def find_class(self, module: str, name: str) -> Any:
         """Return what is called `name`, and remember it."""
         if not module.startswith(_HELPERS):
-            self.last = f"{module}.{name}"
+            self.last, self.of_script = f"{module}.{name}", ""
         found = super().find_class(module, name)
         return partial(self._make_class, found) if name in ("_make_skeleton_class", "class_of_script") else found
 
-    def _make_class(self, make: Callable[..., type], *args: Any) -> type:
-        made = make(*args)
+    def _make_class(self, make: Callable[..., type], origin: Any, name: str, *args: Any) -> type:
+        self.of_script = name
+        made = make(origin, name, *args)
         self.last = made.__qualname__
         return made
 
@@ -84,6 +87,14 @@ def blamed(data: memoryview, buffers: Iterable[Buffer]) -> str:
     with suppress(Exception):
         naming.load()
     return naming.last
+
+
+def blamed_of_script(data: bytes) -> str:
+    """Return the name of the class of a script on which unpickling fails; empty if it is something else."""
+    naming = _Naming(BytesIO(data))
+    with suppress(Exception):
+        naming.load()
+    return naming.of_script
 
 
 def type_name(value: Any) -> str:
