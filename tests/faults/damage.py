@@ -22,6 +22,7 @@ SCRIPT = """
 import faulthandler, json, random, warnings
 from memento import Memento
 from memento.errors import DamagedEntry, StoreError
+from memento.running.intake import Intake
 from memento.running.session import Session
 from memento.store import SqliteStore, open_store
 
@@ -67,7 +68,7 @@ def fill(kind):
         run(1)
         run(2, {"parameters": {"index": list(range(AGAIN))}}, force_run=True)
     elif kind == "spooled":
-        Session._commit = lambda self: None
+        Intake.commit = lambda self, run: None
         Session._wind_up = lambda self: os._exit(0)
         run(1, executor="processes")
     else:
