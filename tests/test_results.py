@@ -724,6 +724,24 @@ def test_losses_that_diverged_have_the_mean_and_deviation_that_numpy_gives(made:
     assert frame.loc["fine", ["mean", "std"]].tolist() == [2.0, 0.0]
 
 
+@pytest.mark.parametrize(("sign", "mean"), [(1, math.inf), (-1, -math.inf)])
+def test_integers_that_no_float_comes_near_have_an_infinite_mean(made: Made, sign: int, mean: float) -> None:
+    for replicate in range(2):
+        made.add({"a": 1}, {"n": sign * (2**1024 - 1)}, replicate=replicate)
+    (row,) = made.results.aggregate("n")[["mean", "std"]].to_numpy().tolist()
+    assert repr(row) == repr([mean, math.nan])
+
+
+def test_an_integer_too_wide_for_tables_is_refused_as_such(made: Made) -> None:
+    made.add({"a": 1}, {"n": 10**400}, replicate=0)
+    with pytest.raises(OptionError) as caught:
+        made.results.aggregate("n")
+    assert str(caught.value) == (
+        "'n' is not a number but an integer of 1329 bits, which no table takes; have the experiment return a float, "
+        "or choose among the values of .inner yourself"
+    )
+
+
 @pytest.mark.parametrize("values", [[math.inf, -math.inf], [1e308, 1e308], [math.inf, 1.0]])
 def test_the_best_mean_is_never_that_of_losses_that_diverged(made: Made, values: list[float]) -> None:
     for replicate, value in enumerate(values):
@@ -875,6 +893,14 @@ def test_the_csv_file_has_the_same_columns_as_the_frame(tmp_path: Path) -> None:
     assert first[:5] == ["svm", "0.1", "succeeded", "2023-11-14 22:13:20+00:00", "2.5"]
     assert failed[8:12] == ["", "", "", "ValueError: boom"]
     assert cancelled[:4] == ["größer,\n", "1.0", "cancelled", ""]
+
+
+def test_integers_that_python_refuses_to_write_in_decimal_are_shown_and_written(made: Made, tmp_path: Path) -> None:
+    made.add({"n": 10**5000}, 1)
+    assert "int of 16610 bits" in str(made.results)
+    assert "int of 16610 bits" in made.results._repr_html_()
+    made.results.to_csv(tmp_path / "table.csv")
+    assert int((tmp_path / "table.csv").read_text().splitlines()[1].partition(",")[0], 0) == 10**5000
 
 
 # ── without pandas, and by the hundred thousand ─────────────────────────────────────────────────────────────────────

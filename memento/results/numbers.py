@@ -97,6 +97,8 @@ def _refuse_no_number(results: Iterable[Result], name: str) -> None:
     else:
         return
     kind = "None" if value is None else f"a {type(value).__qualname__}"
+    if isinstance(value, int):
+        kind, instead = f"an integer of {value.bit_length()} bits, which no table takes", "a float"
     raise OptionError(
         f"{name!r} is not a number but {kind}; have the experiment return {instead}, "
         "or choose among the values of .inner yourself",
@@ -170,7 +172,8 @@ def _by_configuration(results: Sequence[Result], name: str) -> tuple[list[float 
             "write 'replicates': 5 in the matrix to run each of them five times",
             option="replicates",
         )
-    return numbers_of(results, name), _without_replicates([result.config for result in results])
+    numbers = [None if number is None else _as_float(number) for number in numbers_of(results, name)]
+    return numbers, _without_replicates([result.config for result in results])
 
 
 def _without_replicates(configs: Iterable[Config]) -> list[list[int]]:
@@ -181,6 +184,14 @@ def _without_replicates(configs: Iterable[Config]) -> list[list[int]]:
         own = frozenset((name, digested(value)) for name, value in config.asdict().items())
         groups.setdefault((own, digested(config.settings)), []).append(row)
     return list(groups.values())
+
+
+def _as_float(number: float) -> float:
+    """Return `number`, infinite where it is an integer that no float comes near."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from memento.hashing import readable
+from memento.hashing.text import WIDEST_INTEGER
 from memento.results.tables import Columns, table_of
 
 if TYPE_CHECKING:
@@ -64,13 +66,15 @@ def _excerpt(results: Any, limit: int) -> tuple[list[str], list[list[str]]]:
 
 
 def _cell(value: Any) -> str:
+    if _is_wide(value):
+        value = readable(value)
     text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
     text = " ".join(text.split())
     return text if len(text) <= WIDEST_CELL else text[: WIDEST_CELL - 1] + _GAP
 
 
 def write_csv(table: Columns, path: str | PathLike[str]) -> None:
-    """Write `table` as a CSV file: UTF-8, times as ISO 8601, missing values empty."""
+    """Write `table` as a CSV file: UTF-8, times as ISO 8601, missing values empty, the widest integers in hex."""
     with open(path, "w", newline="", encoding="utf-8", errors="surrogatepass") as file:
         writer = csv.writer(file)
         writer.writerow(table)
@@ -78,4 +82,11 @@ def write_csv(table: Columns, path: str | PathLike[str]) -> None:
 
 
 def _field(value: Any) -> Any:
-    return value.isoformat(sep=" ") if isinstance(value, datetime.datetime) else value
+    if isinstance(value, datetime.datetime):
+        return value.isoformat(sep=" ")
+    return hex(value) if _is_wide(value) else value
+
+
+def _is_wide(value: Any) -> bool:
+    """Return whether Python may refuse to write `value` out in decimal digits."""
+    return isinstance(value, int) and value.bit_length() > WIDEST_INTEGER
