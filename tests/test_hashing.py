@@ -677,6 +677,14 @@ def test_a_refusal_says_where_what_and_what_to_write() -> None:
     )
 
 
+def test_a_refusal_of_a_bare_object_names_no_way_that_is_closed() -> None:
+    with pytest.raises(UnkeyableValue) as refusal:
+        digest(object(), path="parameters['x']")
+    assert str(refusal.value).partition(". Do")[2] == (
+        " this:\n  memento.Named('label', value)  # be known by the label alone"
+    )
+
+
 @pytest.mark.parametrize(
     ("value", "path"),
     [

@@ -65,9 +65,13 @@ def register_key(kind: type, function: Callable[[Any], Any]) -> None:
     """
     if not isinstance(kind, type):
         raise TypeError(f"register_key: {kind!r} is not a class; pass a class, then the function that gives its key")
-    if kind in PLAIN or kind is object:
+    if _is_fixed(kind):
         raise TypeError(f"register_key: the key of {kind.__name__} cannot be chosen; register a class of your own")
     _registered[kind] = function
+
+
+def _is_fixed(kind: type) -> bool:
+    return kind in PLAIN or kind is object
 
 
 class Encoder:
@@ -140,14 +144,16 @@ class Encoder:
         """Return the error for what lies at `steps`."""
         path = self._root + "".join(_step_text(step) for step in steps)
         name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-        return UnkeyableValue(
-            f"{path} has no stable key: it is of type {name} and {reason}. Do one of these:\n"
-            f"  memento.register_key({kind.__qualname__}, lambda value: ...)  # return what identifies it\n"
-            f"  def __memento_key__(self): ...  # the same, as a method of the class\n"
-            f"  memento.Named('label', value)  # be known by the label alone",
-            path=path,
-            value=value,
-        )
+        ways = [
+            f"memento.register_key({kind.__qualname__}, lambda value: ...)  # return what identifies it",
+            "def __memento_key__(self): ...  # the same, as a method of the class",
+            "memento.Named('label', value)  # be known by the label alone",
+        ]
+        lead = "Do one of these:"
+        if _is_fixed(kind):
+            lead, ways = "Do this:", ways[-1:]
+        text = "\n  ".join([f"{path} has no stable key: it is of type {name} and {reason}. {lead}", *ways])
+        return UnkeyableValue(text, path=path, value=value)
 
     def _custom(self, value: Any) -> bytes | None:
         kind = type(value)
