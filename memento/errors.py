@@ -275,12 +275,17 @@ class UnpicklableResult(MementoError, TypeError):
 class UnreadableResult(MementoError, RuntimeError):
     """A stored result is complete, but unpickling it fails; `value_type` is the first type that it names."""
 
-    def __init__(self, *, value_type: str, reason: str) -> None:
-        super().__init__(
-            f"the stored result cannot be unpickled: it holds {value_type}, and loading it raised {reason}; "
-            "make that type loadable again, or compute the result anew with force_run=True"
-        )
+    def __init__(
+        self,
+        *,
+        value_type: str,
+        reason: str,
+        what: str = "the stored result",
+        remedy: str = "make that type loadable again, or compute the result anew with force_run=True",
+    ) -> None:
+        super().__init__(f"{what} cannot be unpickled: it holds {value_type}, and loading it raised {reason}; {remedy}")
         self.value_type = value_type
+        self.reason = reason
 
 
 class NotificationError(MementoError, OSError):

@@ -17,6 +17,7 @@ from memento.capture.calling import Stack, bring_home, stack_of
 from memento.capture.homecoming import Sent, away, shipping
 from memento.capture.runner import Done, Settings, called
 from memento.describing import describe_exception
+from memento.errors import UnreadableResult
 from memento.executors.processes.executor import ProcessExecutor
 from memento.layout import blob_path
 from memento.payload.home import main_name
@@ -143,7 +144,7 @@ class _Workers:
         if failure is None:
             try:
                 data = self._bytes(outcome, outcome.value, "value")
-                result, failure, calls = payload.decode(outcome.value.codec, data, outcome.summary)
+                result, failure, calls = _read(outcome, data)
                 bring_home(calls)
             except Exception as error:  # such as a type that cannot be unpickled here
                 failure = failure or describe_exception(error)
@@ -156,6 +157,18 @@ class _Workers:
         data = path.read_bytes()
         path.unlink()
         return data
+
+
+def _read(outcome: Outcome, data: bytes) -> Any:
+    try:
+        return payload.decode(outcome.value.codec, data, outcome.summary)
+    except UnreadableResult as error:  # nothing is stored that could be computed anew
+        raise UnreadableResult(
+            value_type=error.value_type,
+            reason=error.reason,
+            what="what the call returned",
+            remedy="have it return what can be loaded here as well as in a worker process, such as plain data",
+        ) from error.__cause__
 
 
 def _show(printed: bytes) -> None:
