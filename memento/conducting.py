@@ -26,7 +26,7 @@ from memento.matrix.configurations import Configurations
 from memento.notifications import NotificationProvider, ProviderListener
 from memento.notifications.dispatch import PartOf
 from memento.payload.home import main_name
-from memento.plan import CODE_CHANGES, make_plan
+from memento.plan import CODE_CHANGES, make_plan, tell_of_others
 from memento.progress import make_progress
 from memento.protocols import Executor, Listener, RemoteExecutor
 from memento.results import Results
@@ -234,8 +234,12 @@ class Conductor:
             finally:
                 if executor is not self._executor:
                     executor.close()
-                results = Results(configs=configurations, entries=plan.entries, store=store, cached=session.cached)
+                cached = session.cached
+                results = Results(configs=configurations, entries=plan.entries, store=store, cached=cached)
                 session.conclude()
+            taken = tell_of_others(plan, cached) if self._code_change == "warn" else None
+        if taken is not None:
+            warnings.warn(taken, UserWarning, stacklevel=4)
         if not executor.inline and not isinstance(executor, RemoteExecutor) and plan.todo:
             _warn_of_edits(experiment.edited())
         session.interrupts.raise_again()

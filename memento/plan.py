@@ -302,6 +302,24 @@ def _compare_code(plan: Plan, *, rerun: bool) -> None:
     )
 
 
+def tell_of_others(plan: Plan, cached: Sequence[int]) -> str | None:
+    """Return what to say of results of other code that another run stored while this one waited; None of none.
+
+    `cached` says of each row whether its result came from the store.
+    """
+    entries = (plan.entries[row] for row in plan.todo if cached[row])
+    runs = [_run_in(entry[1]) for entry in entries if entry is not None and _is_success(entry)]
+    compared = plan.standing.changed_in(runs) if runs else {}
+    older = sum(bool(compared[run]) for run in runs)
+    if not older:
+        return None
+    names = sorted({name for changed in compared.values() for name in changed})
+    return (
+        f"{older:,} results that another run stored meanwhile were computed by other code, which differs in "
+        f"{', '.join(names)}; code_change='rerun' computes them anew, code_change='ignore' silences this"
+    )
+
+
 def _tell_of_older_checkpoints(plan: Plan, found: Iterable[checkpoints.About]) -> None:
     """Note how many experiments go on from what other code than today's had begun."""
     differing = [changed for one in found if (changed := plan.standing.changed_since(one))]

@@ -8,6 +8,8 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -157,6 +159,54 @@ def test_what_fails_anew_fails_in_both_of_two_runs_at_once(tmp_path: Path, mode:
     write(tmp_path, HELPER.replace("RATE = 2", "RATE = 3"), AT_ONCE)
     assert at_once(tmp_path, mode, failing=True) == ["True\n['FAILED']\n"] * 2
     assert numbers_run(tmp_path)[:60] == list(range(60))
+
+
+WAITS = """
+import sys, time
+from pathlib import Path
+from memento import Memento
+from memento.events import RunProgressed
+
+class Told:
+    hears = (RunProgressed,)
+    def handle(self, event):
+        Path(sys.argv[1]).touch()  # it has tried to claim what there is
+    def close(self):
+        pass
+
+def experiment(context, config):
+    until = time.monotonic() + 60
+    while not Path("go on").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    return config.x + 1
+
+if __name__ == "__main__":
+    [result] = Memento(experiment, num_workers=1, listeners=[Told()]).run(
+        {"parameters": {"x": [1]}}, cache_path="store", progress=False)
+    print(result.inner, result.was_cached)
+"""
+
+
+def test_what_other_code_computes_while_this_run_waits_is_told(tmp_path: Path) -> None:
+    command, pipe = [sys.executable, "-B", "script.py"], subprocess.PIPE
+    (tmp_path / "script.py").write_text(WAITS)
+    with subprocess.Popen([*command, "first"], cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as first:
+        wait_for((tmp_path / "first").exists)
+        (tmp_path / "script.py").write_text(WAITS.replace("+ 1", "+ 100"))
+        with subprocess.Popen([*command, "second"], cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as second:
+            wait_for((tmp_path / "second").exists)
+            (tmp_path / "go on").touch()
+            assert first.communicate(timeout=60)[0] == "2 False\n"
+            told, said = second.communicate(timeout=60)
+    assert told == "2 True\n"
+    assert "1 results that another run stored meanwhile were computed by other code, which differs in script." in said
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 GIVEN = """

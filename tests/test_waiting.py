@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from memento import Memento, Results, Status, open_store
-from memento.events import Event, Failed, RunFinished
+from memento.events import Event, Failed, RunFinished, RunProgressed
 
 OTHER = """
 import sys, time
@@ -41,13 +41,17 @@ def experiment(context, config):
 
 
 class Heard:
-    hears = (Failed, RunFinished)
+    hears = (Failed, RunFinished, RunProgressed)
 
     def __init__(self) -> None:
         self.events: list[Event] = []
+        self.waits = threading.Event()  # it has tried to claim what there is
 
     def handle(self, event: Event) -> None:
-        self.events.append(event)
+        if isinstance(event, RunProgressed):
+            self.waits.set()
+        else:
+            self.events.append(event)
 
     def close(self) -> None: ...
 
@@ -85,14 +89,10 @@ def run_beside(then: Callable[[], None], **options: Any) -> tuple[Results, Heard
         )
     )
     thread.start()
-    wait_for(lambda: spools() == 2)
+    assert heard.waits.wait(60)
     then()
     thread.join(60)
     return done[0], heard
-
-
-def spools() -> int:
-    return sum(path.is_dir() and len(path.name) == 16 for path in Path("store/spool").iterdir())
 
 
 def test_what_the_other_is_stopped_over_is_computed_here(other: subprocess.Popen[bytes]) -> None:
