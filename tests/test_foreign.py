@@ -255,6 +255,15 @@ def test_the_function_in_a_compiled_one_is_its_code() -> None:
     assert doubled.py_func in list(code_in(doubled))
 
 
+def helper(x: Any) -> Any:
+    return x
+
+
+@pytest.mark.parametrize("value", [np.vectorize(helper), np.array([helper, None], object), [np.vectorize(helper)]])
+def test_the_functions_that_numpy_holds_are_code(value: Any) -> None:
+    assert helper in list(code_in(value))
+
+
 def uses_compiled(context: Any, config: Any) -> Any:
     return doubled(config.x)
 

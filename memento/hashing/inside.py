@@ -53,7 +53,10 @@ def code_in(value: Any) -> Iterator[types.FunctionType | type]:
     while waiting:
         item, depth = waiting.popleft()
         kind = type(item)
-        if kind in PLAIN or kind.__module__.partition(".")[0] in _WITHOUT_CODE or id(item) in seen:
+        if kind in PLAIN or id(item) in seen:
+            continue
+        if kind.__module__.partition(".")[0] in _WITHOUT_CODE:
+            waiting.extend((part, depth + 1) for part in _in_numpy(item))
             continue
         seen.add(id(item))
         if isinstance(item, types.FunctionType | type):
@@ -85,6 +88,15 @@ def _parts(item: Any) -> Iterable[Any]:
     if isinstance(item, classmethod | staticmethod):
         return [item.__func__]
     return _attributes(item)
+
+
+def _in_numpy(item: Any) -> Iterable[Any]:
+    """Return the function that numpy calls for each element, and what an array of objects holds."""
+    if type(item).__qualname__ == "vectorize":
+        return [item.pyfunc]
+    if getattr(getattr(item, "dtype", None), "hasobject", False) and type(item).__qualname__ == "ndarray":
+        return list(item.ravel()[:LARGEST_PLAIN])
+    return []
 
 
 def _attributes(item: Any) -> Iterable[Any]:
