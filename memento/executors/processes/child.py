@@ -121,6 +121,7 @@ class _Loop:
         gc.freeze()  # what is loaded stays, and need not be looked through while experiments run
         self._stop = os.open(folder / STOP_FILE, os.O_RDONLY | os.O_CLOEXEC)
         self._raised = raised_path(folder, name)
+        self._noting = threading.Lock()
         self._seen = os.open(seen_path(folder, name), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._running: Task | None = None
         self._offset = self._told = 0
@@ -144,8 +145,10 @@ class _Loop:
 
     def _note_failure(self) -> None:
         """Keep what was raised here, around the experiment: it costs the task at hand, and others run elsewhere."""
-        with contextlib.suppress(OSError):
-            self._raised.write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
+        # Two threads may meet the same: the second must not end the process before the first has written it.
+        with self._noting, contextlib.suppress(OSError):
+            if not self._raised.exists():
+                self._raised.write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
 
     def _run(self) -> int:
         self._send(Kind.READY)
