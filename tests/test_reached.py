@@ -162,6 +162,13 @@ OUT_OF_REACH: dict[str, tuple[str, str, tuple[str, str]]] = {
     "the import of something else": (
         "from math import pi, cos\ndef experiment(): return pi", "", ("pi, cos", "pi, sin"),
     ),
+    "what else a script does with a library": (
+        "import logging\nlogging.getLogger('x').setLevel(10)\nlogging.captureWarnings(False)\n"
+        "def experiment(): return logging.INFO", "", ("captureWarnings(False)", "captureWarnings(bool())"),
+    ),
+    "what else a loop does": (
+        "for RATE in (1, 2):\n    print(RATE, 'first')\ndef experiment(): return RATE", "", ("first", "second"),
+    ),
     "a value, where functions are found by globals": (
         "JOBS = 1\ndef train(): return 1\ndef experiment(kind): return globals()[kind]()", "", ("JOBS = 1", "JOBS = 2"),
     ),

@@ -35,7 +35,7 @@ from memento.hashing.uses import (
     setters_of,
     uses_in,
 )
-from memento.hashing.values import Values, is_computed
+from memento.hashing.values import Values, is_computed, is_loop, targets_of
 
 # So many names are in a note.
 SHOWN = 3
@@ -190,7 +190,7 @@ class Dependencies:
         if isinstance(value, types.ModuleType):
             self._use_of_module(value, chain[1:], scope)
             if not is_project(value):
-                self._use_assigned(chain[0], str(scope.get("__name__", "__main__")))
+                self._use_library(chain[0], sys.modules.get(str(scope.get("__name__"))))
             return
         self._add(value)
         if isinstance(value, type) and _SUBCLASSES in chain:
@@ -246,9 +246,11 @@ class Dependencies:
         nodes = assignments_of(tree, name, mutable=not isinstance(value, _UNCHANGING))
         nodes += [] if is_plain(value) else setters  # else what they have made of it is enough to know
         record = f"{module_name(module)}.{name}"
-        if nodes:
-            self._record(record, syntax.digest_of(nodes))
-            self._follow(nodes, vars(owner), {name}, record)
+        # Of a plain value that a loop gives its name what it is says enough; the loop may run the experiment.
+        telling = [node for node in nodes if not (is_plain(value) and name in targets_of(node) and is_loop(node))]
+        if telling:
+            self._record(record, syntax.digest_of(telling))
+            self._follow(telling, vars(owner), {name}, record)
         origins = origins_of(tree, name)
         if is_computed(nodes):
             self._use_given(record, value, option)
@@ -259,10 +261,14 @@ class Dependencies:
             source = absolute_name(origin, getattr(owner, "__package__", "") or "")
             alias = next(alias for alias in origin.names if alias.name == "*" or (alias.asname or alias.name) == name)
             self._use_assigned(name if alias.name == "*" else alias.name, source, option)
-        self._use_library(name, owner, tree)
+        self._use_library(name, owner)
 
-    def _use_library(self, name: str, owner: types.ModuleType, tree: ast.Module) -> None:
-        """Watch which thing of a library a name stands for: what that does changes by versions alone."""
+    def _use_library(self, name: str, owner: types.ModuleType | None) -> None:
+        """Watch which thing of a library a name of `owner` stands for: what that does changes by versions alone."""
+        file = source_of(owner) if owner is not None else None
+        tree = syntax.tree_of(file) if file else None
+        if owner is None or tree is None:
+            return
         package = getattr(owner, "__package__", "") or ""
         meant = sorted(one for one in imported_as(tree, name, package) if is_library(one))
         if meant:

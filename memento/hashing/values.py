@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import types
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from memento.hashing.inside import is_plain
 from memento.hashing.keys import digest
@@ -123,7 +123,7 @@ class Values:
                 value = _plain(known)
                 if value is _UNTOLD or attribute.startswith("_") or attribute in self._attributes:
                     continue
-                nodes: list[ast.AST] = [one for one in node.body if attribute in _targets_of(one)]
+                nodes: list[ast.AST] = [one for one in node.body if attribute in targets_of(one)]
                 told = _told_by(nodes, attribute) if nodes else b""
                 if id(known) not in self._filled and told is not _UNTOLD and told != digest(value):
                     record(name, digest((attribute, value)).hex())
@@ -165,7 +165,12 @@ def _literal(node: ast.AST | None) -> Any:
         return _UNTOLD
 
 
-def _targets_of(node: ast.AST) -> set[str]:
+def is_loop(node: ast.AST) -> TypeGuard[ast.For | ast.AsyncFor]:
+    """Return whether `node` gives a name one value after the other."""
+    return isinstance(node, ast.For | ast.AsyncFor)
+
+
+def targets_of(node: ast.AST) -> set[str]:
     """Return the names that a statement itself assigns."""
     targets: list[ast.expr] = []
     if isinstance(node, ast.Assign):
@@ -181,7 +186,7 @@ def _given_in(nodes: Iterable[ast.AST], name: str) -> list[ast.expr]:
     return [
         inner.value
         for inner in assignments
-        if isinstance(inner, ast.Assign | ast.AnnAssign | ast.AugAssign) and inner.value and name in _targets_of(inner)
+        if isinstance(inner, ast.Assign | ast.AnnAssign | ast.AugAssign) and inner.value and name in targets_of(inner)
     ]
 
 
@@ -195,7 +200,7 @@ def _told_by(nodes: list[ast.AST], name: str) -> Any:
         if isinstance(one, ast.Expr) and _names_in(ast.walk(one)) & _EVER_NEW:
             return _UNTOLD
         for inner in ast.walk(one):
-            if isinstance(inner, ast.For | ast.AsyncFor) and name in _targets_of(inner):
+            if is_loop(inner) and name in targets_of(inner):
                 if _names_in(ast.walk(inner.iter)) & _EVER_NEW:
                     return _UNTOLD
                 given += [ast.Constant(None), ast.Constant(None)]
