@@ -71,9 +71,9 @@ def edited(folder: Path, before: str, after: str) -> tuple[Experiment, Experimen
     ("before", "after", "name"),
     [
         ("helper(config.x)", "helper(-config.x)", "single.experiment"),
-        ("    return x + 1\n\ndef experiment", "    return x + 2\n\ndef experiment", "single.helper"),
-        ("        return x + 1\n", "        return x + 2\n", "single.Model"),
-        ("return 1\n", "return 2\n", "single.Model"),
+        ("    return x + 1\n\ndef experiment", "    return x + 22\n\ndef experiment", "single.helper"),
+        ("        return x + 1\n", "        return x + 22\n", "single.Model"),
+        ("return 1\n", "return 22\n", "single.Model"),
         ("        return x\n", "        return -x\n", "single.Model"),
     ],
 )

@@ -38,7 +38,7 @@ class SerialExecutor:
 
     def start(self, job: Job) -> None:
         """Make the one worker, in place of that of an earlier job."""
-        self.close()
+        self._let_go()
         self._stopping = False
         self._read = 0
         self._spool = SpoolWriter(Path(job.spool) / "serial.spool")
@@ -107,6 +107,9 @@ class SerialExecutor:
 
     def close(self) -> None:
         """Give back the streams and the spool."""
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._worker is not None:
             self._worker.close()
             self._worker = None
