@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -262,8 +263,9 @@ def test_closing_after_several_jobs_leaves_nothing_open_and_gives_the_streams_ba
         deadline = time.monotonic() + 10  # threads of an earlier job end when they come to it
         while threading.active_count() > threads and time.monotonic() < deadline:
             time.sleep(0.01)
+        gc.collect()  # what earlier tests have left open goes now, and not in between
         opened.append(len(os.listdir("/proc/self/fd")))
-    assert opened[0] == opened[1]
+    assert opened[1] <= opened[0]
     assert (sys.stdout, sys.stderr) == streams
 
 
