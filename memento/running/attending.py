@@ -16,11 +16,16 @@ from memento.errors import SlurmError, WorkerStartError
 from memento.protocols import Delivered, Interrupted, Lost, Report, Returned, Watch
 from memento.spool import Frame, frame_of
 from memento.store import Run, SqliteStore
+from memento.task import Status
 from memento.undelivered import outcome_of
 
 
 class Attendance:
-    """Attends to remote runs over `store`; `watch` gives who follows what a folder was left with, None: nobody can."""
+    """Attends to remote runs over `store`; `watch` gives who follows what a folder was left with, None: nobody can.
+
+    Attributes:
+        cancelled: the keys whose jobs somebody has cancelled in the cluster.
+    """
 
     def __init__(
         self,
@@ -31,6 +36,7 @@ class Attendance:
         self._store, self._watch, self._tell = store, watch, tell
         self._told: set[bytes] = set()
         self._attended: dict[bytes, tuple[Run, Watch]] = {}
+        self.cancelled: set[bytes] = set()
 
     def look(self, keys: set[bytes]) -> None:
         """Take in what has arrived from runs that have claimed any of `keys`, and free what will not come."""
@@ -73,6 +79,8 @@ class Attendance:
             if isinstance(report, Delivered | Interrupted):
                 frames += report.frames
             elif isinstance(report, Lost):
+                if report.status is Status.CANCELLED:
+                    self.cancelled.add(report.task.key)
                 frames.append(frame_of(outcome_of(report, self._store.root, run.id)))
             elif isinstance(report, Returned):
                 free.append(report.task.key)

@@ -76,7 +76,7 @@ class Others:
         if entry is not None and entry.status is Status.SUCCEEDED:
             self._plan.entries[row] = entry
             self._tally.stored += 1
-        elif entry is not None and self._is_of_now(entry.outcome) and entry.status is not Status.CANCELLED:
+        elif entry is not None and self._is_of_now(entry.outcome) and self._counts_here(entry):
             self._plan.entries[row] = entry
             if self._is_to_be_tried_again(entry.outcome):
                 self._todo.put_back(row)
@@ -85,10 +85,14 @@ class Others:
         else:
             self._todo.put_back(row)  # its run died, was stopped, or gave it back: now it is ours
 
+    def _counts_here(self, entry: Entry) -> bool:
+        """Whether it is this run's too: that the other was stopped is not, that somebody cancelled its job is."""
+        return entry.status is not Status.CANCELLED or entry.key in self._attendance.cancelled
+
     def _take_failure(self, row: int, outcome: Outcome) -> None:
         self.failed += 1
         self._tally.failed += 1
-        if outcome.failure is not None:
+        if outcome.failure is not None and outcome.status is not Status.CANCELLED:
             self._watch.failed(outcome.failure, outcome.key)
             self._tally.tell_failure(outcome, outcome.failure, row, will_retry=False)
 
