@@ -281,6 +281,10 @@ LIVE: dict[str, tuple[str, str, str]] = {
     ),
     "an item of a dict": ("OPTIONS = {'a': 1}\ndef experiment(): return OPTIONS", "OPTIONS['a'] = 2", "OPTIONS"),
     "an item of a list": ("STEPS = [1]\ndef experiment(): return STEPS", "STEPS.append(2)", "STEPS"),
+    "an item of a dict that has the name of a parameter": (
+        "config = {'a': 1}\ndef step(): return config\n"
+        "def experiment(config):\n    config['b'] = 1\n    return step()", "config['a'] = 2", "config",
+    ),
     "an attribute of a class": (
         "class Model:\n    rate = 1\ndef experiment(): return Model.rate", "Model.rate = 2", "Model",
     ),

@@ -125,7 +125,7 @@ class Dependencies:
         node = syntax.definition_of(code)
         if node is not None:
             self._values.add_function(name, function, node)
-            self._values.add_code(node, function.__globals__)
+            self._values.add_code(node, function.__globals__, local)
             self._follow([node], function.__globals__, local - outside_names(node), name)
         else:
             self._follow_names({(used,) for used in code.co_names}, function.__globals__, local)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple, TypeGuard
 
 from memento.hashing.inside import is_plain
@@ -85,23 +85,23 @@ class Values:
         """Take note that a function is used, which `node` defines."""
         self._functions.append((record, function, node))
 
-    def add_code(self, node: ast.AST, scope: dict[str, Any]) -> None:
-        """Take note of what the code in `node` sets and fills."""
+    def add_code(self, node: ast.AST, scope: dict[str, Any], local: Collection[str] = ()) -> None:
+        """Take note of what the code in `node` sets and fills; names that are `local` to it stand for nothing else."""
         for inner in ast.walk(node):
             if isinstance(inner, ast.Global):
                 self._set.update((str(scope.get("__name__")), name) for name in inner.names)
             elif isinstance(inner, ast.Attribute | ast.Subscript) and not isinstance(inner.ctx, ast.Load):
                 if isinstance(inner, ast.Attribute):
                     self._attributes.add(inner.attr)
-                self._fill(inner.value, scope)
+                self._fill(inner.value, scope, local)
             elif isinstance(inner, ast.Call) and isinstance(inner.func, ast.Attribute) and inner.func.attr in _FILLING:
-                self._fill(inner.func.value, scope)
+                self._fill(inner.func.value, scope, local)
 
-    def _fill(self, node: ast.expr, scope: dict[str, Any]) -> None:
+    def _fill(self, node: ast.expr, scope: dict[str, Any], local: Collection[str]) -> None:
         while isinstance(node, ast.Subscript):
             node = node.value
         chain = chain_of(node)
-        value = scope.get(chain[0]) if chain else None
+        value = scope.get(chain[0]) if chain and chain[0] not in local else None
         for name in chain[1:]:
             value = getattr(value, "__dict__", {}).get(name)
         if value is not None:
