@@ -81,9 +81,7 @@ class Standing:
         """Return whether `entry`, a success, is a result that need not be computed any more."""
         if self._force_run and not self.is_newer(entry):
             return False
-        if not self.is_own(entry):
-            return False
-        return not (self._rerun and self.changed_in([entry.run])[entry.run])
+        return self.is_of_today(entry) if self._rerun else self.is_own(entry)
 
     def goes_on_from(self, checkpoint: checkpoints.About) -> bool:
         """Return whether `checkpoint`, which this experiment made, is gone on from; judged as results are."""
@@ -101,6 +99,10 @@ class Standing:
         """Return whether this experiment computed `entry`, with whatever code, rather than a namesake."""
         self.changed_in([entry.run])
         return entry.run not in self.namesakes
+
+    def is_of_today(self, entry: Entry) -> bool:
+        """Return whether the code that computed `entry` is today's."""
+        return not self.changed_in([entry.run])[entry.run]
 
     def is_newer(self, entry: Entry) -> bool:
         """Return whether `entry` was stored since the run looked for what is stored."""
@@ -212,7 +214,7 @@ def _made_plan(
     if configurations.introduced and not force_run:
         _adopt_older(plan, configurations, store)
     if code_change != "ignore":
-        _compare_code(plan, rerun=rerun)
+        _compare_code(plan, store, rerun=rerun)
     if code_change == "warn" and not force_run:
         _tell_of_older_checkpoints(
             plan, checkpoints.found_by(store.root, map(keys.__getitem__, plan.todo), experiment.file)
@@ -281,25 +283,46 @@ def _adopt_older(plan: Plan, configurations: Configurations, store: Finder) -> N
     plan.todo = left
 
 
-def _compare_code(plan: Plan, *, rerun: bool) -> None:
+def _compare_code(plan: Plan, store: Finder, *, rerun: bool) -> None:
     """See which stored results were computed by other code than today's; with `rerun` they are computed anew."""
-    compared = plan.standing.changed_in(_runs_of(entry for entry in plan.entries if entry is not None))
-    differing = {run: changed for run, changed in compared.items() if changed}
+    differing = _take_todays(plan, store)
     if not differing:
         return
+    older = [row for row, entry in enumerate(plan.entries) if entry is not None and _run_in(entry[1]) in differing]
     plan.changed = tuple(sorted({name for names in differing.values() for name in names}))
-    plan.older = sum(entry is not None and _run_in(entry[1]) in differing for entry in plan.entries)
+    plan.older = len(older)
     if rerun:
-        for row, entry in enumerate(plan.entries):
-            if entry is not None and _run_in(entry[1]) in differing:
-                plan.entries[row] = None
-                plan.todo.append(row)
-        plan.todo.sort()
+        for row in older:
+            plan.entries[row] = None
+        plan.todo = sorted([*plan.todo, *older])
         return
     plan.notes.append(
         f"{plan.older:,} of {plan.stored:,} stored results were computed by older code, which differs in "
         f"{', '.join(plan.changed)}; code_change='rerun' computes them anew, code_change='ignore' silences this"
     )
+
+
+def _take_todays(plan: Plan, store: Finder) -> dict[bytes, tuple[str, ...]]:
+    """Take what today's code gave before other code did; return what differs in the runs whose results are left.
+
+    Whoever undoes an edit, or runs with one value of a global and then with another, has all of it stored already.
+    """
+    differing = _differing(plan)
+    if differing:
+        of_others = [entry for entry in plan.entries if entry is not None and _run_in(entry[1]) in differing]
+        todays = store.newest_that([_key_in(entry[1]) for entry in of_others], plan.standing.is_of_today)
+        if todays:
+            for row, entry in enumerate(plan.entries):
+                if entry is not None and _run_in(entry[1]) in differing:
+                    plan.entries[row] = todays.get(_key_in(entry[1]), entry)
+            return _differing(plan)
+    return differing
+
+
+def _differing(plan: Plan) -> dict[bytes, tuple[str, ...]]:
+    """Return the runs that computed stored results by other code than today's, and in which functions that differs."""
+    compared = plan.standing.changed_in(_runs_of(entry for entry in plan.entries if entry is not None))
+    return {run: changed for run, changed in compared.items() if changed}
 
 
 def tell_of_others(plan: Plan, cached: Sequence[int]) -> str | None:

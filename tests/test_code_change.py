@@ -71,6 +71,30 @@ def test_rerun_computes_anew_what_older_code_computed_and_nothing_else(tmp_path:
     assert times(tmp_path) == 4
 
 
+@pytest.mark.parametrize("mode", ["rerun", "warn"])
+def test_who_undoes_an_edit_has_the_results_of_that_code_again(tmp_path: Path, mode: str) -> None:
+    write(tmp_path)
+    run(tmp_path, "rerun")
+    write(tmp_path, HELPER.replace("RATE = 2", "RATE = 3"))
+    assert run(tmp_path, "rerun") == ("[3, 6]", "")
+    write(tmp_path)
+    assert run(tmp_path, mode) == ("[2, 4]", "")
+    assert times(tmp_path) == 4
+
+
+def test_what_no_run_of_todays_code_gave_is_told_beside_what_one_did(tmp_path: Path) -> None:
+    write(tmp_path)
+    run(tmp_path, "rerun")
+    write(tmp_path, HELPER.replace("RATE = 2", "RATE = 3"), SCRIPT.replace("[1, 2]", "[1, 2, 3]"))
+    assert run(tmp_path, "rerun")[0] == "[3, 6, 9]"
+    write(tmp_path, script=SCRIPT.replace("[1, 2]", "[1, 2, 3]"))
+    out, err = run(tmp_path, "warn")
+    assert out == "[2, 4, 9]"
+    assert "1 of 3 stored results were computed by older code, which differs in helpers.RATE;" in err
+    assert run(tmp_path, "rerun") == ("[2, 4, 6]", "")
+    assert times(tmp_path) == 6
+
+
 def test_the_code_of_a_class_that_is_a_value_counts_too(tmp_path: Path) -> None:
     model = "class Model:\n    rate = 2\n\nclass Other:\n    rate = 5\n"
     script = SCRIPT.replace("helper(config.x)", "config.model.rate * config.x").replace("helper\n", "Model, Other\n")

@@ -541,6 +541,14 @@ def test_older_code_is_told_of_once_or_computed_anew_or_ignored(tmp_path: Path, 
     growing.grow = memoize(grow)
     assert growing.grow(1) == 101
 
+    (tmp_path / "growing.py").write_text(text.format(1))  # undone: what that code gave is there still
+    importlib.reload(growing)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert growing.grow(1) == 2
+    grow = growing.grow.__wrapped__
+    assert memoize(code_change="rerun")(grow)(1, force_cache=True) == 2
+
 
 def test_the_code_of_functions_that_are_given_counts_too(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))

@@ -24,7 +24,7 @@ from memento.memoizing.arguments import Arguments
 from memento.memoizing.ledger import CallLedger, Found, code_id, ledger_at
 from memento.plan import Standing
 from memento.store import Entry
-from memento.task import Outcome, Status, value_in
+from memento.task import SUCCEEDED, Outcome, Status, value_in
 from memento.worker import keep
 
 PREFIX = "cache:"
@@ -119,14 +119,24 @@ class Memory:
         return call.ledger.forget(call.key, lambda entry: self._is_of_a_namesake(call, entry))
 
     def _that_counts(self, call: Call, newest: Found) -> Found | None:
-        """Return `newest`, or the one below it that no namesake gave; none where that is to be computed anew."""
-        found = newest
+        """Return `newest`, or the one below it that today's code gave, or no namesake; none where it is to be computed.
+
+        What today's code gave is looked for also below what other code gave: an edit may have been undone.
+        """
+        found: Found | None = newest
         if self._is_of_a_namesake(call, newest.entry):
-            own = call.ledger.newest_that([call.key], lambda entry: not self._is_of_a_namesake(call, entry))
-            if not own:
-                return None
-            found = Found(own[call.key], None)
-        return None if self._code_change != "ignore" and self._is_outdated(call, found.entry) else found
+            found = self._below(call, lambda entry: not self._is_of_a_namesake(call, entry))
+        if found is None or self._code_change == "ignore" or not self._changed_since(call, found.entry):
+            return found
+        todays = self._below(call, lambda entry: not self._changed_since(call, entry))
+        return todays or (None if self._is_outdated(call, found.entry) else found)
+
+    def _below(self, call: Call, counts: Callable[[Entry], bool]) -> Found | None:
+        # The first look is into the index, the second, which is certain, into the whole ledger.
+        if not any(entry.code == SUCCEEDED and counts(entry) for entry in call.ledger.history(call.key)):
+            return None
+        own = call.ledger.newest_that([call.key], counts)
+        return Found(own[call.key], None) if own else None
 
     def _is_of_a_namesake(self, call: Call, entry: Entry) -> bool:
         """Return whether code that differs gave `entry`, from a file that exists beside today's."""
