@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from memento.errors import NameClash, OptionError
+from memento.signatures import VARIADIC, signature_of
 
 Arguments = dict[str, Any]
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +50,7 @@ def binding_of(func: Callable[..., Any]) -> Binding:
             option="func",
             value=func,
         )
-    try:
-        signature = inspect.signature(func)
-    except (ValueError, TypeError):  # written in C: only Python itself could tell the names
-        signature = inspect.Signature(
-            [inspect.Parameter("args", _VARIADIC[0]), inspect.Parameter("kwargs", _VARIADIC[1])]
-        )
-    parameters = list(signature.parameters.values())
+    parameters = list(signature_of(func).parameters.values())
     instance = _is_method(func, parameters)
     recorded = parameters[1:] if instance else parameters
     names = tuple(parameter.name for parameter in recorded if parameter.kind is not inspect.Parameter.VAR_KEYWORD)
@@ -90,7 +84,7 @@ def _binder(
     scope: dict[str, Any] = {"__with_extras": _with_extras}
     exec(source, scope)
     bind: Any = scope["bind"]
-    positional = [each for each in parameters if each.kind not in (*_VARIADIC, inspect.Parameter.KEYWORD_ONLY)]
+    positional = [each for each in parameters if each.kind not in (*VARIADIC, inspect.Parameter.KEYWORD_ONLY)]
     bind.__defaults__ = tuple(each.default for each in positional if each.default is not each.empty)
     named = [each for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY]
     bind.__kwdefaults__ = {each.name: each.default for each in named if each.default is not each.empty}
@@ -107,7 +101,7 @@ def _declared(parameters: list[inspect.Parameter]) -> str:
             place == 0 or kinds[place - 1] not in (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_POSITIONAL)
         ):
             pieces.append("*")
-        stars = "*" * _VARIADIC.index(each.kind) + "*" if each.kind in _VARIADIC else ""
+        stars = "*" * VARIADIC.index(each.kind) + "*" if each.kind in VARIADIC else ""
         pieces.append(f"{stars}{each.name}" + ("" if each.default is each.empty else "=None"))
         last_of_kind = place + 1 == len(parameters) or kinds[place + 1] is not inspect.Parameter.POSITIONAL_ONLY
         if each.kind is inspect.Parameter.POSITIONAL_ONLY and last_of_kind:

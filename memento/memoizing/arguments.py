@@ -8,8 +8,8 @@ from typing import Any
 
 from memento.errors import OptionError, UnkeyableValue
 from memento.hashing import KeyMaker, digest, readable
+from memento.signatures import VARIADIC, signature_of
 
-_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _BY_POSITION = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 OPTIONS = ("force_run", "force_cache")
@@ -25,10 +25,10 @@ class Arguments:
 
     def __init__(self, func: Callable[..., Any], ignore: Iterable[str] = ()) -> None:
         self.name = str(getattr(func, "__qualname__", None) or type(func).__qualname__)
-        self._signature = _signature_of(func)
+        self._signature = signature_of(func)
         parameters = self._signature.parameters.values()
-        self._extras = next((each.name for each in parameters if each.kind is _VARIADIC[1]), "")
-        self._plain = not any(each.kind in _VARIADIC for each in parameters)
+        self._extras = next((each.name for each in parameters if each.kind is VARIADIC[1]), "")
+        self._plain = not any(each.kind in VARIADIC for each in parameters)
         self._by_position = tuple(each.name for each in parameters if each.kind in _BY_POSITION)
         self._by_name = frozenset(each.name for each in parameters if each.kind in _BY_NAME)
         self._defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
@@ -102,10 +102,3 @@ class Arguments:
     def text(self, values: Mapping[str, Any]) -> str:
         """Return the call as a reader would write it."""
         return f"{self.name}({', '.join(f'{name}={readable(values[name])}' for name in self._names)})"
-
-
-def _signature_of(func: Callable[..., Any]) -> inspect.Signature:
-    try:
-        return inspect.signature(func)
-    except (ValueError, TypeError):  # written in C: only Python itself could tell the names
-        return inspect.Signature([inspect.Parameter("args", _VARIADIC[0]), inspect.Parameter("kwargs", _VARIADIC[1])])
