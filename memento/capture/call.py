@@ -130,3 +130,19 @@ def found_in(record: dict[str, Any], call: Call, *, returned_dict: bool) -> Foun
     given, measured = call.arguments, call.stack.measured
     fields = {name: value for name, value in record.items() if name not in given and name not in measured}
     return Found(record=record, result=fields if returned_dict else result_of(fields))
+
+
+class Known:
+    """The calls that were made in this process, each under its key."""
+
+    def __init__(self) -> None:
+        self._calls: dict[bytes, tuple[dict[str, Any], bool]] = {}
+
+    def keep(self, call: Call) -> None:
+        """Remember `call`, of which the record is complete."""
+        self._calls[call.key] = call.record, call.returned_dict
+
+    def find(self, call: Call) -> Found | None:
+        """Return what an earlier call with the arguments of `call` gave."""
+        known = self._calls.get(call.key)
+        return None if known is None else found_in(known[0], call, returned_dict=known[1])

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from memento.capture.call import Call, Found, found_in
+from memento.capture.call import Call, Found, Known, found_in
 from memento.capture.calling import F, decorated
 from memento.capture.lines import key_of
 from memento.errors import OptionError, UnkeyableValue
@@ -125,7 +125,7 @@ class _ByFunction:
         self.skip = skip
         self.take = None if skip else callback
         self._callback = callback
-        self._known: dict[bytes, tuple[dict[str, Any], bool]] = {}
+        self._known = Known()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _ByFunction, (self._callback, self.skip)
@@ -133,8 +133,7 @@ class _ByFunction:
     def keep(self, call: Call) -> None:
         self._callback(dict(call.record))
         if self.skip:
-            self._known[call.key] = call.record, call.returned_dict
+            self._known.keep(call)
 
     def find(self, call: Call) -> Found | None:
-        known = self._known.get(call.key)
-        return None if known is None else found_in(known[0], call, returned_dict=known[1])
+        return self._known.find(call)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from memento.capture.call import Call, Found, found_in
+from memento.capture.call import Call, Found, Known
 from memento.capture.calling import F, decorated
 from memento.errors import OptionError
 
@@ -93,7 +93,7 @@ class _ByPost:
         self.skip = skip
         self._made_of = (url, skip, folder, options)
         self._outbox = outbox_for(url, folder, **options)
-        self._known: dict[bytes, tuple[dict[str, Any], bool]] = {}
+        self._known = Known()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _ByPost, self._made_of
@@ -101,8 +101,7 @@ class _ByPost:
     def keep(self, call: Call) -> None:
         self._outbox.put(call.text.encode("ascii") + b"\n")
         if self.skip:
-            self._known[call.key] = call.record, call.returned_dict
+            self._known.keep(call)
 
     def find(self, call: Call) -> Found | None:
-        known = self._known.get(call.key)
-        return None if known is None else found_in(known[0], call, returned_dict=known[1])
+        return self._known.find(call)
