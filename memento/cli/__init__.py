@@ -1,1 +1,1 @@
-"""The command line over a store: a module for each subcommand, and `main`, which reads what was written."""
+"""The command line over a store: a module for each subcommand, `arguments` that they share, and `main`."""

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from memento.cli.arguments import add_store
 from memento.store.garbage import Garbage
 from memento.store.opening import open_store
 from memento.store.survey import survey
@@ -32,7 +33,7 @@ def add(subparsers: Any) -> None:
         epilog=CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("store", nargs="?", help="the store: by default $MEMENTO_CACHE_PATH, or .memento")
+    add_store(parser)
     parser.add_argument(
         "--superseded",
         type=_days,

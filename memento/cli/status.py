@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any
 
+from memento.cli.arguments import add_store
 from memento.overview import Counts, FailureOverview, Overview, RunOverview, overview
 from memento.task import Failure
 from memento.wording import duration, node_and_job, one_line, plural
@@ -40,7 +41,7 @@ def add(subparsers: Any) -> None:
         epilog=CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("store", nargs="?", help="the store: by default $MEMENTO_CACHE_PATH, or .memento")
+    add_store(parser)
     parser.add_argument("--all", action="store_true", help=f"show more than {SHOWN} runs, jobs and failures of each")
     parser.set_defaults(run=run)
 

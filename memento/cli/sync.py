@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import Any
 
+from memento.cli.arguments import add_store
 from memento.tracking.sync import sync
 from memento.wording import plural
 
@@ -13,7 +14,7 @@ from memento.wording import plural
 def add(subparsers: Any) -> None:
     """Declare the subcommand."""
     parser = subparsers.add_parser("sync", help="deliver to trackers what could not be delivered before")
-    parser.add_argument("store", nargs="?", help="the store: by default $MEMENTO_CACHE_PATH, or .memento")
+    add_store(parser)
     parser.set_defaults(run=run)
 
 
