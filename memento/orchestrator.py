@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # or every worker whose experiments are in a module with `from memento import Memento` would load it
     import os
 
+    from memento.conducting import Matrix
     from memento.notifications import NotificationProvider
     from memento.protocols import Executor, Listener
     from memento.results import Results
     from memento.running.retries import Retries
-
-Matrix = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
 class Memento:

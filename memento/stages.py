@@ -15,10 +15,11 @@ from memento.results import Results
 from memento.results.collection import errors_of
 from memento.task import Status
 
-Matrix = Mapping[str, Any]
+Stage = Mapping[str, Any]
+"""A matrix that has an `id`, and `dependencies` where it waits for others."""
 
 
-def in_order(matrices: Sequence[Matrix]) -> list[Matrix]:
+def in_order(matrices: Sequence[Stage]) -> list[Stage]:
     """Return `matrices` so that each comes after those it depends on, otherwise in the order given.
 
     Raises:
@@ -27,7 +28,7 @@ def in_order(matrices: Sequence[Matrix]) -> list[Matrix]:
         UnknownDependency: a matrix depends on an id that none has.
         CyclicDependency: matrices wait for one another.
     """
-    by_id: dict[Hashable, Matrix] = {}
+    by_id: dict[Hashable, Stage] = {}
     for matrix in matrices:
         name = _id_of(matrix)
         if name in by_id:
@@ -64,7 +65,7 @@ def _is_hashable(value: object) -> bool:
     return True
 
 
-def dependencies_of(matrix: Matrix) -> Sequence[Any]:
+def dependencies_of(matrix: Stage) -> Sequence[Any]:
     """Return the ids that `matrix` depends on.
 
     Raises:
@@ -74,7 +75,7 @@ def dependencies_of(matrix: Matrix) -> Sequence[Any]:
     return () if given is None else check_list(given, f"matrix {matrix['id']!r}: dependencies", "['training']")
 
 
-def _refuse_taken_names(matrix: Matrix) -> None:
+def _refuse_taken_names(matrix: Stage) -> None:
     """Refuse a dependency whose results would be a parameter that is there already."""
     taken: set[Any] = set()
     for names in matrix.get("parameters", ()):
@@ -97,18 +98,18 @@ def _refuse_taken_names(matrix: Matrix) -> None:
             )
 
 
-def with_inputs(matrix: Matrix, given: Mapping[Any, Sequence[Any]]) -> dict[str, Any]:
+def with_inputs(matrix: Stage, given: Mapping[Any, Sequence[Any]]) -> dict[str, Any]:
     """Return `matrix` with what it depends on as further parameters, named `str(id)`; the given one is not changed."""
     inputs = {str(dependency): list(given[dependency]) for dependency in dependencies_of(matrix)}
     return {**matrix, "parameters": {**matrix.get("parameters", {}), **inputs}}
 
 
-def with_stand_ins(matrix: Matrix) -> dict[str, Any]:
+def with_stand_ins(matrix: Stage) -> dict[str, Any]:
     """Return `matrix` as `with_inputs` will, with a text in place of the results that are not there yet."""
     return with_inputs(matrix, {one: [f"what {one!r} will give"] for one in dependencies_of(matrix)})
 
 
-def check_gives(matrix: Matrix, order: Sequence[Matrix], configurations: Sized) -> None:
+def check_gives(matrix: Stage, order: Sequence[Stage], configurations: Sized) -> None:
     """Refuse `matrix` where it has no `configurations` and others of `order` wait for its results.
 
     Raises:
@@ -123,13 +124,13 @@ def check_gives(matrix: Matrix, order: Sequence[Matrix], configurations: Sized) 
         )
 
 
-def _waiting_for(matrix: Matrix, order: Sequence[Matrix]) -> str:
+def _waiting_for(matrix: Stage, order: Sequence[Stage]) -> str:
     return ", ".join(repr(other["id"]) for other in order if matrix["id"] in dependencies_of(other))
 
 
 def run_each(
     run: Callable[..., Results | None],
-    order: Sequence[Matrix],
+    order: Sequence[Stage],
     options: Mapping[str, Any],
     *,
     tell: Callable[[RunFinished], None] = lambda event: None,
@@ -160,7 +161,7 @@ def run_each(
     return results
 
 
-def _values_for_dependants(matrix: Matrix, order: Sequence[Matrix], done: Results) -> list[Any]:
+def _values_for_dependants(matrix: Stage, order: Sequence[Stage], done: Results) -> list[Any]:
     """Return what the experiments of `matrix` gave, for those that depend on it.
 
     Raises:
@@ -179,7 +180,7 @@ def _values_for_dependants(matrix: Matrix, order: Sequence[Matrix], done: Result
     return values
 
 
-def _end_of_all(results: Mapping[Any, Results], order: Sequence[Matrix], elapsed: float, error: object) -> RunFinished:
+def _end_of_all(results: Mapping[Any, Results], order: Sequence[Stage], elapsed: float, error: object) -> RunFinished:
     """Return how the matrices of `order` together ended: with `results` of those that ran, and by which `error`."""
     every = [result for some in results.values() for result in some]
     ended = Counter(result.status for result in every)
