@@ -65,7 +65,8 @@ class Failure(NamedTuple):
 
     `type` is the qualified name of the exception ("ValueError", "mylib.errors.Bad") or of the cause ("Killed",
     "TimedOut"); `lineage` the names of its bases, most derived first, for retries by cause; `cause` a short word for
-    programs: "error", "killed", "timeout", "exit", "memory", "unpicklable", "cancelled".
+    programs: "error", "killed", "timeout", "exit", "memory", "unpicklable", "node", "cancelled", or "requeued", of an
+    attempt that goes on in the next batch job.
     """
 
     type: str
