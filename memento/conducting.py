@@ -6,12 +6,10 @@ matrix ─expand→ configurations ─keys→ store.find ─→ plan ─→ sess
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from memento.errors import AggregateException, CacheMiss, MatrixWarning, OptionError, TooManyFailures
@@ -25,7 +23,7 @@ from memento.matrix import generate_configurations
 from memento.matrix.configurations import Configurations
 from memento.notifications import NotificationProvider, ProviderListener
 from memento.notifications.dispatch import PartOf
-from memento.payload.home import main_name
+from memento.payload.whereabouts import whereabouts
 from memento.plan import CODE_CHANGES, make_plan, tell_of_others
 from memento.progress import make_progress
 from memento.protocols import Executor, Listener, RemoteExecutor
@@ -270,13 +268,10 @@ class Conductor:
             call=call,
             store=str(store.root),
             spool=str(spool_path(store.root, run)),
-            main=main_name(),
-            working_directory=os.getcwd(),
-            import_path=tuple(str(Path(entry).absolute()) for entry in sys.path),
-            arguments=tuple(map(str, sys.argv)),
             pace=pace,
             origin=as_seen_from(store.root, experiment.file),
             synced=not getattr(executor, "beside", False),
+            **({} if executor.inline else whereabouts(experiment.sources)),
         )
 
     def _tracking(self, store: SqliteStore, configurations: Configurations, experiment: Experiment) -> list[Listener]:
@@ -318,9 +313,8 @@ def _warn_of_edits(files: Sequence[str]) -> None:
     if files:
         names = ", ".join(map(os.path.basename, files))
         warnings.warn(
-            f"{names} changed while the run went on: workers that began after that, in place of others that died or "
-            "were ended, ran what stands there now, and what they gave is stored as of the code before. Where any did, "
-            "run it once more with force_run=True",
+            f"{names} changed while the run went on, which ran what stood there when it began, to the end; only "
+            "processes that experiments start by themselves, other than by fork, may have loaded what stands there now",
             UserWarning,
             stacklevel=5,
         )

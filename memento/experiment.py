@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+from memento.sources import Source
 
 VALUE = "value "
 """Before the names of functions and classes that are not called by the experiment but given to it."""
@@ -24,13 +24,12 @@ class Experiment:
     file: str = field(default="", compare=False)
     code: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    files: tuple[tuple[str, int, int], ...] = field(default=(), compare=False)
-    """Where that code stands: each file, when it was written (ns since the epoch) and its length in bytes."""
+    sources: tuple[Source, ...] = field(default=(), compare=False, repr=False)
+    """The files in which that code stands, as they were when this was made."""
 
     def edited(self) -> list[str]:
-        """Return the files that are not what they were when this was made, as far as their time and length tell."""
-        now = dict.fromkeys(files_as_they_are(file for file, _, _ in self.files))
-        return [one[0] for one in self.files if one not in now]
+        """Return the files that are not what they were when this was made."""
+        return [source.file for source in self.sources if not source.is_as_it_was()]
 
     def changed_since(self, code: dict[str, str]) -> tuple[str, ...]:
         """Return the names of functions that differ between `code`, which computed a result, and today's."""
@@ -39,15 +38,3 @@ class Experiment:
         # Another matrix has other values: one that is missing on either side was not changed.
         both = self.code.keys() & code.keys()
         return tuple(sorted(name.removeprefix(VALUE) for name in changed if name in both or not name.startswith(VALUE)))
-
-
-def files_as_they_are(files: Iterable[str]) -> tuple[tuple[str, int, int], ...]:
-    """Return name, time and length of those of `files` that are there, in order."""
-    found = []
-    for file in sorted(files):
-        try:
-            facts = os.stat(file)
-        except OSError:
-            continue
-        found.append((file, facts.st_mtime_ns, facts.st_size))
-    return tuple(found)

@@ -18,6 +18,8 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from memento.sources import Source
+
 KEY_BYTES = 16
 RUN_BYTES = 8
 
@@ -316,5 +318,7 @@ class Job(NamedTuple):
     """How many seconds experiments took that are stored already; None: none are."""
     origin: str = ""
     """Which file the experiment comes from, as seen from the store's folder; empty where that is not known."""
+    sources: tuple[Source, ...] = ()
+    """The project's source files as they were when the run began."""
     synced: bool = True
     """Whether large parts are on the disk when a worker tells of them; else the store sees to that, on its machine."""

@@ -6,6 +6,7 @@ import importlib
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -143,16 +144,61 @@ if __name__ == "__main__":
 """
 
 
-def test_a_file_that_is_edited_while_workers_are_replaced_is_told(tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text(REPLACED)
-    (tmp_path / "helper.py").write_text("def add(x):\n    return x + 1\n")
+def run_and_edit(folder: Path, change: Callable[[], object], script: str = REPLACED) -> tuple[str, str]:
+    """Return what a script prints whose first worker is ended and replaced after `change`."""
+    (folder / "script.py").write_text(script)
     command = [sys.executable, "-B", "script.py"]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) as process:
+    with subprocess.Popen(command, cwd=folder, stdout=pipe, stderr=pipe, text=True) as process:
         until = time.monotonic() + 60
-        while not (tmp_path / "began").exists() and time.monotonic() < until:
+        while not (folder / "began").exists() and time.monotonic() < until:
             time.sleep(0.01)
-        (tmp_path / "helper.py").write_text("def add(x):\n    return x + 100\n")
-        told, said = process.communicate(timeout=60)
-    assert told == "100\n"
-    assert "script.py:14: UserWarning: helper.py changed while the run went on: workers that began after that" in said
+        change()
+        return process.communicate(timeout=60)
+
+
+def test_a_worker_that_takes_anothers_place_runs_what_stood_there_when_the_run_began(tmp_path: Path) -> None:
+    helper = tmp_path / "helper.py"
+    helper.write_text("def add(x):\n    return x + 1\n")
+    told, said = run_and_edit(tmp_path, lambda: helper.write_text("def add(x):\n    return x + 100\n"))
+    assert told == "1\n"
+    assert "script.py:14: UserWarning: helper.py changed while the run went on, which ran what stood there" in said
+
+
+def test_it_does_so_where_a_whole_package_is_gone_by_then(tmp_path: Path) -> None:
+    package = tmp_path / "project" / "parts"
+    package.mkdir(parents=True)
+    (tmp_path / "project" / "__init__.py").write_text("from project.constants import *\n")
+    (tmp_path / "project" / "constants.py").write_text("ONE = 1\n")
+    (package / "__init__.py").write_text("")
+    (package / "adding.py").write_text("from .. import ONE\n\ndef add(x):\n    return x + ONE\n")
+    script = REPLACED.replace("from helper", "from project.parts.adding")
+    told, _ = run_and_edit(tmp_path, lambda: (tmp_path / "project").rename(tmp_path / "moved"), script)
+    assert told == "1\n"
+
+
+def test_modules_that_the_experiment_does_not_use_stay_what_they_were_as_well(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("from other import unused\n\ndef add(x):\n    return x + 1\n")
+    (tmp_path / "other.py").write_text("unused = 1\n")
+    told, said = run_and_edit(tmp_path, lambda: (tmp_path / "other.py").write_text("renamed = 1\n"))
+    assert (told, said) == ("1\n", "")
+
+
+def test_failures_and_remembering_functions_in_such_a_worker_tell_of_what_it_runs(tmp_path: Path) -> None:
+    helper = tmp_path / "helper.py"
+    text = (
+        "from memento import memoize\n\n@memoize\ndef scaled(x):\n    return x + 1\n\n"
+        "def add(x):\n    scaled(x)\n    raise ValueError(x)  # as it was\n"
+    )
+    helper.write_text(text)
+    script = REPLACED.replace("print(results[0].inner)", "print(results[0].traceback)").replace(
+        "progress=False,", "progress=False, on_error='return',"
+    )
+    told, _ = run_and_edit(tmp_path, lambda: helper.write_text("# moved\n" * 5 + text.replace("+ 1", "+ 2")), script)
+    assert "    raise ValueError(x)  # as it was\n" in told
+    called = subprocess.run(
+        [sys.executable, "-B", "-c", "import helper; print(helper.scaled(0))"],
+        cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60,
+    )  # fmt: skip
+    assert called.stdout == "1\n"
+    assert "was computed by older code, which differs in helper.scaled" in called.stderr

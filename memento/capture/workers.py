@@ -5,7 +5,6 @@ Imported when a `Runner` first needs them.
 
 from __future__ import annotations
 
-import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +19,7 @@ from memento.describing import describe_exception
 from memento.errors import UnreadableResult
 from memento.executors.processes.executor import ProcessExecutor
 from memento.layout import blob_path
-from memento.payload.home import main_name
+from memento.payload.whereabouts import whereabouts
 from memento.protocols import Delivered, Lost
 from memento.task import KEY_BYTES, RUN_BYTES, Call, Failure, Job, Outcome, Part, Task
 
@@ -115,10 +114,7 @@ class _Workers:
                 call=Call(),
                 store=str(self._folder),
                 spool=str(self._folder),
-                main=main_name(),
-                working_directory=os.getcwd(),
-                import_path=tuple(str(Path(entry).absolute()) for entry in sys.path),
-                arguments=tuple(map(str, sys.argv)),
+                **whereabouts(),
             )
             with shipping():
                 self._executor.start(job)

@@ -24,7 +24,7 @@ from memento.hashing.callables import captured_values
 from memento.hashing.inside import code_in, home_of, is_plain
 from memento.hashing.keys import digest
 from memento.hashing.naming import module_name
-from memento.hashing.project import files_of_package, is_library, is_project, project_module, source_of
+from memento.hashing.project import file_of_module, files_of_package, is_library, is_project, project_module
 from memento.hashing.uses import (
     Loaded,
     absolute_name,
@@ -36,6 +36,7 @@ from memento.hashing.uses import (
     uses_in,
 )
 from memento.hashing.values import Values, is_computed, is_loop, targets_of
+from memento.sources import KeptLoader
 
 # So many names are in a note.
 SHOWN = 3
@@ -103,6 +104,12 @@ class Dependencies:
                 self._seen.add(identity)
                 self._waiting.append(thing)
 
+    def _tree_of(self, file: str | None) -> ast.Module | None:
+        if file is None:
+            return None
+        self.files.add(file)
+        return syntax.tree_of(file)
+
     def _note(self, name: str) -> None:
         self.notes.append(f"the source of {name} was not found: not every change to it will be noticed")
 
@@ -134,7 +141,7 @@ class Dependencies:
         """Take note of a function whose source is no longer what was loaded: neither digest alone is its code."""
         # What import hooks load they may have changed, as pytest does with its assertions.
         loader = getattr(sys.modules.get(home_of(function)), "__loader__", None)
-        if type(loader) is SourceFileLoader and not syntax.is_as_loaded(function.__code__):
+        if type(loader) in (SourceFileLoader, KeptLoader) and not syntax.is_as_loaded(function.__code__):
             self._edited.append(name)
             self._record(name, f"imported {syntax.compiled_digest(function.__code__)}")
 
@@ -143,9 +150,8 @@ class Dependencies:
             self._add(base)
         name = f"{module_name(kind.__module__)}.{kind.__qualname__}"
         module = sys.modules[kind.__module__]
-        file = source_of(module) or next((one.__code__.co_filename for one in _functions_of(kind)), None)
-        self.files |= {file} if file else set()
-        tree = syntax.tree_of(file) if file else None
+        file = file_of_module(module) or next((one.__code__.co_filename for one in _functions_of(kind)), None)
+        tree = self._tree_of(file)
         node = syntax.class_of(tree, kind.__qualname__) if tree else None
         if node is not None:
             self._record(name, syntax.digest_of([node]))
@@ -235,9 +241,7 @@ class Dependencies:
         if owner is None or not is_project(owner) or (name, module, option) in self._seen_names:
             return
         self._seen_names.add((name, module, option))
-        file = source_of(owner)
-        self.files |= {file} if file else set()
-        tree = syntax.tree_of(file) if file else None
+        tree = self._tree_of(file_of_module(owner))
         if tree is None:
             self._use_value(name, owner)
             return
@@ -265,8 +269,7 @@ class Dependencies:
 
     def _use_library(self, name: str, owner: types.ModuleType | None) -> None:
         """Watch which thing of a library a name of `owner` stands for: what that does changes by versions alone."""
-        file = source_of(owner) if owner is not None else None
-        tree = syntax.tree_of(file) if file else None
+        tree = self._tree_of(file_of_module(owner) if owner is not None else None)
         if owner is None or tree is None:
             return
         package = getattr(owner, "__package__", "") or ""
@@ -321,7 +324,7 @@ class Dependencies:
             return
         files = files_of_package(name.rpartition(".")[0])
         for inside, file in files.items():
-            tree = syntax.tree_of(file)
+            tree = self._tree_of(file)
             if tree is not None:
                 self._record(inside, syntax.digest_of([tree]))
         if not files:

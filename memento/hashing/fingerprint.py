@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from memento.errors import UnkeyableValue
-from memento.experiment import Experiment, files_as_they_are
+from memento.experiment import Experiment
 from memento.hashing import syntax
 from memento.hashing.callables import captured_values
 from memento.hashing.dependencies import Dependencies
 from memento.hashing.keys import digest
 from memento.hashing.naming import is_importable, module_name, module_of
 from memento.hashing.origin import file_of
+from memento.sources import read_source
 
 
 def identify(func: Callable[..., Any], *, version: str | None = None) -> Experiment:
@@ -35,8 +36,8 @@ def identify(func: Callable[..., Any], *, version: str | None = None) -> Experim
     used = Dependencies()
     code = used.of([func])
     file = file_of(_named_after(func))
-    files = files_as_they_are(used.files)
-    return Experiment(name=name, version=version, file=file, code=code, notes=(*notes, *used.notes), files=files)
+    sources = tuple(source for name in sorted(used.files) if (source := read_source(name)) is not None)
+    return Experiment(name=name, version=version, file=file, code=code, notes=(*notes, *used.notes), sources=sources)
 
 
 def code_of_values(values: Iterable[object]) -> dict[str, str]:

@@ -9,19 +9,46 @@ import os
 import sys
 import sysconfig
 import types
+from collections.abc import Iterable
 from pathlib import Path
 
 from memento.hashing.naming import MAIN_MODULES
+from memento.sources import Source, read_source
 
 # Of a package whose modules are imported by their names.
 MOST_FILES = 500
+# Of modules that the experiment's code does not use, as far as is seen.
+MOST_BYTES = 16_000_000
+_LIBRARY = os.path.dirname(os.__file__) + os.sep
+_INSTALLED = f"{os.sep}site-packages{os.sep}"
 _PACKAGE = os.path.realpath(Path(__file__).parent.parent) + os.sep
 
 
-def source_of(module: types.ModuleType) -> str | None:
+def file_of_module(module: types.ModuleType) -> str | None:
     """Return the file that `module` of the project was written in."""
     file = getattr(module, "__file__", None)
     return file if isinstance(file, str) and is_project(module) else None
+
+
+def with_loaded(known: Iterable[Source]) -> tuple[Source, ...]:
+    """Return `known`, and the sources of the project's other modules that are loaded, up to `MOST_BYTES` of them.
+
+    They may import one another: half of them as they were, and half as they are, do not always fit together.
+    """
+    sources = {source.file: source for source in known}
+    left = MOST_BYTES
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        # Most are libraries, which is seen from most of their paths.
+        if not isinstance(file, str) or not file.endswith(".py") or file.startswith(_LIBRARY) or _INSTALLED in file:
+            continue
+        if name in MAIN_MODULES or not is_project(module):
+            continue
+        source = sources.get(os.path.abspath(file)) or read_source(file)
+        if source is not None and (source.file in sources or len(source.text) <= left):
+            left -= 0 if source.file in sources else len(source.text)
+            sources[source.file] = source._replace(module=name)
+    return tuple(sources.values())
 
 
 def project_module(name: str) -> types.ModuleType | None:

@@ -14,6 +14,8 @@ import time
 import types
 from collections.abc import Iterator
 
+from memento.sources import of_the_run
+
 # Seconds by which the clock of the machine that files lie on may be behind.
 CLOCKS_DIFFER = 10.0
 # What says nothing about what the code does, or exists in some versions of Python only.
@@ -87,7 +89,13 @@ def _meant(statement: ast.stmt, around: ast.AST) -> ast.AST:
 
 
 def tree_of(file: str) -> ast.Module | None:
-    """Return the syntax tree of the source file (or notebook cell) `file` as it is now, None where there is none."""
+    """Return the syntax tree of the source file (or notebook cell) `file`, None where there is none.
+
+    It is that of the file as it is now; in a worker, as it was when the run began.
+    """
+    source = of_the_run(file)
+    if source is not None:
+        return _parsed(file, source.text)
     try:
         facts = os.stat(file)
     except OSError:
@@ -107,10 +115,10 @@ def _parsed_file(file: str, changed: int, size: int) -> ast.Module | None:
 
 
 @functools.lru_cache(maxsize=256)
-def _parsed(file: str, text: str) -> ast.Module | None:
+def _parsed(file: str, text: str | bytes) -> ast.Module | None:
     try:
         return ast.parse(text)
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return None  # a cell with magics
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import os
 import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -281,6 +283,40 @@ def test_a_run_gives_the_same_everywhere_and_leaves_the_executor_to_whoever_made
     assert (resumes.status, resumes.inner, len(resumes.attempts)) == (Status.SUCCEEDED, "resumed from 7", 2)
     more = memento.run({"parameters": {"way": ["fine", "again"]}}, progress=False)
     assert [(result.inner, result.was_cached) for result in more] == [("fine", True), ("again", False)]
+
+
+EDITED = """
+import os
+from pathlib import Path
+
+VALUE = 1
+
+def experiment(context, config):
+    if context.attempt == 1:
+        file = Path(__file__)
+        file.write_text(file.read_text().replace("VALUE = 1", "VALUE = 100"))
+        os._exit(1)
+    return VALUE
+"""
+
+
+def test_an_edit_while_a_run_goes_on_reaches_no_worker(
+    executor: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not executor.isolates:
+        pytest.skip("its experiments run in this process, which has loaded what it runs")
+    (tmp_path / "edited_meanwhile.py").write_text(EDITED)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    edited = importlib.import_module("edited_meanwhile")
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "edited_meanwhile.py changed while the run went on", UserWarning)
+            memento = Memento(edited.experiment, executor=executor)
+            (result,) = memento.run({"parameters": {"x": [0]}}, retries=1, progress=False)
+    finally:
+        del sys.modules["edited_meanwhile"]
+    assert (result.inner, len(result.attempts)) == (1, 2)
+    assert "VALUE = 100" in (tmp_path / "edited_meanwhile.py").read_text()
 
 
 def test_a_signal_at_the_end_of_a_wait_does_not_make_it_wait_for_ever(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from typing import Any, BinaryIO, NoReturn
 from memento.describing import frames_of
 from memento.executors.processes.wire import OFFSET, PROGRESS, Inbox, Kind, message, pack_tasks, unpack_tasks
 from memento.output import FileOutput
+from memento.sources import load_from
 from memento.spool import SpoolWriter
 from memento.task import KEY_BYTES, Task
 from memento.worker import Worker, unpack_job
@@ -97,7 +98,7 @@ def _no_input() -> None:
 
 
 def _settle(fields: Mapping[str, Any]) -> None:
-    """Be where the user's script is: its arguments, its import path and its working directory."""
+    """Be where the user's script is: its arguments, its import path, its working directory, its sources."""
     if arguments := fields["arguments"]:
         sys.argv[:] = arguments
     known = set(sys.path)
@@ -108,6 +109,7 @@ def _settle(fields: Mapping[str, Any]) -> None:
         importlib.invalidate_caches()
     with contextlib.suppress(OSError):
         os.chdir(fields["working_directory"])
+    load_from(fields["sources"])
 
 
 class _Loop:

@@ -140,6 +140,8 @@ class SlurmExecutor:
         (self._folder / REMOTE).write_text(ENGINE)
         if self._snapshot:
             job = job._replace(import_path=take_snapshot(job.import_path, self._folder / SNAPSHOT))
+        else:
+            job = job._replace(sources=())
         (self._folder / JOB).write_bytes(seal(job))
         self._tracker = Tracker(self._folder, job.run, grace=self._grace)
         self._submitter = self._submitter_for(job)
