@@ -130,11 +130,10 @@ class Historian(Reader):
         with self._ledger.reading() as database:
             return database.execute("SELECT 1 FROM runs WHERE id = ? AND ended IS NULL", [run]).fetchone() is None
 
-    def claimed_by(self, run: bytes, keys: Sequence[bytes]) -> set[bytes]:
-        """Return those of `keys` that `run` has claimed, and so is not done with."""
+    def claims_of(self, run: bytes) -> set[bytes]:
+        """Return the keys that `run` has claimed, and so is not done with."""
         with self._ledger.reading() as database:
-            claimed = claims.claimed_by(database, run)
-        return {key for key in keys if key in claimed}
+            return set(claims.claimed_by(database, run))
 
     def artifact_path(self, key: bytes, run: bytes, attempt: int) -> Path:
         """Return the folder that one attempt was given, which need not exist."""

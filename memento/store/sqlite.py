@@ -207,11 +207,6 @@ class SqliteStore(Writer):
         """Let a remote run go on without this process: its claims stand, and whoever comes next may adopt it."""
         run.unlock()
 
-    def claims_of(self, run: bytes) -> set[bytes]:
-        """Return the keys that `run` has claimed."""
-        with self._ledger.reading() as database:
-            return set(claims.claimed_by(database, run))
-
     def save_claimed(self, run: runs.Run, frames: Sequence[Frame], *, failures_end: bool = True) -> int:
         """Store those of `frames` whose keys `run` has claimed, end the claims of the final ones; return how many.
 

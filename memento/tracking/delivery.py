@@ -68,7 +68,7 @@ class Delivery:
             self._seen = rows[-1].id
             if len(self._ready) >= 10 * GROUP:
                 return True
-        claimed = () if over else self._store.claimed_by(self._run_id, list(self._failures))
+        claimed = () if over else self._store.claims_of(self._run_id)
         for key in [key for key in self._failures if key not in claimed]:
             self._ready.append(self._failures.pop(key))
         if over and abandoned and self._end is None and self._first is not None:
