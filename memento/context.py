@@ -41,6 +41,19 @@ class Context:
     Attributes:
         key: the key of the configuration, 32 hex digits; its result is stored under it.
         attempt: 1 for the first try in this run, 2 for the first retry, and so on.
+
+    Example:
+        >>> from memento import Memento
+        >>> def train(context, config):
+        ...     weight, epochs = context.restore(default=(0.0, 0))
+        ...     for epoch in range(epochs, config.epochs):
+        ...         weight += 0.5
+        ...         context.record({"weight": weight})
+        ...         context.checkpoint((weight, epoch + 1))
+        ...     return weight
+        >>> results = Memento(train, executor="serial").run({"parameters": {"epochs": [2, 4]}})
+        >>> [result.inner for result in results]
+        [1.0, 2.0]
     """
 
     # What most experiments never change is not set for each of a million of them.

@@ -85,6 +85,16 @@ class Memento:
         Raises:
             CyclicDependency, UnknownDependency, MatrixError, OptionError: before anything runs.
             AggregateException: experiments of a matrix failed, and what depends on it did not run.
+
+        Example:
+            >>> from memento import Memento
+            >>> def double(number):
+            ...     return 2 * number
+            >>> memento = Memento(double, executor="serial")
+            >>> memento.add_matrix({"id": "number", "parameters": {"number": [1, 2]}})
+            >>> memento.add_matrix({"id": "again", "dependencies": ["number"]})
+            >>> [result.inner for result in memento.run_all()["again"]]
+            [4, 8]
         """
         from copy import copy
 

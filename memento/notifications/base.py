@@ -34,6 +34,22 @@ class NotificationProvider(ABC):
     Each method may be written with or without the event: `def task_failure(self)` and
     `def task_failure(self, event)` both work. `policy` says when it is told about failures; the methods
     run on a thread of their own, so a slow or failing provider never slows or fails an experiment.
+
+    Example:
+        >>> from memento import Memento
+        >>> class Bell(NotificationProvider):
+        ...     def task_completed(self):
+        ...         print("ding")
+        ...     def task_failure(self, event):
+        ...         print("buzz:", event.failure.message)
+        ...     def all_tasks_completed(self):
+        ...         print("dong")
+        >>> def invert(x):
+        ...     return 1 / x
+        >>> memento = Memento(invert, Bell(), executor="serial")
+        >>> results = memento.run({"parameters": {"x": [0]}}, on_error="return")
+        buzz: division by zero
+        dong
     """
 
     policy: DigestPolicy = EVERY_EVENT

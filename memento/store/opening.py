@@ -30,6 +30,12 @@ def open_store(path: str | os.PathLike[str] | None = None) -> SqliteStore:
         StoreForeign: something else is there; it is left untouched.
         StoreTooNew: a newer memento wrote it; it is left untouched.
         StoreError: it cannot be made, read or written.
+
+    Example:
+        >>> with open_store("example") as store:
+        ...     found = store.collect(dry_run=False)
+        ...     store.purge()
+        0
     """
     return SqliteStore(*_made(path))
 
