@@ -1,6 +1,6 @@
 """A matrix → Configurations: product, linked axes, replicates, exclude, include, union, sampling.
 
-The product and what is included become blocks of a space; which of their positions are configurations is decided then::
+The product and what is included become blocks of a space; `choosing` then decides which positions are configurations::
 
     matrix ─> Block(product), Block(include) ─> exclude ─> sample ─> without earlier matrices ─> Configurations
 """
@@ -9,36 +9,23 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from memento.config import Config
-from memento.errors import MatrixError, MatrixWarning
+from memento.errors import MatrixWarning
 from memento.matrix import lint
 from memento.matrix.axis import Axis
 from memento.matrix.block import Block
+from memento.matrix.choosing import Choice, Predicate, selected
 from memento.matrix.configurations import Configurations
-from memento.matrix.diagram import Box, Cut, Diagram
+from memento.matrix.diagram import Box
 from memento.matrix.runtime import check_runtime
-from memento.matrix.selection import Chain, Picked, Selection
+from memento.matrix.selection import Selection
 from memento.matrix.space import Space
-from memento.matrix.union import Boxed, without_earlier
 from memento.names import REPLICATE
 
 _NOT_CALLERS = ("memento.", "functools")  # the configurations' cached properties are called through functools
 _MOST = 2**62
-_Predicate = Callable[[Config], object]
-
-
-class _Plan(NamedTuple):
-    """One matrix of a union: its blocks' numbers in the space, and what is to be chosen from them."""
-
-    place: str
-    product: int
-    include: int | None
-    boxes: Sequence[Box]
-    predicates: Sequence[tuple[str, _Predicate]]
-    sample: tuple[int, int] | None
 
 
 def generate_configurations(
@@ -73,8 +60,8 @@ def generate_configurations(
         )
     warned: list[str] = []
     blocks: list[Block] = []
-    plans = [
-        _planned(one, f"matrix[{number}]" if union else "matrix", blocks, experiment, warned.append)
+    choices = [
+        _checked(one, f"matrix[{number}]" if union else "matrix", blocks, experiment, warned.append)
         for number, one in enumerate(matrix if union else [matrix])
     ]
     space = Space(blocks)
@@ -84,9 +71,9 @@ def generate_configurations(
         )
 
     def select(warn: lint.Warn) -> Selection:
-        return _selected(space, plans, warn)
+        return selected(space, choices, warn)
 
-    if any(plan.predicates for plan in plans):  # scanned when somebody asks, which may be never
+    if any(choice.predicates for choice in choices):  # scanned when somebody asks, which may be never
         _issue(warned)
         return Configurations(space, lambda warn: select(_both(warn)), warned=warned)
     selection = select(warned.append)
@@ -94,7 +81,7 @@ def generate_configurations(
     return Configurations(space, selection, warned=warned)
 
 
-def _planned(matrix: object, place: str, blocks: list[Block], experiment: str, warn: lint.Warn) -> _Plan:
+def _checked(matrix: object, place: str, blocks: list[Block], experiment: str, warn: lint.Warn) -> Choice:
     """Check one matrix and append its blocks."""
     found = lint.check_matrix(matrix, place)
     axes = [lint.axis_of(names, values, warn) for names, values in found["parameters"].items()]
@@ -120,7 +107,7 @@ def _planned(matrix: object, place: str, blocks: list[Block], experiment: str, w
     if rows is not None:
         blocks.append(Block([rows, *repeated], included=True, **shared))
     boxes, predicates = _excludes(found.get("exclude") or (), block, known, warn)
-    return _Plan(
+    return Choice(
         place=place,
         product=number,
         include=None if rows is None else number + 1,
@@ -154,11 +141,11 @@ def _included(include: object, names: Sequence[str], warn: lint.Warn) -> Axis | 
 
 def _excludes(
     exclude: object, block: Block, known: Sequence[str], warn: lint.Warn
-) -> tuple[list[Box], list[tuple[str, _Predicate]]]:
+) -> tuple[list[Box], list[tuple[str, Predicate]]]:
     """Return the excludes of values as boxes in the product, and the others with their places."""
     boxes: list[Box] = []
     places: dict[frozenset[tuple[int, frozenset[int]]], str] = {}
-    predicates: list[tuple[str, _Predicate]] = []
+    predicates: list[tuple[str, Predicate]] = []
     for number, rule in enumerate(lint.check_list(exclude, "exclude", "[{'model': 'svm', 'depth': 8}]")):
         place = f"exclude[{number}]"
         if isinstance(rule, Mapping):
@@ -199,89 +186,6 @@ def _box(rule: Mapping[Any, Any], block: Block, known: Sequence[str], place: str
         number = numbers[axis]
         box[number] = box[number] & matching if number in box else matching
     return box
-
-
-def _selected(space: Space, plans: Sequence[_Plan], warn: lint.Warn) -> Selection:
-    """Return the positions that are configurations, of all matrices."""
-    done: list[Boxed] = []
-    for plan in plans:
-        boxed = _chosen(space, plan, warn)
-        done.append(without_earlier(space, boxed, done))
-        if not boxed.selection.count:
-            warn(f"{plan.place}: everything is excluded, so there is nothing to run")
-    return done[0].selection if len(done) == 1 else Chain(one.selection for one in done)
-
-
-def _chosen(space: Space, plan: _Plan, warn: lint.Warn) -> Boxed:
-    """Return the positions of one matrix that are configurations, whatever other matrices there are."""
-    block, start = space.blocks[plan.product], space.starts[plan.product]
-    sizes = [len(axis) for axis in block.axes]
-    cuts = [Cut(number) for number in range(len(plan.boxes))]
-    kept: Selection = Diagram(sizes, plan.boxes, cuts, start=start)
-    if plan.predicates:
-        kept = Picked(_scan(space, kept, plan.predicates, warn))
-    product = Boxed(selection=kept, blocks=(plan.product,), boxes=None if plan.predicates else tuple(plan.boxes))
-    if plan.include is None and plan.sample is None:
-        return product
-    blocks: tuple[int, ...] = (plan.product,)
-    if plan.include is not None:
-        added = Diagram([len(axis) for axis in space.blocks[plan.include].axes], start=space.starts[plan.include])
-        beside = without_earlier(space, Boxed(selection=added, blocks=(plan.include,), boxes=None), [product])
-        kept = Chain([kept, beside.selection])
-        blocks = (plan.product, plan.include)
-    if plan.sample is not None:
-        kept = _sampled(kept, *plan.sample, warn)
-    return Boxed(selection=kept, blocks=blocks, boxes=None)
-
-
-def _scan(space: Space, base: Selection, predicates: Sequence[tuple[str, _Predicate]], warn: lint.Warn) -> list[int]:
-    """Return the positions that no predicate excludes."""
-    matched = [0] * len(predicates)
-    kept = []
-    for position in base.positions():
-        config = space.config(position)
-        for number, (place, predicate) in enumerate(predicates):
-            if _excluded(predicate, config, place):
-                matched[number] += 1
-                break
-        else:
-            kept.append(position)
-    for (place, _), count in zip(predicates, matched, strict=True):
-        if not count:
-            warn(f"{place} matches nothing that is not already excluded, so it has no effect")
-    return kept
-
-
-def _excluded(predicate: _Predicate, config: Config, place: str) -> bool:
-    try:
-        answer = predicate(config)
-    except Exception as error:
-        raise MatrixError(
-            f"{place} raised {type(error).__name__}: {error}, for the configuration {config}; "
-            "make it return True or False for every configuration",
-            key=place,
-            value=predicate,
-        ) from error
-    if answer is True or answer is False:
-        return answer
-    if getattr(getattr(answer, "dtype", None), "kind", "") == "b" and getattr(answer, "ndim", 1) == 0:
-        return bool(answer)  # what comparing numpy's numbers gives
-    raise MatrixError(
-        f"{place} returned {lint.said(answer)} for the configuration {config}; "
-        "make it return True to leave a configuration out, False to keep it",
-        key=place,
-        value=predicate,
-    )
-
-
-def _sampled(base: Selection, count: int, seed: int, warn: lint.Warn) -> Selection:
-    if count >= base.count:
-        if count > base.count:
-            warn(f"sample['n'] is {count:,}, but there are only {base.count:,} configurations; all of them are taken")
-        return base
-    import random
-
-    return Picked(base.at(rank) for rank in sorted(random.Random(seed).sample(range(base.count), count)))
 
 
 def _both(warn: lint.Warn) -> lint.Warn:
