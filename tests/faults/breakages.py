@@ -93,7 +93,7 @@ BREAKAGES: list[Breakage] = [
     ),
     Breakage(
         name="what is claimed is not written down",
-        file="memento/store/sqlite.py",
+        file="memento/store/sharing.py",
         old="            claims.change_claims(database, run.id, run.written, claimed)\n",
         new="",
         trial="test_runs_at_once.py::test_runs_at_once",
