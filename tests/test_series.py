@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from memento import payload
-from memento.context import LOOK_INTERVAL, Context
+from memento.context import Context
+from memento.recorded import LOOK_INTERVAL
 from memento.series import MOST_RECENT
 
 Recorded = dict[str, tuple[list[float], list[float]]]
