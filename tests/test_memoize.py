@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -354,7 +355,7 @@ class Fragile:
 
 
 def test_a_value_that_cannot_be_read_any_more_is_an_error_that_force_run_mends(monkeypatch: Any) -> None:
-    @memoize
+    @memoize(code_change="ignore")
     def make() -> Fragile:
         return Fragile()
 
@@ -548,6 +549,88 @@ def test_older_code_is_told_of_once_or_computed_anew_or_ignored(tmp_path: Path, 
         assert growing.grow(1) == 2
     grow = growing.grow.__wrapped__
     assert memoize(code_change="rerun")(grow)(1, force_cache=True) == 2
+
+
+WATCHED = """
+from memento import memoize
+
+RATE = 1
+OPTIONS = {"bonus": 0}
+asked = 0
+
+class Model:
+    depth = 1
+
+def scaled(x):
+    global asked
+    asked += 1
+    return x * RATE
+
+@memoize(code_change="rerun")
+def score(x):
+    runs.append(x)
+    return scaled(x) + OPTIONS["bonus"] + Model.depth + extra()
+
+def extra():
+    return 0
+
+def more():
+    return 1000
+
+@memoize(code_change="rerun")
+def called(function, x):
+    runs.append(x)
+    return function(x)
+
+runs = []
+"""
+
+
+@pytest.fixture
+def watched(tmp_path: Path, monkeypatch: Any) -> Iterator[Any]:
+    (tmp_path / "watched.py").write_text(WATCHED)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield importlib.import_module("watched")
+    del sys.modules["watched"]
+
+
+def test_what_names_have_come_to_stand_for_between_two_calls_counts(watched: Any) -> None:
+    assert [watched.score(2), watched.score(2)] == [3, 3]
+    watched.RATE = 10
+    assert [watched.score(2), watched.score(2)] == [21, 21]
+    watched.OPTIONS["bonus"] = 100
+    assert [watched.score(2), watched.score(2)] == [121, 121]
+    watched.Model.depth = 5
+    assert [watched.score(2), watched.score(2)] == [125, 125]
+    watched.extra = watched.more  # as when a cell of a notebook is run anew
+    assert [watched.score(2), watched.score(2)] == [1125, 1125]
+    assert watched.runs == [2] * 5
+    watched.RATE = 1
+    watched.OPTIONS["bonus"] = 0
+    watched.Model.depth = 1
+    assert watched.score(2) == 1003
+    watched.RATE = 10
+    watched.OPTIONS["bonus"] = 100
+    watched.Model.depth = 5
+    assert watched.score(2) == 1125  # what that gave is there still
+    assert watched.runs == [2] * 6
+
+
+def test_what_the_names_of_a_function_that_is_given_have_come_to_stand_for_counts_too(watched: Any) -> None:
+    assert [watched.called(watched.scaled, 2), watched.called(watched.scaled, 2)] == [2, 2]
+    watched.RATE = 10
+    assert [watched.called(watched.scaled, 2), watched.called(watched.scaled, 2)] == [20, 20]
+    assert watched.runs == [2, 2]
+
+
+def test_each_change_between_two_calls_is_told_of_by_who_only_warns(watched: Any) -> None:
+    score = memoize(watched.score.__wrapped__)
+    watched.score = score
+    assert score(2) == 3
+    for rate in (10, 20):
+        watched.RATE = rate
+        with pytest.warns(UserWarning, match=r"score\(x=2\) .* older code, which differs in watched\.RATE;"):
+            assert score(2) == 3
 
 
 def test_the_code_of_functions_that_are_given_counts_too(tmp_path: Path, monkeypatch: Any) -> None:

@@ -23,6 +23,7 @@ from memento.hashing import syntax
 from memento.hashing.callables import captured_values
 from memento.hashing.inside import code_in, home_of, is_plain
 from memento.hashing.keys import digest
+from memento.hashing.lookups import Lookups
 from memento.hashing.naming import module_name
 from memento.hashing.project import file_of_module, files_of_package, is_library, is_project, project_module
 from memento.hashing.uses import (
@@ -59,11 +60,13 @@ class Dependencies:
     Attributes:
         notes: what could not be looked at.
         files: where that code stands.
+        lookups: what its names stand for, once `of` has returned.
     """
 
     def __init__(self) -> None:
         self.notes: list[str] = []
         self.files: set[str] = set()
+        self.lookups = Lookups()
         self._found: dict[str, set[str]] = {}
         self._waiting: deque[types.FunctionType | type] = deque()
         self._seen: set[int] = set()
@@ -88,6 +91,7 @@ class Dependencies:
             else:
                 self._visit_class(thing)
         self._values.tell(self._record)
+        self._values.watch(self.lookups)
         if self._edited:
             edited = " and ".join(self._edited[:SHOWN]) + (" and others" if len(self._edited) > SHOWN else "")
             self.notes.append(
@@ -188,10 +192,13 @@ class Dependencies:
                 continue
             if chain[0] in scope:
                 self._use(chain, scope)
-            elif chain[0] in _REACHING:
+                continue
+            self.lookups.add(scope, chain[0])
+            if chain[0] in _REACHING:
                 self._use_all_beside(scope)
 
     def _use(self, chain: tuple[str, ...], scope: Scope) -> None:
+        self.lookups.add(scope, chain[0])
         value = scope[chain[0]]
         if isinstance(value, types.ModuleType):
             self._use_of_module(value, chain[1:], scope)
@@ -216,8 +223,10 @@ class Dependencies:
                 self._use_all_of(module)
             elif chain[0] in inside:
                 self._use(chain, inside)
-            elif "__getattr__" in inside:
-                self._use(("__getattr__",), inside)
+            else:
+                self.lookups.add(inside, chain[0])
+                if "__getattr__" in inside:
+                    self._use(("__getattr__",), inside)
 
     def _use_all_of(self, module: types.ModuleType) -> None:
         """Watch everything in a module of the project: it is handed on, or asked for what is only known later."""
@@ -231,8 +240,9 @@ class Dependencies:
 
     def _use_all_beside(self, scope: Scope) -> None:
         """Watch the functions and classes of a module that looks for some of its own by their names."""
-        for value in list(scope.values()):
+        for name, value in list(scope.items()):
             if isinstance(value, types.FunctionType | type) and home_of(value) == scope.get("__name__"):
+                self.lookups.add(scope, name)
                 self._add(value)
 
     def _use_assigned(self, name: str, module: str, option: str = "") -> None:

@@ -13,6 +13,7 @@ from memento.hashing import syntax
 from memento.hashing.callables import captured_values
 from memento.hashing.dependencies import Dependencies
 from memento.hashing.keys import digest
+from memento.hashing.lookups import Lookups
 from memento.hashing.naming import is_importable, module_name, module_of
 from memento.hashing.origin import file_of
 from memento.sources import read_source
@@ -29,6 +30,11 @@ def identify(func: Callable[..., Any], *, version: str | None = None) -> Experim
         >>> identify(json.dumps).name
         'json:dumps'
     """
+    return identify_closely(func, version=version)[0]
+
+
+def identify_closely(func: Callable[..., Any], *, version: str | None = None) -> tuple[Experiment, Lookups]:
+    """Return what `identify` does, and what tells later whether that is still so."""
     notes: list[str] = []
     name = _identity(func, notes)
     if version is not None:
@@ -37,7 +43,9 @@ def identify(func: Callable[..., Any], *, version: str | None = None) -> Experim
     code = used.of([func])
     file = file_of(_named_after(func))
     sources = tuple(source for name in sorted(used.files) if (source := read_source(name)) is not None)
-    return Experiment(name=name, version=version, file=file, code=code, notes=(*notes, *used.notes), sources=sources)
+    notes += used.notes
+    known = Experiment(name=name, version=version, file=file, code=code, notes=tuple(notes), sources=sources)
+    return known, used.lookups
 
 
 def code_of_values(values: Iterable[object]) -> dict[str, str]:
@@ -51,7 +59,13 @@ def code_of_values(values: Iterable[object]) -> dict[str, str]:
         >>> code_of_values([1, "text", json.dumps])  # the standard library is not the project's
         {}
     """
-    return Dependencies().of(values)
+    return look_at_values(values)[0]
+
+
+def look_at_values(values: Iterable[object]) -> tuple[dict[str, str], Lookups]:
+    """Return what `code_of_values` does, and what tells later whether that is still so."""
+    used = Dependencies()
+    return used.of(values), used.lookups
 
 
 def _identity(func: Any, notes: list[str]) -> str:

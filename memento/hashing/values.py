@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 from memento.hashing.inside import is_plain
 from memento.hashing.keys import digest
+from memento.hashing.lookups import Lookups
 from memento.hashing.uses import chain_of
 
 # What has one of these names in it is another value each time, or on each machine, and never meant to be the same.
@@ -131,6 +132,15 @@ class Values:
             made = [_plain(value) for value, given in _defaults(function, defined) if _literal(given) is _UNTOLD]
             if any(value is not _UNTOLD and id(value) not in self._filled for value in made):
                 record(name, digest([None if value is _UNTOLD else value for value in made]).hex())
+
+    def watch(self, lookups: Lookups) -> None:
+        """Have `lookups` notice when what counts of these values changes, and not what the code itself sets."""
+        for _, kind, _ in self._classes:
+            inside = vars(kind)
+            for attribute, value in inside.items():
+                if _plain(value) is not _UNTOLD and not attribute.startswith("_") and attribute not in self._attributes:
+                    lookups.add(inside, attribute)
+        lookups.close(set_by_code=self._set, filled_by_code=self._filled)
 
 
 def is_computed(nodes: list[ast.AST]) -> bool:

@@ -6,13 +6,15 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from types import FunctionType, MethodType
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from memento.errors import CacheMiss, OptionError
 from memento.experiment import Experiment
-from memento.hashing.fingerprint import identify
+from memento.hashing.fingerprint import identify_closely
 from memento.hashing.labels import bare
+from memento.hashing.lookups import Lookups
 from memento.hashing.naming import is_importable, qualified
 from memento.memoizing import travelling
 from memento.memoizing.arguments import Arguments
@@ -99,11 +101,11 @@ class Cache(Generic[P, R]):
             self._made = Memory(arguments, self._identity, store=options["store"], code_change=options["code_change"])
         return self._made
 
-    def _identity(self) -> Experiment:
+    def _identity(self) -> tuple[Experiment, Lookups]:
         # Asked of what stands under the function's name in its module, so that it counts as what can be imported.
         inner = inspect.unwrap(self._func, stop=lambda layer: isinstance(layer, MethodType))
         known = self if isinstance(inner, FunctionType) else self._func
-        return self._known or identify(known, version=self._options["version"])
+        return (self._known, Lookups()) if self._known else identify_closely(known, version=self._options["version"])
 
     @overload
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> R: ...
@@ -184,7 +186,7 @@ class Cache(Generic[P, R]):
         return travelling.reduced(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        known = self._memory.experiment  # found out here, where its source is
+        known = replace(self._memory.experiment, sources=())  # found out here, where its source is
         return {name: value for name, value in vars(self).items() if name != _MARK} | {"_known": known}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -15,9 +15,10 @@ from memento import payload
 from memento.errors import DamagedEntry, NotStored, UnpicklableResult
 from memento.experiment import VALUE, Experiment
 from memento.hashing import KeyMaker
-from memento.hashing.fingerprint import code_of_values
+from memento.hashing.fingerprint import look_at_values
 from memento.hashing.forms import PLAIN
 from memento.hashing.inside import code_in
+from memento.hashing.lookups import Lookups
 from memento.hashing.naming import is_elsewhere
 from memento.layout import blob_path
 from memento.memoizing.arguments import Arguments
@@ -34,11 +35,13 @@ MOST_CODES = 256
 
 
 class Call(NamedTuple):
-    """One call: where it is looked up, its key, and the arguments that count."""
+    """One call: where it is looked up, its key, the arguments that count, and the code."""
 
     ledger: CallLedger
     key: bytes
     values: dict[str, Any]
+    code: Code
+    """What would compute it, as it was when the call was made."""
 
 
 class Code(NamedTuple):
@@ -46,6 +49,8 @@ class Code(NamedTuple):
 
     experiment: Experiment
     id: bytes
+    lookups: Lookups
+    """Whether the code of the arguments is still this."""
     kept: tuple[object, ...] = ()
     """What it was found by, held so that no other object gets one of its addresses."""
 
@@ -59,10 +64,18 @@ class Measured(NamedTuple):
 
 
 class Memory:
-    """What the function of these `arguments` remembers; `identify` says who it is, and is asked once, when needed."""
+    """What the function of these `arguments` remembers.
+
+    `identify` says who it is, when that is needed first and when its names have come to stand for something else.
+    """
 
     def __init__(
-        self, arguments: Arguments, identify: Callable[[], Experiment], *, store: str | None, code_change: str
+        self,
+        arguments: Arguments,
+        identify: Callable[[], tuple[Experiment, Lookups]],
+        *,
+        store: str | None,
+        code_change: str,
     ) -> None:
         self._arguments = arguments
         self._identify = identify
@@ -70,18 +83,25 @@ class Memory:
         self._code_change = code_change
         self._maker: KeyMaker | None = None
         self._experiment: Experiment | None = None
+        self._lookups = Lookups()
+        self._noted: set[str] = set()
         self._codes: dict[tuple[int, ...], Code] = {}
         self._standings: dict[tuple[CallLedger, bytes], Standing] = {}
-        self._told: set[tuple[str, ...]] = set()
+        self._told: set[tuple[bytes, tuple[str, ...]]] = set()
 
     @property
     def experiment(self) -> Experiment:
-        """Who the function is, and its code, as they were when this was first asked."""
-        if self._experiment is None:
-            self._experiment = self._identify()
-            for note in self._experiment.notes:
-                self._warn(note.replace("^", ""), UserWarning)  # by which layer of decorators it is carried
-        return self._experiment
+        """Who the function is, as it was when this was first asked, and its code."""
+        known = self._experiment
+        if known is None or not self._lookups.hold():
+            found, self._lookups = self._identify()
+            known = self._experiment = found if known is None else replace(found, name=known.name)
+            self._codes.clear()
+            for note in dict.fromkeys(known.notes):
+                if note not in self._noted:
+                    self._noted.add(note)
+                    self._warn(note.replace("^", ""), UserWarning)  # by which layer of decorators it is carried
+        return known
 
     def call_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """Return the call with these arguments.
@@ -91,10 +111,12 @@ class Memory:
             UnkeyableValue: an argument has no stable key.
             StoreError: the store cannot be opened.
         """
+        own = self.experiment
         if self._maker is None:
-            self._maker = self._arguments.key_maker(PREFIX + self.experiment.name)
+            self._maker = self._arguments.key_maker(PREFIX + own.name)
         values = self._arguments.bind(args, kwargs)
-        return Call(ledger_at(self._store), self._maker.key(self._arguments.digests(values)), values)
+        key = self._maker.key(self._arguments.digests(values))
+        return Call(ledger_at(self._store), key, values, self._code_of(own, values))
 
     def text(self, call: Call) -> str:
         """Return `call` as a reader would write it."""
@@ -103,7 +125,7 @@ class Memory:
     def stored(self, call: Call) -> Any:
         """Return a value of its own that `call` gave before; `MISSING` where it is to be computed."""
         found = call.ledger.success(call.key)
-        if found is not None and found.entry.run != self._code_of(call).id:
+        if found is not None and found.entry.run != call.code.id:
             found = self._that_counts(call, found)
         if found is None:
             return MISSING
@@ -140,18 +162,20 @@ class Memory:
 
     def _is_of_a_namesake(self, call: Call, entry: Entry) -> bool:
         """Return whether code that differs gave `entry`, from a file that exists beside today's."""
-        return entry.run != self._code_of(call).id and not self._standing(call).is_own(entry)
+        return entry.run != call.code.id and not self._standing(call).is_own(entry)
 
     def _changed_since(self, call: Call, entry: Entry) -> tuple[str, ...]:
-        if entry.run == self._code_of(call).id:  # also where the record of it is damaged
+        if entry.run == call.code.id:  # also where the record of it is damaged
             return ()
         return self._standing(call).changed_in([entry.run])[entry.run]
 
     def _standing(self, call: Call) -> Standing:
         """Return who judges what the ledger of `call` holds by the code that would compute it now."""
-        code = self._code_of(call)
+        code = call.code
         known = self._standings.get((call.ledger, code.id))
         if known is None:
+            if len(self._standings) >= MOST_CODES:
+                self._standings.clear()
             known = Standing(call.ledger, code.experiment, newest=0, force_run=False, rerun=False)
             self._standings[call.ledger, code.id] = known
         return known
@@ -159,8 +183,8 @@ class Memory:
     def _is_outdated(self, call: Call, entry: Entry) -> bool:
         """Return whether other code computed `entry` and that is a reason to compute it anew; else tell it once."""
         changed = self._changed_since(call, entry)
-        if changed and self._code_change == "warn" and changed not in self._told:
-            self._told.add(changed)
+        if changed and self._code_change == "warn" and (call.code.id, changed) not in self._told:
+            self._told.add((call.code.id, changed))
             self._warn(
                 f"{self.text(call)} was computed by older code, which differs in {', '.join(changed)}; "
                 "code_change='rerun' computes it anew, code_change='ignore' silences this",
@@ -168,19 +192,19 @@ class Memory:
             )
         return bool(changed) and self._code_change == "rerun"
 
-    def _code_of(self, call: Call) -> Code:
-        """Return the code that computes `call`: the function's, and that of functions and classes it is given."""
-        values = self._arguments.counting(call.values)
+    def _code_of(self, own: Experiment, arguments: dict[str, Any]) -> Code:
+        """Return the code that computes a call: the function's `own`, and that of functions and classes it is given."""
+        values = self._arguments.counting(arguments)
         plain = all(type(value) in PLAIN for value in values)
         things = () if plain else tuple({id(thing): thing for value in values for thing in _code_in(value)}.values())
         found = self._codes.get(tuple(map(id, things)))
-        if found is None:
-            given = {f"{VALUE}{name}": code for name, code in code_of_values(things).items()}
-            own = self.experiment
+        if found is None or not found.lookups.hold():
+            code, lookups = look_at_values(things)
+            given = {f"{VALUE}{name}": digest for name, digest in code.items()}
             experiment = replace(own, code={**own.code, **given})
             if len(self._codes) >= MOST_CODES:
                 self._codes.clear()
-            found = self._codes[tuple(map(id, things))] = Code(experiment, code_id(experiment), things)
+            found = self._codes[tuple(map(id, things))] = Code(experiment, code_id(experiment), lookups, things)
         return found
 
     def keep(self, call: Call, value: Any, measured: Measured) -> None:
@@ -189,8 +213,7 @@ class Memory:
         The computation may have taken hours: neither a value that cannot be stored nor a full disk takes it away.
         """
         try:
-            code = self._code_of(call)
-            call.ledger.keep_call(self._outcome(call, value, code, measured), code.experiment)
+            call.ledger.keep_call(self._outcome(call, value, call.code, measured), call.code.experiment)
         except (UnpicklableResult, OSError, MemoryError) as error:
             self._warn(
                 f"what {self.text(call)} returned is not remembered, and will be computed again: {error}",
