@@ -272,6 +272,7 @@ class Conductor:
             origin=as_seen_from(store.root, experiment.file),
             synced=not getattr(executor, "beside", False),
             **({} if executor.inline else whereabouts(experiment.sources)),
+            assigned=() if executor.inline else experiment.assigned,
         )
 
     def _tracking(self, store: SqliteStore, configurations: Configurations, experiment: Experiment) -> list[Listener]:

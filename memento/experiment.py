@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from memento.sources import Source
 
@@ -26,6 +27,9 @@ class Experiment:
     notes: tuple[str, ...] = ()
     sources: tuple[Source, ...] = field(default=(), compare=False, repr=False)
     """The files in which that code stands, as they were when this was made."""
+
+    assigned: tuple[tuple[str, str, Any], ...] = field(default=(), compare=False, repr=False)
+    """What the program has set on modules of the project and that code uses: module, dotted path in it, value."""
 
     def edited(self) -> list[str]:
         """Return the files that are not what they were when this was made."""

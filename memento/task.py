@@ -318,6 +318,8 @@ class Job(NamedTuple):
     """How many seconds experiments took that are stored already; None: none are."""
     origin: str = ""
     """Which file the experiment comes from, as seen from the store's folder; empty where that is not known."""
+    assigned: tuple[tuple[str, str, Any], ...] = ()
+    """What was set on modules of the project: the module, a dotted path in it, and the value."""
     sources: tuple[Source, ...] = ()
     """The project's source files as they were when the run began."""
     synced: bool = True

@@ -287,9 +287,10 @@ def pack_job(job: Job) -> bytes:
 
     Functions and classes of `__main__` travel by value, so that workers need not run the user's script again.
     """
-    fields = {name: getattr(job, name) for name in job._fields if name not in ("experiment", "configurations")}
+    users = ("experiment", "configurations", "assigned")
+    fields = {name: getattr(job, name) for name in job._fields if name not in users}
     try:
-        inner = dumps((job.experiment, job.configurations))
+        inner = dumps(tuple(getattr(job, name) for name in users))
     except Exception as error:
         from memento.payload.staying import ADVICE, what_stays
 
@@ -306,12 +307,16 @@ def unpack_job(data: bytes, surroundings: Callable[[Mapping[str, Any]], None]) -
     fields, inner = pickle.loads(data)
     surroundings(fields)
     try:
-        experiment, configurations = pickle.loads(inner)
+        experiment, configurations, assigned = pickle.loads(inner)
     except Exception as error:
         _advise(error, inner)
         raise
     be_worker_of(fields["main"], _globals_of(experiment))
-    return Job(experiment=experiment, configurations=configurations, **fields)
+    if assigned:
+        from memento.payload.assigned import assign  # seldom needed
+
+        assign(assigned)
+    return Job(experiment=experiment, configurations=configurations, assigned=assigned, **fields)
 
 
 def _advise(error: Exception, packed: bytes) -> None:

@@ -31,6 +31,7 @@ from memento.hashing.uses import (
     absolute_name,
     assignments_of,
     imported_as,
+    is_definition,
     origins_of,
     outside_names,
     setters_of,
@@ -99,6 +100,11 @@ class Dependencies:
                 "processes may run what stands there now; what they compute counts as of neither, so restart Python"
             )
         return {name: _combined(digests) for name, digests in sorted(self._found.items())}
+
+    @property
+    def assigned(self) -> tuple[tuple[str, str, Any], ...]:
+        """What was set on modules, which importing them again may not give: module, dotted path in it, and value."""
+        return tuple(self._values.assigned)
 
     def _add(self, value: Any) -> None:
         for thing in code_in(value):
@@ -267,14 +273,19 @@ class Dependencies:
             self._follow(telling, vars(owner), {name}, record)
         origins = origins_of(tree, name)
         if is_computed(nodes):
-            self._use_given(record, value, option)
+            self._use_given(owner, name, option)
         elif nodes or setters or (name in vars(owner) and not origins):
             self._values.add_name(record, name, owner, nodes, setters)
+        is_own = not origins
         for origin in origins:
             # The value came from another module of the project, perhaps under another name.
             source = absolute_name(origin, getattr(owner, "__package__", "") or "")
             alias = next(alias for alias in origin.names if alias.name == "*" or (alias.asname or alias.name) == name)
-            self._use_assigned(name if alias.name == "*" else alias.name, source, option)
+            there = name if alias.name == "*" else alias.name
+            self._use_assigned(there, source, option)
+            is_own = is_own or source not in sys.modules or vars(sys.modules[source]).get(there, value) is value
+        if not nodes and not setters and not (is_own and (origins or _is_defined_as(tree, name, value, module))):
+            self._use_put_there(record, name, owner)
         self._use_library(name, owner)
 
     def _use_library(self, name: str, owner: types.ModuleType | None) -> None:
@@ -287,12 +298,22 @@ class Dependencies:
         if meant:
             self._record(f"{module_name(owner.__name__)}.{name}", " ".join(meant))
 
-    def _use_given(self, record: str, value: Any, option: str) -> None:
+    def _use_given(self, owner: types.ModuleType, name: str, option: str) -> None:
         """Watch a plain value that came from outside, by the command line, the environment or a file, by itself."""
+        value, path = vars(owner).get(name), name
         if option:
-            record, value = f"{record}.{option}", getattr(value, option, None)
+            value, path = getattr(value, option, None), f"{name}.{option}"
         if is_plain(value):
-            self._record(f"{VALUE}{record}", digest(value).hex())
+            self._record(f"{VALUE}{module_name(owner.__name__)}.{path}", digest(value).hex())
+            self._values.assign(owner.__name__, path, value)
+
+    def _use_put_there(self, record: str, name: str, owner: types.ModuleType) -> None:
+        """Watch what the program has put in the place of what a module itself has under a name; workers get it too."""
+        value = vars(owner).get(name)
+        if not isinstance(value, types.FunctionType | type):
+            self._values.add_name(record, name, owner, [], [])
+        elif is_project(sys.modules.get(home_of(value))):  # its code is watched anyway
+            self._values.assign(owner.__name__, name, value)
 
     def _use_value(self, name: str, owner: types.ModuleType) -> None:
         """Watch a value itself where its module has no source, as in a notebook."""
@@ -342,6 +363,14 @@ class Dependencies:
                 f"{whose} imports modules whose names are made while it runs: no change to them will be noticed; give "
                 "Memento another version= when you have changed one"
             )
+
+
+def _is_defined_as(tree: ast.Module, name: str, value: Any, module: str) -> bool:
+    """Return whether `value` may be what the source of `module` defines as `name`; a decorator may make anything."""
+    if not isinstance(value, types.FunctionType | type):
+        return True
+    decorated = (one.decorator_list for one in syntax.statements_of(tree) if is_definition(one) and one.name == name)
+    return (home_of(value), value.__qualname__) == (module, name) or any(decorated)
 
 
 def _combined(digests: set[str]) -> str:

@@ -44,7 +44,15 @@ def identify_closely(func: Callable[..., Any], *, version: str | None = None) ->
     file = file_of(_named_after(func))
     sources = tuple(source for name in sorted(used.files) if (source := read_source(name)) is not None)
     notes += used.notes
-    known = Experiment(name=name, version=version, file=file, code=code, notes=tuple(notes), sources=sources)
+    known = Experiment(
+        name=name,
+        version=version,
+        file=file,
+        code=code,
+        notes=tuple(notes),
+        sources=sources,
+        assigned=used.assigned,
+    )
     return known, used.lookups
 
 

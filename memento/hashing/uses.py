@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 from collections.abc import Collection, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from memento.hashing.syntax import IGNORED_FIELDS, statements_of
 
@@ -145,7 +145,7 @@ def _mentions(tree: ast.Module) -> dict[str, list[int]]:
     """Return where in a module's body statements are, other than definitions, that name something, by its name."""
     found: dict[str, list[int]] = {}
     for place, statement in enumerate(tree.body):
-        if not _is_definition(statement):
+        if not is_definition(statement):
             for name in {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}:
                 found.setdefault(name, []).append(place)
     return found
@@ -154,7 +154,7 @@ def _mentions(tree: ast.Module) -> dict[str, list[int]]:
 @functools.lru_cache(maxsize=256)
 def _setters(tree: ast.Module) -> dict[str, list[ast.FunctionDef]]:
     """Return, by the names that they set by `global`, the functions of a module that it calls itself."""
-    walked = (ast.walk(statement) for statement in tree.body if not _is_definition(statement))
+    walked = (ast.walk(statement) for statement in tree.body if not is_definition(statement))
     called = {chain_of(node.func) for nodes in walked for node in nodes if isinstance(node, ast.Call)}
     found: dict[str, list[ast.FunctionDef]] = {}
     for function in tree.body:
@@ -166,12 +166,13 @@ def _setters(tree: ast.Module) -> dict[str, list[ast.FunctionDef]]:
     return found
 
 
-def _is_definition(statement: ast.stmt) -> bool:
+def is_definition(statement: ast.stmt) -> TypeGuard[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Return whether a statement defines a function or a class."""
     return isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
 
 
 def _assigns(statement: ast.stmt, name: str) -> bool:
-    if _is_definition(statement) or isinstance(statement, ast.Import | ast.ImportFrom):
+    if is_definition(statement) or isinstance(statement, ast.Import | ast.ImportFrom):
         return False
     if isinstance(statement, ast.Expr):  # TABLE.update(…)
         called = statement.value.func if isinstance(statement.value, ast.Call) else None
@@ -194,7 +195,7 @@ def _assigns(statement: ast.stmt, name: str) -> bool:
 
 def _changes(statement: ast.stmt, name: str, *, mutable: bool) -> bool:
     """Return whether a statement, or one in it, may change what `name` stands for by a call."""
-    if _is_definition(statement) or _is_guard(statement):
+    if is_definition(statement) or _is_guard(statement):
         return False
     if isinstance(statement, ast.Expr | ast.Assign | ast.AnnAssign):
         call = statement.value

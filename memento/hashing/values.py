@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeGuard
 from memento.hashing.inside import is_plain
 from memento.hashing.keys import digest
 from memento.hashing.lookups import Lookups
+from memento.hashing.naming import MAIN_MODULES
 from memento.hashing.uses import chain_of
 
 # What has one of these names in it is another value each time, or on each machine, and never meant to be the same.
@@ -64,9 +65,14 @@ class _Given(NamedTuple):
 
 
 class Values:
-    """Collects the names and classes that code uses, and what it fills itself; then says whose values count."""
+    """Collects the names and classes that code uses, and what it fills itself; then says whose values count.
+
+    Attributes:
+        assigned: what of that importing the modules again may not give: module, dotted path in it, and value.
+    """
 
     def __init__(self) -> None:
+        self.assigned: list[tuple[str, str, Any]] = []
         self._given: list[_Given] = []
         self._classes: list[tuple[str, type, ast.ClassDef]] = []
         self._functions: list[tuple[str, types.FunctionType, ast.AST]] = []
@@ -119,6 +125,7 @@ class Values:
                 continue
             if told is not _UNTOLD and told != digest(value):
                 record(one.record, digest(value).hex())
+                self.assign(one.owner.__name__, one.name, vars(one.owner)[one.name])
         for name, kind, node in self._classes:
             for attribute, known in list(vars(kind).items()):
                 value = _plain(known)
@@ -128,10 +135,17 @@ class Values:
                 told = _told_by(nodes, attribute) if nodes else b""
                 if id(known) not in self._filled and told is not _UNTOLD and told != digest(value):
                     record(name, digest((attribute, value)).hex())
+                    if "<locals>" not in kind.__qualname__:
+                        self.assign(kind.__module__, f"{kind.__qualname__}.{attribute}", known)
         for name, function, defined in self._functions:
             made = [_plain(value) for value, given in _defaults(function, defined) if _literal(given) is _UNTOLD]
             if any(value is not _UNTOLD and id(value) not in self._filled for value in made):
                 record(name, digest([None if value is _UNTOLD else value for value in made]).hex())
+
+    def assign(self, module: str, path: str, value: Any) -> None:
+        """Take note of what `path` in `module` was found to be; what is of the program itself travels with it."""
+        if module not in MAIN_MODULES:
+            self.assigned.append((module, path, value))
 
     def watch(self, lookups: Lookups) -> None:
         """Have `lookups` notice when what counts of these values changes, and not what the code itself sets."""

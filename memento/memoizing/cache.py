@@ -186,7 +186,7 @@ class Cache(Generic[P, R]):
         return travelling.reduced(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        known = replace(self._memory.experiment, sources=())  # found out here, where its source is
+        known = replace(self._memory.experiment, sources=(), assigned=())  # found out here, where its source is
         return {name: value for name, value in vars(self).items() if name != _MARK} | {"_known": known}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

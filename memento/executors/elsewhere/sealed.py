@@ -20,7 +20,7 @@ Origin = tuple[str, int, str]
 
 
 class Sealed:
-    """One of the two objects that were pickled together as `packed`: the experiment, or the configurations."""
+    """One of the objects that were pickled together as `packed`: experiment, configurations, what was assigned."""
 
     def __init__(self, packed: bytes, index: int, origin: Origin | None = None) -> None:
         self._packed, self._index = packed, index
@@ -60,5 +60,10 @@ def sealed_job(data: bytes, **changed: Any) -> Job:
     """Return the job that `seal` packed as `data`, whose experiment only workers open, with some fields changed."""
     origin, job = pickle.loads(data)
     fields, packed = pickle.loads(job)
-    sealed = Job(experiment=Sealed(packed, 0, origin), configurations=Sealed(packed, 1), **fields)
+    opened: dict[str, Any] = {
+        "experiment": Sealed(packed, 0, origin),
+        "configurations": Sealed(packed, 1),
+        "assigned": Sealed(packed, 2),
+    }
+    sealed = Job(**opened, **fields)
     return sealed._replace(**changed)

@@ -1,0 +1,143 @@
+"""What a program sets on modules of the project is what its experiments run with, and what their results count as."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONF = """
+import argparse
+import os
+
+RATE = 1
+SIZE = int(os.environ.get("SIZE", 1))
+LAYERS = [8]
+SEEN = []
+args = argparse.Namespace(depth=1)
+
+class Model:
+    width = 1
+
+def scaled(x):
+    return x
+"""
+
+STUDY = """
+import conf
+from conf import RATE, scaled
+from kept import tagged
+
+asked = 0
+
+def own(x):
+    return x
+
+@tagged
+def decorated(x):
+    return x
+
+def experiment(context, config):
+    global asked
+    asked += 1
+    conf.SEEN.append(config.x)
+    return [conf.RATE, RATE, conf.SIZE, conf.LAYERS, conf.args.depth, conf.Model.width, scaled(1), own(1), decorated(1)]
+"""
+
+KEPT = """
+import functools
+
+def tagged(function):
+    @functools.wraps(function)
+    def call(*args):
+        return function(*args)
+    return call
+"""
+
+SCRIPT = """
+import sys
+import conf, study
+from memento import Memento
+
+def patched(x):
+    return 100 * x
+
+def another(x):
+    return 200 * x
+
+study.asked = 50
+conf.SEEN.append("before")
+for change in sys.argv[2:]:
+    exec(change)
+(result,) = Memento(study.experiment, executor=sys.argv[1], code_change="rerun").run(
+    {"parameters": {"x": [1]}}, progress=False)
+print(result.inner, result.was_cached)
+"""
+
+AS_WRITTEN = [1, 1, 1, [8], 1, 1, 1, 1, 1]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    for name, text in (("conf", CONF), ("study", STUDY), ("kept", KEPT), ("script", SCRIPT)):
+        (tmp_path / f"{name}.py").write_text(text)
+    return tmp_path
+
+
+def run(folder: Path, executor: str, *changes: str) -> tuple[str, str]:
+    command = [sys.executable, "-B", "script.py", executor, *changes]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout.strip(), done.stderr
+
+
+@pytest.mark.parametrize("executor", ["processes", "serial"])
+@pytest.mark.parametrize(
+    ("place", "change", "value"),
+    [
+        (0, "conf.RATE = 2", 2),
+        (1, "study.RATE = 2", 2),
+        (2, "conf.SIZE = 2", 2),
+        (3, "conf.LAYERS = [8, 16]", [8, 16]),
+        (3, "conf.LAYERS.append(16)", [8, 16]),
+        (4, "conf.args.depth = 2", 2),
+        (5, "conf.Model.width = 2", 2),
+        (6, "study.scaled = patched", 100),
+        (7, "study.own = patched", 100),
+    ],
+)
+def test_what_is_set_on_a_module_is_what_runs_and_each_has_its_own_result(
+    project: Path, executor: str, place: int, change: str, value: object
+) -> None:
+    changed = [value if number == place else known for number, known in enumerate(AS_WRITTEN)]
+    assert run(project, executor) == (f"{AS_WRITTEN} False", "")
+    assert run(project, executor, change) == (f"{changed} False", "")
+    assert run(project, executor) == (f"{AS_WRITTEN} True", "")
+    assert run(project, executor, change) == (f"{changed} True", "")
+
+
+def test_a_patch_of_a_patch_is_another(project: Path) -> None:
+    assert run(project, "processes", "study.own = patched")[0] == f"{[*AS_WRITTEN[:7], 100, 1]} False"
+    assert run(project, "processes", "study.own = another")[0] == f"{[*AS_WRITTEN[:7], 200, 1]} False"
+
+
+def test_everything_at_once_reaches_workers_that_other_processes_make(project: Path) -> None:
+    changes = ["conf.RATE = 2", "study.RATE = 3", "study.own = patched", "conf.Model.width = 4"]
+    assert run(project, "dask", *changes)[0] == "[2, 3, 1, [8], 1, 4, 1, 100, 1] False"
+
+
+def test_what_an_experiment_counts_and_fills_itself_is_left_alone(project: Path) -> None:
+    study = project / "study.py"
+    study.write_text(STUDY.replace("    return [", "    return [asked, conf.SEEN] or ["))
+    assert run(project, "processes", "conf.RATE = 2")[0] == "[1, [1]] False"
+    assert run(project, "processes", "conf.RATE = 2", "study.asked = 60")[0] == "[1, [1]] True"
+
+
+def test_a_patch_that_cannot_be_sent_is_named(project: Path) -> None:
+    lock = "import threading; lock = threading.Lock(); study.own = lambda x: lock"
+    command = [sys.executable, "-B", "script.py", "processes", f"exec({lock!r}, globals())"]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "the experiment cannot be sent to worker processes: it uses " in done.stderr
+    assert "cannot pickle '_thread.lock' object" in done.stderr
