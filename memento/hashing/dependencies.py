@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import hashlib
 import sys
 import types
 from collections import deque
@@ -17,27 +16,16 @@ from collections.abc import Iterable, Iterator
 from importlib.machinery import SourceFileLoader
 from typing import Any
 
-from memento.errors import UnkeyableValue
-from memento.experiment import VALUE
 from memento.hashing import syntax
 from memento.hashing.callables import captured_values
-from memento.hashing.inside import code_in, home_of, is_plain
-from memento.hashing.keys import digest
+from memento.hashing.inside import code_in, home_of
 from memento.hashing.lookups import Lookups
+from memento.hashing.module_names import ModuleNames, Scope
 from memento.hashing.naming import module_name
-from memento.hashing.project import file_of_module, files_of_package, is_library, is_project, project_module
-from memento.hashing.uses import (
-    Loaded,
-    absolute_name,
-    assignments_of,
-    imported_as,
-    is_definition,
-    origins_of,
-    outside_names,
-    setters_of,
-    uses_in,
-)
-from memento.hashing.values import Values, is_computed, is_loop, targets_of
+from memento.hashing.project import file_of_module, files_of_package, is_project, project_module
+from memento.hashing.uses import Loaded, absolute_name, outside_names, uses_in
+from memento.hashing.values import Values
+from memento.hashing.watched import Watched
 from memento.sources import KeptLoader
 
 # So many names are in a note.
@@ -47,12 +35,7 @@ LARGEST = 500
 
 # Who calls one of these may reach whatever is defined beside it.
 _REACHING = frozenset({"globals", "eval", "exec"})
-# What no call can change that is given one.
-_UNCHANGING = (types.FunctionType, type, types.ModuleType, int, float, complex, str, bytes, tuple, frozenset, range)
-
 _SUBCLASSES = "__subclasses__"
-
-Scope = dict[str, Any]
 
 
 class Dependencies:
@@ -65,15 +48,14 @@ class Dependencies:
     """
 
     def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.files: set[str] = set()
+        self._watched = Watched()
+        self.notes, self.files = self._watched.notes, self._watched.files
         self.lookups = Lookups()
-        self._found: dict[str, set[str]] = {}
         self._waiting: deque[types.FunctionType | type] = deque()
         self._seen: set[int] = set()
-        self._seen_names: set[tuple[str, str, str]] = set()
         self._seen_modules: set[str] = set()
         self._values = Values()
+        self._names = ModuleNames(self._watched, self._values, self._follow)
         self._edited: list[str] = []
 
     def of(self, values: Iterable[Any]) -> dict[str, str]:
@@ -81,8 +63,8 @@ class Dependencies:
         for value in values:
             self._add(value)
         while self._waiting:
-            if len(self._found) >= LARGEST:
-                self.notes.append(
+            if len(self._watched.digests) >= LARGEST:
+                self._watched.notes.append(
                     f"only the first {LARGEST} functions that the experiment uses are watched for changes"
                 )
                 break
@@ -91,15 +73,15 @@ class Dependencies:
                 self._visit_function(thing)
             else:
                 self._visit_class(thing)
-        self._values.tell(self._record)
+        self._values.tell(self._watched.record)
         self._values.watch(self.lookups)
         if self._edited:
             edited = " and ".join(self._edited[:SHOWN]) + (" and others" if len(self._edited) > SHOWN else "")
-            self.notes.append(
+            self._watched.notes.append(
                 f"{edited} changed on the disk after being imported: this process runs what was imported, worker "
                 "processes may run what stands there now; what they compute counts as of neither, so restart Python"
             )
-        return {name: _combined(digests) for name, digests in sorted(self._found.items())}
+        return self._watched.combined()
 
     @property
     def assigned(self) -> tuple[tuple[str, str, Any], ...]:
@@ -114,26 +96,14 @@ class Dependencies:
                 self._seen.add(identity)
                 self._waiting.append(thing)
 
-    def _tree_of(self, file: str | None) -> ast.Module | None:
-        if file is None:
-            return None
-        self.files.add(file)
-        return syntax.tree_of(file)
-
-    def _note(self, name: str) -> None:
-        self.notes.append(f"the source of {name} was not found: not every change to it will be noticed")
-
-    def _record(self, name: str, text: str) -> None:
-        self._found.setdefault(name, set()).add(text)
-
     def _visit_function(self, function: types.FunctionType) -> None:
         code = function.__code__
-        self.files.add(code.co_filename)
+        self._watched.files.add(code.co_filename)
         name = f"{module_name(home_of(function))}.{code.co_qualname}"
         text, found = syntax.code_digest(code)
         if not found:
-            self._note(name)
-        self._record(name, text)
+            self._watched.note(name)
+        self._watched.record(name, text)
         self._compare(name, function)
         captured = dict(captured_values(function))
         for value in captured.values():
@@ -153,7 +123,7 @@ class Dependencies:
         loader = getattr(sys.modules.get(home_of(function)), "__loader__", None)
         if type(loader) in (SourceFileLoader, KeptLoader) and not syntax.is_as_loaded(function.__code__):
             self._edited.append(name)
-            self._record(name, f"imported {syntax.compiled_digest(function.__code__)}")
+            self._watched.record(name, f"imported {syntax.compiled_digest(function.__code__)}")
 
     def _visit_class(self, kind: type) -> None:
         for base in kind.__mro__[1:]:
@@ -161,10 +131,10 @@ class Dependencies:
         name = f"{module_name(kind.__module__)}.{kind.__qualname__}"
         module = sys.modules[kind.__module__]
         file = file_of_module(module) or next((one.__code__.co_filename for one in _functions_of(kind)), None)
-        tree = self._tree_of(file)
+        tree = self._watched.tree_of(file)
         node = syntax.class_of(tree, kind.__qualname__) if tree else None
         if node is not None:
-            self._record(name, syntax.digest_of([node]))
+            self._watched.record(name, syntax.digest_of([node]))
             for function in _functions_of(kind):
                 self._compare(name, function)
             self._values.add_class(name, kind, node)
@@ -173,8 +143,8 @@ class Dependencies:
             if any(isinstance(inner, ast.Attribute) and inner.attr == _SUBCLASSES for inner in ast.walk(node)):
                 self._add_below(kind)
             return
-        self._note(name)
-        self._record(name, "unknown")
+        self._watched.note(name)
+        self._watched.record(name, "unknown")
         for value in vars(kind).values():
             self._add(getattr(value, "__func__", value))
 
@@ -209,14 +179,14 @@ class Dependencies:
         if isinstance(value, types.ModuleType):
             self._use_of_module(value, chain[1:], scope)
             if not is_project(value):
-                self._use_library(chain[0], sys.modules.get(str(scope.get("__name__"))))
+                self._names.use_library(chain[0], sys.modules.get(str(scope.get("__name__"))))
             return
         self._add(value)
         if isinstance(value, type) and _SUBCLASSES in chain:
             self._add_below(value)
         # Of a command line's options those count that are used: how many workers there are changes no result.
         option = chain[1] if isinstance(value, argparse.Namespace) and len(chain) > 1 else ""
-        self._use_assigned(chain[0], str(scope.get("__name__", "__main__")), option)
+        self._names.use(chain[0], str(scope.get("__name__", "__main__")), option)
 
     def _use_of_module(self, module: types.ModuleType, chain: tuple[str, ...], scope: Scope) -> None:
         """Watch what `chain` is in a module of the project; without a name in it, all of it."""
@@ -251,80 +221,6 @@ class Dependencies:
                 self.lookups.add(scope, name)
                 self._add(value)
 
-    def _use_assigned(self, name: str, module: str, option: str = "") -> None:
-        """Watch the statements of the project that give a module-level name its value."""
-        owner = sys.modules.get(module)
-        if owner is None or not is_project(owner) or (name, module, option) in self._seen_names:
-            return
-        self._seen_names.add((name, module, option))
-        tree = self._tree_of(file_of_module(owner))
-        if tree is None:
-            self._use_value(name, owner)
-            return
-        value = vars(owner).get(name)
-        setters = setters_of(tree, name)
-        nodes = assignments_of(tree, name, mutable=not isinstance(value, _UNCHANGING))
-        nodes += [] if is_plain(value) else setters  # else what they have made of it is enough to know
-        record = f"{module_name(module)}.{name}"
-        # Of a plain value that a loop gives its name what it is says enough; the loop may run the experiment.
-        telling = [node for node in nodes if not (is_plain(value) and name in targets_of(node) and is_loop(node))]
-        if telling:
-            self._record(record, syntax.digest_of(telling))
-            self._follow(telling, vars(owner), {name}, record)
-        origins = origins_of(tree, name)
-        if is_computed(nodes):
-            self._use_given(owner, name, option)
-        elif nodes or setters or (name in vars(owner) and not origins):
-            self._values.add_name(record, name, owner, nodes, setters)
-        is_own = not origins
-        for origin in origins:
-            # The value came from another module of the project, perhaps under another name.
-            source = absolute_name(origin, getattr(owner, "__package__", "") or "")
-            alias = next(alias for alias in origin.names if alias.name == "*" or (alias.asname or alias.name) == name)
-            there = name if alias.name == "*" else alias.name
-            self._use_assigned(there, source, option)
-            is_own = is_own or source not in sys.modules or vars(sys.modules[source]).get(there, value) is value
-        if not nodes and not setters and not (is_own and (origins or _is_defined_as(tree, name, value, module))):
-            self._use_put_there(record, name, owner)
-        self._use_library(name, owner)
-
-    def _use_library(self, name: str, owner: types.ModuleType | None) -> None:
-        """Watch which thing of a library a name of `owner` stands for: what that does changes by versions alone."""
-        tree = self._tree_of(file_of_module(owner) if owner is not None else None)
-        if owner is None or tree is None:
-            return
-        package = getattr(owner, "__package__", "") or ""
-        meant = sorted(one for one in imported_as(tree, name, package) if is_library(one))
-        if meant:
-            self._record(f"{module_name(owner.__name__)}.{name}", " ".join(meant))
-
-    def _use_given(self, owner: types.ModuleType, name: str, option: str) -> None:
-        """Watch a plain value that came from outside, by the command line, the environment or a file, by itself."""
-        value, path = vars(owner).get(name), name
-        if option:
-            value, path = getattr(value, option, None), f"{name}.{option}"
-        if is_plain(value):
-            self._record(f"{VALUE}{module_name(owner.__name__)}.{path}", digest(value).hex())
-            self._values.assign(owner.__name__, path, value)
-
-    def _use_put_there(self, record: str, name: str, owner: types.ModuleType) -> None:
-        """Watch what the program has put in the place of what a module itself has under a name; workers get it too."""
-        value = vars(owner).get(name)
-        if not isinstance(value, types.FunctionType | type):
-            self._values.add_name(record, name, owner, [], [])
-        elif is_project(sys.modules.get(home_of(value))):  # its code is watched anyway
-            self._values.assign(owner.__name__, name, value)
-
-    def _use_value(self, name: str, owner: types.ModuleType) -> None:
-        """Watch a value itself where its module has no source, as in a notebook."""
-        value = vars(owner).get(name)
-        if value is None or isinstance(value, types.FunctionType | type):
-            return
-        try:
-            self._record(f"{module_name(owner.__name__)}.{name}", digest(value).hex())
-        except UnkeyableValue:
-            self._note(f"{module_name(owner.__name__)}.{name}")
-
     def _follow_import(
         self, statement: ast.Import | ast.ImportFrom, scope: Scope, dotted: set[tuple[str, ...]]
     ) -> None:
@@ -355,28 +251,14 @@ class Dependencies:
             return
         files = files_of_package(name.rpartition(".")[0])
         for inside, file in files.items():
-            tree = self._tree_of(file)
+            tree = self._watched.tree_of(file)
             if tree is not None:
-                self._record(inside, syntax.digest_of([tree]))
+                self._watched.record(inside, syntax.digest_of([tree]))
         if not files:
-            self.notes.append(
+            self._watched.notes.append(
                 f"{whose} imports modules whose names are made while it runs: no change to them will be noticed; give "
                 "Memento another version= when you have changed one"
             )
-
-
-def _is_defined_as(tree: ast.Module, name: str, value: Any, module: str) -> bool:
-    """Return whether `value` may be what the source of `module` defines as `name`; a decorator may make anything."""
-    if not isinstance(value, types.FunctionType | type):
-        return True
-    decorated = (one.decorator_list for one in syntax.statements_of(tree) if is_definition(one) and one.name == name)
-    return (home_of(value), value.__qualname__) == (module, name) or any(decorated)
-
-
-def _combined(digests: set[str]) -> str:
-    if len(digests) == 1:
-        return next(iter(digests))
-    return hashlib.sha256(" ".join(sorted(digests)).encode()).hexdigest()[:32]
 
 
 def _functions_of(kind: type) -> Iterator[types.FunctionType]:

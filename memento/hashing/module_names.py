@@ -1,0 +1,117 @@
+"""Names of the project's modules → what they stand for: the statements that say it, and values where none does."""
+
+from __future__ import annotations
+
+import ast
+import sys
+import types
+from collections.abc import Callable
+from typing import Any
+
+from memento.errors import UnkeyableValue
+from memento.experiment import VALUE
+from memento.hashing import syntax
+from memento.hashing.inside import home_of, is_plain
+from memento.hashing.keys import digest
+from memento.hashing.naming import module_name
+from memento.hashing.project import file_of_module, is_library, is_project
+from memento.hashing.uses import absolute_name, assignments_of, imported_as, is_definition, origins_of, setters_of
+from memento.hashing.values import Values, is_computed, is_loop, targets_of
+from memento.hashing.watched import Watched
+
+# What no call can change that is given one.
+_UNCHANGING = (types.FunctionType, type, types.ModuleType, int, float, complex, str, bytes, tuple, frozenset, range)
+
+Scope = dict[str, Any]
+
+
+class ModuleNames:
+    """Watches what gives names their values; `follow` goes on with what the statements use that do."""
+
+    def __init__(
+        self, watched: Watched, values: Values, follow: Callable[[list[ast.AST], Scope, set[str], str], None]
+    ) -> None:
+        self._watched, self._values, self._follow = watched, values, follow
+        self._seen: set[tuple[str, str, str]] = set()
+
+    def use(self, name: str, module: str, option: str = "") -> None:
+        """Watch the statements of the project that give a module-level name its value."""
+        owner = sys.modules.get(module)
+        if owner is None or not is_project(owner) or (name, module, option) in self._seen:
+            return
+        self._seen.add((name, module, option))
+        tree = self._watched.tree_of(file_of_module(owner))
+        if tree is None:
+            self._use_value(name, owner)
+            return
+        value = vars(owner).get(name)
+        setters = setters_of(tree, name)
+        nodes = assignments_of(tree, name, mutable=not isinstance(value, _UNCHANGING))
+        nodes += [] if is_plain(value) else setters  # else what they have made of it is enough to know
+        record = f"{module_name(module)}.{name}"
+        # Of a plain value that a loop gives its name what it is says enough; the loop may run the experiment.
+        telling = [node for node in nodes if not (is_plain(value) and name in targets_of(node) and is_loop(node))]
+        if telling:
+            self._watched.record(record, syntax.digest_of(telling))
+            self._follow(telling, vars(owner), {name}, record)
+        origins = origins_of(tree, name)
+        if is_computed(nodes):
+            self._use_given(owner, name, option)
+        elif nodes or setters or (name in vars(owner) and not origins):
+            self._values.add_name(record, name, owner, nodes, setters)
+        is_own = not origins
+        for origin in origins:
+            # The value came from another module of the project, perhaps under another name.
+            source = absolute_name(origin, getattr(owner, "__package__", "") or "")
+            alias = next(alias for alias in origin.names if alias.name == "*" or (alias.asname or alias.name) == name)
+            there = name if alias.name == "*" else alias.name
+            self.use(there, source, option)
+            is_own = is_own or source not in sys.modules or vars(sys.modules[source]).get(there, value) is value
+        if not nodes and not setters and not (is_own and (origins or _is_defined_as(tree, name, value, module))):
+            self._use_put_there(record, name, owner)
+        self.use_library(name, owner)
+
+    def use_library(self, name: str, owner: types.ModuleType | None) -> None:
+        """Watch which thing of a library a name of `owner` stands for: what that does changes by versions alone."""
+        tree = self._watched.tree_of(file_of_module(owner) if owner is not None else None)
+        if owner is None or tree is None:
+            return
+        package = getattr(owner, "__package__", "") or ""
+        meant = sorted(one for one in imported_as(tree, name, package) if is_library(one))
+        if meant:
+            self._watched.record(f"{module_name(owner.__name__)}.{name}", " ".join(meant))
+
+    def _use_given(self, owner: types.ModuleType, name: str, option: str) -> None:
+        """Watch a plain value that came from outside, by the command line, the environment or a file, by itself."""
+        value, path = vars(owner).get(name), name
+        if option:
+            value, path = getattr(value, option, None), f"{name}.{option}"
+        if is_plain(value):
+            self._watched.record(f"{VALUE}{module_name(owner.__name__)}.{path}", digest(value).hex())
+            self._values.assign(owner.__name__, path, value)
+
+    def _use_put_there(self, record: str, name: str, owner: types.ModuleType) -> None:
+        """Watch what the program has put in the place of what a module itself has under a name; workers get it too."""
+        value = vars(owner).get(name)
+        if not isinstance(value, types.FunctionType | type):
+            self._values.add_name(record, name, owner, [], [])
+        elif is_project(sys.modules.get(home_of(value))):  # its code is watched anyway
+            self._values.assign(owner.__name__, name, value)
+
+    def _use_value(self, name: str, owner: types.ModuleType) -> None:
+        """Watch a value itself where its module has no source, as in a notebook."""
+        value = vars(owner).get(name)
+        if value is None or isinstance(value, types.FunctionType | type):
+            return
+        try:
+            self._watched.record(f"{module_name(owner.__name__)}.{name}", digest(value).hex())
+        except UnkeyableValue:
+            self._watched.note(f"{module_name(owner.__name__)}.{name}")
+
+
+def _is_defined_as(tree: ast.Module, name: str, value: Any, module: str) -> bool:
+    """Return whether `value` may be what the source of `module` defines as `name`; a decorator may make anything."""
+    if not isinstance(value, types.FunctionType | type):
+        return True
+    decorated = (one.decorator_list for one in syntax.statements_of(tree) if is_definition(one) and one.name == name)
+    return (home_of(value), value.__qualname__) == (module, name) or any(decorated)
