@@ -18,6 +18,7 @@ from memento.experiment import VALUE, Experiment
 from memento.hashing import digest, readable
 from memento.hashing.fingerprint import code_of_values, identify
 from memento.hashing.origin import as_seen_from
+from memento.job import Call, Job
 from memento.layout import spool_path
 from memento.matrix import generate_configurations
 from memento.matrix.configurations import Configurations
@@ -39,7 +40,7 @@ from memento.running.tasks import Tasks
 from memento.stages import check_gives, dependencies_of, in_order, run_each, with_inputs, with_stand_ins
 from memento.store import SqliteStore, open_store
 from memento.store.opening import is_begun
-from memento.task import RUN_BYTES, Call, Job
+from memento.task import RUN_BYTES
 
 Matrix = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from memento.events import Event
-from memento.task import Failure, Job, Status, Task
+from memento.job import Job
+from memento.task import Failure, Status, Task
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

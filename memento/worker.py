@@ -9,7 +9,6 @@ from __future__ import annotations
 import _signal  # type: ignore[import-not-found]  # signal.getsignal makes an enum of every answer
 import contextlib
 import os
-import pickle
 import signal
 import socket
 import sys
@@ -21,14 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from memento import checkpoints, payload
 from memento.context import Context
-from memento.describing import describe_exception, function_of, place_of, status_of
-from memento.errors import StoreUnwritable, WorkerStartError
+from memento.describing import describe_exception, place_of, status_of
+from memento.errors import StoreUnwritable
 from memento.files import DISK_ERRORS, private_folder, write_atomically
+from memento.job import Call, Job
 from memento.layout import CHECKPOINTS, blob_path
 from memento.measure import Meter
 from memento.output import Output
-from memento.payload.home import MAIN, be_worker_of, dumps
-from memento.task import EMPTY_PART, Call, Failure, Job, Outcome, Part, Status, Task, type_name
+from memento.task import EMPTY_PART, Failure, Outcome, Part, Status, Task
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -280,58 +279,3 @@ class Surroundings:
 def _plain_environment() -> Mapping[Any, Any]:
     # The mapping below os.environ, which spares decoding every variable after every experiment.
     return getattr(os.environ, "_data", os.environ)
-
-
-def pack_job(job: Job) -> bytes:
-    """Return `job` for other processes.
-
-    Functions and classes of `__main__` travel by value, so that workers need not run the user's script again.
-    """
-    users = ("experiment", "configurations", "assigned")
-    fields = {name: getattr(job, name) for name in job._fields if name not in users}
-    try:
-        inner = dumps(tuple(getattr(job, name) for name in users))
-    except Exception as error:
-        from memento.payload.staying import ADVICE, what_stays
-
-        names, stays = what_stays(job.experiment)
-        found = f"it uses {names}, of type {type_name(type(stays))}" if names else "it uses something of its script"
-        raise WorkerStartError(
-            f"the experiment cannot be sent to worker processes: {found} ({type(error).__name__}: {error}); {ADVICE}"
-        ) from error
-    return pickle.dumps((fields, inner))
-
-
-def unpack_job(data: bytes, surroundings: Callable[[Mapping[str, Any]], None]) -> Job:
-    """Return the job packed as `data`; `surroundings` prepares this process before the user's code is loaded."""
-    fields, inner = pickle.loads(data)
-    surroundings(fields)
-    try:
-        experiment, configurations, assigned = pickle.loads(inner)
-    except Exception as error:
-        _advise(error, inner)
-        raise
-    be_worker_of(fields["main"], _globals_of(experiment))
-    if assigned:
-        from memento.payload.assigned import assign  # seldom needed
-
-        assign(assigned)
-    return Job(experiment=experiment, configurations=configurations, assigned=assigned, **fields)
-
-
-def _advise(error: Exception, packed: bytes) -> None:
-    """Say with `error` what to do, if a class of the script is why the experiment `packed` cannot be loaded."""
-    from memento.payload.staying import ADVICE
-    from memento.payload.unpicklable import blamed_of_script
-
-    if name := blamed_of_script(packed):
-        # As a note it is the last line, which is what is told first.
-        raised = f"{type(error).__name__}: {error}"
-        error.add_note(f"a worker cannot make the script's class {name} again, or an object of it ({raised}); {ADVICE}")
-
-
-def _globals_of(experiment: Any) -> dict[str, Any]:
-    """Return the globals that an experiment of `__main__` brought along."""
-    function = function_of(experiment)
-    known: dict[str, Any] = getattr(function, "__globals__", {})
-    return known if getattr(function, "__module__", None) == MAIN else {}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from memento.errors import OptionError
+from memento.job import Call
 from memento.running.calling import how_to_call
-from memento.task import Call
 
 NAMES = ("lr", "depth")
 SETTINGS = ("verbose",)

@@ -7,6 +7,7 @@ import contextlib
 import copy
 import functools
 import itertools
+import json
 import os
 import pickle
 import platform
@@ -40,7 +41,7 @@ from memento.experiment import Experiment
 from memento.hashing import digest
 from memento.matrix.runtime import seconds_of
 from memento.overview import overview
-from memento.plan import Standing
+from memento.standing import Standing
 from memento.store import open_store
 from tests import experiments
 from tests.experiments import noted
@@ -317,10 +318,10 @@ def test_serial_runs_in_this_process_and_thread_and_processes_in_another_by_defa
 
 
 def test_workers_are_fresh_interpreters_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(experiments, "CHANGED", True, raising=False)
+    monkeypatch.setattr(json, "CHANGED", True, raising=False)
 
     def experiment(x: int) -> bool:
-        return hasattr(experiments, "CHANGED")
+        return hasattr(json, "CHANGED")
 
     what = {"parameters": {"x": [1]}}
     assert run(experiment, what, workers=1)[0].inner is False

@@ -18,10 +18,11 @@ from memento.capture.runner import Done, Settings, called
 from memento.describing import describe_exception
 from memento.errors import UnreadableResult
 from memento.executors.processes.executor import ProcessExecutor
+from memento.job import Call, Job
 from memento.layout import blob_path
 from memento.payload.whereabouts import whereabouts
 from memento.protocols import Delivered, Lost
-from memento.task import KEY_BYTES, RUN_BYTES, Call, Failure, Job, Outcome, Part, Task
+from memento.task import KEY_BYTES, RUN_BYTES, Failure, Outcome, Part, Task
 
 
 class _Errand:

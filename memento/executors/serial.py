@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from memento.job import Job
 from memento.output import StreamOutput
 from memento.protocols import Advanced, Begun, Delivered, Report
 from memento.spool import Frame, SpoolWriter, read_frames
-from memento.task import Job, Status, Task
+from memento.task import Status, Task
 from memento.worker import Worker
 
 # How long `wait` goes on with short experiments before it hands back what they gave.
@@ -21,6 +22,14 @@ class SerialExecutor:
     """Runs each experiment inside `wait`, in the calling thread.
 
     An experiment that ends or crashes the process ends the run with it; what was finished is in the spool.
+
+    Example:
+        >>> from memento import Memento
+        >>> def double(context, config):
+        ...     return 2 * config.x
+        >>> results = Memento(double, executor=SerialExecutor()).run({"parameters": {"x": [1, 2]}})
+        >>> [result.inner for result in results]
+        [2, 4]
     """
 
     slots = 1

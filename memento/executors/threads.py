@@ -8,10 +8,11 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from memento.job import Job
 from memento.output import StreamOutput
 from memento.protocols import Advanced, Begun, Delivered, Report
 from memento.spool import Frame, SpoolWriter, frame_of
-from memento.task import Job, Task
+from memento.task import Task
 from memento.worker import Worker
 
 # How long `close` waits for an experiment that was asked to stop: a thread cannot be ended from outside.
@@ -23,6 +24,14 @@ class ThreadExecutor:
 
     Nothing is isolated: a crash ends the process, a hang cannot be ended. What was finished is in the spools. An
     experiment that does not heed `context.should_stop` goes on after its run has ended, and its outcome is lost.
+
+    Example:
+        >>> from memento import Memento
+        >>> def double(context, config):
+        ...     return 2 * config.x
+        >>> results = Memento(double, executor=ThreadExecutor(2)).run({"parameters": {"x": [1, 2]}})
+        >>> [result.inner for result in results]
+        [2, 4]
     """
 
     isolates = False

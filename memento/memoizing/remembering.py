@@ -23,7 +23,7 @@ from memento.hashing.naming import is_elsewhere
 from memento.layout import blob_path
 from memento.memoizing.arguments import Arguments
 from memento.memoizing.ledger import CallLedger, Found, code_id, ledger_at
-from memento.plan import Standing
+from memento.standing import Standing
 from memento.store import Entry
 from memento.task import SUCCEEDED, Outcome, Status, value_in
 from memento.worker import keep

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 from memento.errors import OptionError
-from memento.task import Call
+from memento.job import Call
 
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 

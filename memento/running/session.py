@@ -22,6 +22,7 @@ from memento.entry import Entry
 from memento.errors import StoreError
 from memento.experiment import Experiment
 from memento.hashing.origin import as_seen_from
+from memento.job import Job
 from memento.matrix.configurations import Configurations
 from memento.plan import Plan
 from memento.protocols import Executor, RemoteExecutor, Watch
@@ -40,7 +41,7 @@ from memento.running.tasks import Tasks
 from memento.running.todo import Todo
 from memento.store import Run, SqliteStore
 from memento.store.trouble import disk_errors_explained
-from memento.task import Job, Status, Task
+from memento.task import Status, Task
 from memento.wording import plural
 
 # Running experiments are given this many seconds to see `context.should_stop` after Ctrl-C: with what it takes to end

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from memento import payload
+from memento.job import Call, Job
 from memento.protocols import Delivered, Executor, Lost, Returned
-from memento.task import Call, Failure, Job, Outcome, Task
+from memento.task import Failure, Outcome, Task
 from tests.executors.experiments import Numbers
 
 

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from memento.describing import function_of
-from memento.task import Job
-from memento.worker import pack_job
+from memento.job import Job
+from memento.packing import pack_job
 
 Origin = tuple[str, int, str]
 """Where an experiment is defined: file, line and name."""

@@ -28,9 +28,10 @@ from memento.executors.elsewhere.sealed import seal
 from memento.executors.engines.batch import Answer, Batch, Death, Engine, File, Heard, Sent
 from memento.executors.engines.landing import Landing
 from memento.executors.engines.portions import GROWING, Portions
+from memento.job import Job
 from memento.protocols import Advanced, Begun, Lost, Report, Returned
 from memento.spool import Frame
-from memento.task import KEY_IN_HEAD, Job, Task
+from memento.task import KEY_IN_HEAD, Task
 
 # What a worker was running is known for certain so many seconds after it said so: it may have finished that and begun
 # another, and died before it could say that.

@@ -32,10 +32,11 @@ from typing import Any, BinaryIO, NoReturn
 from memento.describing import frames_of
 from memento.executors.processes.wire import OFFSET, PROGRESS, Inbox, Kind, message, pack_tasks, unpack_tasks
 from memento.output import FileOutput
+from memento.packing import unpack_job
 from memento.sources import load_from
 from memento.spool import SpoolWriter
 from memento.task import KEY_BYTES, Task
-from memento.worker import Worker, unpack_job
+from memento.worker import Worker
 
 # A worker with short experiments tells of them together, at most this many seconds late.
 REPORT_INTERVAL = 0.005

@@ -23,11 +23,12 @@ from memento.executors.processes.child import STOP_FILE
 from memento.executors.processes.crew import Crew, Shape, usable_cpus
 from memento.executors.processes.handle import Handle
 from memento.executors.processes.wire import OFFSET, PROGRESS, Kind, unpack_tasks
+from memento.job import Job
 from memento.output import shorten
+from memento.packing import pack_job
 from memento.protocols import Advanced, Begun, Delivered, Lost, Report, Returned
 from memento.spool import Frame
-from memento.task import Job, Status, Task
-from memento.worker import pack_job
+from memento.task import Status, Task
 
 START_METHODS = ("forkserver", "spawn", "fork")
 # Short experiments are sent in batches worth this many seconds, two batches ahead; longer ones one at a time, the next

@@ -35,10 +35,11 @@ from memento.executors.slurm.sharing import check_store
 from memento.executors.slurm.snapshot import take_snapshot
 from memento.executors.slurm.submitting import Submitter
 from memento.executors.slurm.tracking import Tracker
+from memento.job import Job
 from memento.layout import REMOTE
 from memento.matrix.runtime import seconds_of
 from memento.protocols import Delivered, Lost, Report, Returned
-from memento.task import Job, Outcome, Task
+from memento.task import Outcome, Task
 
 # The folder is looked into at these intervals: the first, how they grow while nothing happens, the longest.
 LOOK, GROWTH, LONGEST_LOOK = 0.2, 1.2, 3.0
