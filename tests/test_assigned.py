@@ -21,6 +21,9 @@ args = argparse.Namespace(depth=1)
 class Model:
     width = 1
 
+    def fit(self):
+        return 1
+
 def scaled(x):
     return x
 """
@@ -43,7 +46,10 @@ def experiment(context, config):
     global asked
     asked += 1
     conf.SEEN.append(config.x)
-    return [conf.RATE, RATE, conf.SIZE, conf.LAYERS, conf.args.depth, conf.Model.width, scaled(1), own(1), decorated(1)]
+    return [
+        conf.RATE, RATE, conf.SIZE, conf.LAYERS, conf.args.depth, conf.Model.width,
+        scaled(1), own(1), decorated(1), conf.Model().fit(),
+    ]
 """
 
 KEPT = """
@@ -64,6 +70,9 @@ from memento import Memento
 def patched(x):
     return 100 * x
 
+def seventh(self):
+    return 7
+
 def another(x):
     return 200 * x
 
@@ -76,7 +85,7 @@ for change in sys.argv[2:]:
 print(result.inner, result.was_cached)
 """
 
-AS_WRITTEN = [1, 1, 1, [8], 1, 1, 1, 1, 1]
+AS_WRITTEN = [1, 1, 1, [8], 1, 1, 1, 1, 1, 1]
 
 
 @pytest.fixture
@@ -105,6 +114,7 @@ def run(folder: Path, executor: str, *changes: str) -> tuple[str, str]:
         (5, "conf.Model.width = 2", 2),
         (6, "study.scaled = patched", 100),
         (7, "study.own = patched", 100),
+        (9, "conf.Model.fit = seventh", 7),
     ],
 )
 def test_what_is_set_on_a_module_is_what_runs_and_each_has_its_own_result(
@@ -118,13 +128,13 @@ def test_what_is_set_on_a_module_is_what_runs_and_each_has_its_own_result(
 
 
 def test_a_patch_of_a_patch_is_another(project: Path) -> None:
-    assert run(project, "processes", "study.own = patched")[0] == f"{[*AS_WRITTEN[:7], 100, 1]} False"
-    assert run(project, "processes", "study.own = another")[0] == f"{[*AS_WRITTEN[:7], 200, 1]} False"
+    assert run(project, "processes", "study.own = patched")[0] == f"{[*AS_WRITTEN[:7], 100, 1, 1]} False"
+    assert run(project, "processes", "study.own = another")[0] == f"{[*AS_WRITTEN[:7], 200, 1, 1]} False"
 
 
 def test_everything_at_once_reaches_workers_that_other_processes_make(project: Path) -> None:
     changes = ["conf.RATE = 2", "study.RATE = 3", "study.own = patched", "conf.Model.width = 4"]
-    assert run(project, "dask", *changes)[0] == "[2, 3, 1, [8], 1, 4, 1, 100, 1] False"
+    assert run(project, "dask", *changes)[0] == "[2, 3, 1, [8], 1, 4, 1, 100, 1, 1] False"
 
 
 def test_what_an_experiment_counts_and_fills_itself_is_left_alone(project: Path) -> None:

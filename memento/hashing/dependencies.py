@@ -23,7 +23,7 @@ from memento.hashing.lookups import Lookups
 from memento.hashing.module_names import ModuleNames, Scope
 from memento.hashing.naming import module_name
 from memento.hashing.project import file_of_module, files_of_package, is_project, project_module
-from memento.hashing.uses import Loaded, absolute_name, outside_names, uses_in
+from memento.hashing.uses import Loaded, absolute_name, is_definition, outside_names, uses_in
 from memento.hashing.values import Values
 from memento.hashing.watched import Watched
 from memento.sources import KeptLoader
@@ -137,6 +137,7 @@ class Dependencies:
             self._watched.record(name, syntax.digest_of([node]))
             for function in _functions_of(kind):
                 self._compare(name, function)
+            self._see_patches(name, kind, node)
             self._values.add_class(name, kind, node)
             self._values.add_code(node, vars(module))
             self._follow([node], vars(module), set(), name)
@@ -147,6 +148,20 @@ class Dependencies:
         self._watched.record(name, "unknown")
         for value in vars(kind).values():
             self._add(getattr(value, "__func__", value))
+
+    def _see_patches(self, name: str, kind: type, node: ast.ClassDef) -> None:
+        """Watch the functions that the program has put in the place of methods; workers get them too."""
+        inside = vars(kind)
+        for one in node.body:
+            if not is_definition(one) or one.decorator_list or one.name not in inside:
+                continue
+            self.lookups.add(inside, one.name)
+            value = inside[one.name]
+            meant = (kind.__module__, f"{kind.__qualname__}.{one.name}")
+            if isinstance(value, types.FunctionType) and (home_of(value), value.__qualname__) != meant:
+                self._add(value)
+                self._watched.record(name, f"{one.name}: {home_of(value)}.{value.__qualname__}")
+                self._values.assign(kind.__module__, meant[1], value)
 
     def _add_below(self, kind: type) -> None:
         below: type

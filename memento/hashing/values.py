@@ -135,8 +135,7 @@ class Values:
                 told = _told_by(nodes, attribute) if nodes else b""
                 if id(known) not in self._filled and told is not _UNTOLD and told != digest(value):
                     record(name, digest((attribute, value)).hex())
-                    if "<locals>" not in kind.__qualname__:
-                        self.assign(kind.__module__, f"{kind.__qualname__}.{attribute}", known)
+                    self.assign(kind.__module__, f"{kind.__qualname__}.{attribute}", known)
         for name, function, defined in self._functions:
             made = [_plain(value) for value, given in _defaults(function, defined) if _literal(given) is _UNTOLD]
             if any(value is not _UNTOLD and id(value) not in self._filled for value in made):
@@ -144,7 +143,7 @@ class Values:
 
     def assign(self, module: str, path: str, value: Any) -> None:
         """Take note of what `path` in `module` was found to be; what is of the program itself travels with it."""
-        if module not in MAIN_MODULES:
+        if module not in MAIN_MODULES and "<locals>" not in path:
             self.assigned.append((module, path, value))
 
     def watch(self, lookups: Lookups) -> None:
