@@ -18,6 +18,7 @@ from memento.capture.runner import Done, Settings, called
 from memento.describing import describe_exception
 from memento.errors import UnreadableResult
 from memento.executors.processes.executor import ProcessExecutor
+from memento.hashing.fingerprint import identify
 from memento.job import Call, Job
 from memento.layout import blob_path
 from memento.payload.whereabouts import whereabouts
@@ -108,6 +109,7 @@ class _Workers:
     def begin(self, func: Callable[..., Any], listed: list[Settings], waiting: list[int]) -> None:
         self._listed = listed
         if not self._started:
+            known = identify(func)
             job = Job(
                 run=bytes(RUN_BYTES),
                 experiment=_Errand(func),
@@ -115,7 +117,8 @@ class _Workers:
                 call=Call(),
                 store=str(self._folder),
                 spool=str(self._folder),
-                **whereabouts(),
+                assigned=known.assigned,
+                **whereabouts(known.sources),
             )
             with shipping():
                 self._executor.start(job)

@@ -13,7 +13,7 @@ from memento.payload.home import main_name
 from memento.sources import Source
 
 
-def whereabouts(sources: Iterable[Source] = ()) -> dict[str, Any]:
+def whereabouts(sources: Iterable[Source]) -> dict[str, Any]:
     """Return those fields of a `Job` that say it: of the project's files, `sources` are what is to run."""
     return {
         "main": main_name(),

@@ -238,6 +238,18 @@ class TestProcesses:
         assert [len(r["bytes"]) for r in data] == [1_000_000, 1_000_000]
         assert len(capsys.readouterr().out) > 1000
 
+    def test_what_is_set_on_a_module_is_set_there_too(self, tmp_path):
+        (tmp_path / "conf.py").write_text("RATE = 1\n")
+        (tmp_path / "work.py").write_text(
+            "import conf\nfrom memento import memfile\n\n@memfile('calls.jsonl')\n"
+            "def scaled(x):\n    return {'scaled': conf.RATE * x}\n"
+        )
+        code = (
+            "import conf, work\nfrom memento import Runner, grid\nconf.RATE = 10\n"
+            "print(Runner('processes', 1).run(work.scaled, grid(x=[1, 2]), progbar=False))\n"
+        )
+        assert run_script(tmp_path, code).stdout == "[{'scaled': 10}, {'scaled': 20}]\n"
+
     def test_a_script_needs_no_guard_and_runs_once(self, tmp_path):
         code = EXAMPLE.replace("1_000_000", "1000").replace("threading", "processes").replace("n_jobs=-1", "n_jobs=2")
         done = run_script(tmp_path, code + "import os; print(len(data), os.getpid() > 0)\n")
