@@ -145,6 +145,15 @@ def one_fails_while_another_works(context: Context, config: Any) -> str:
     return "worked to the end"
 
 
+def one_fails_while_another_waits_to_be_stopped(context: Context, config: Any) -> str:
+    """Where x is 0 it fails when the other has begun, which runs until it is asked to stop."""
+    if config.x == 0:
+        while len(noted(Path(config.settings.notes))) < 1:
+            time.sleep(0.02)
+        raise ValueError("zero")
+    return stopping_politely(context, config)
+
+
 def ending_at_its_limit(context: Context, config: Any) -> None:
     """Ends itself when its time is up."""
     while not context.should_stop:

@@ -85,6 +85,21 @@ def test_an_experiment_can_end_politely_and_go_on_next_time(notes: Path) -> None
     assert [result.inner for result in results] == ["went on", "went on"]
 
 
+def test_an_interrupt_of_a_run_that_is_stopping_early_lets_what_runs_end_politely_too(notes: Path) -> None:
+    what = matrix(notes, 2)
+    process = start("one_fails_while_another_waits_to_be_stopped", what, on_error="stop")
+    assert process.stderr is not None
+    while "zero" not in process.stderr.readline():  # the failure was told, and the run waits for the other
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    assert finish(process)[0] == -signal.SIGINT
+    results = Memento(experiments.one_fails_while_another_waits_to_be_stopped, num_workers=2).run(
+        what, progress=False, on_error="return"
+    )
+    assert results is not None
+    assert results[1].inner == "went on"
+
+
 def test_a_second_interrupt_ends_at_once(notes: Path) -> None:
     process = start("sleeping", matrix(notes, 10, seconds=600))
     wait_for(lambda: len(descendants(process.pid)) >= 3)

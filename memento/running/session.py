@@ -183,11 +183,14 @@ class Session:
             self._hear(TICK)
 
     def _stop_early(self, reason: str) -> None:
-        """Start nothing new, and wait for what is running."""
+        """Start nothing new, and wait for what is running; an interrupt ends that as it ends any run."""
         self.stopped = reason
         self._tally.ended = True
         self._intake.give_back(self._executor.drain())
-        while self._intake.out and self.interrupts.count == 0:
+        while self._intake.out:
+            if self.interrupts.count:
+                self._interrupted()
+                return
             self._hear(TICK)
             self._intake.commit_when_due(self._run)
             self._tally.tell_progress()

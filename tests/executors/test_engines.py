@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pickle
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from memento import payload
 from memento.errors import EngineLost, WorkerStartError
+from memento.executors.elsewhere.sealed import seal
 from memento.executors.engines import executor as engines
 from memento.executors.engines.batch import Answer, Batch, Death, Heard
 from memento.executors.engines.bench import give_order, order_for
@@ -18,7 +21,7 @@ from memento.executors.engines.executor import BatchExecutor
 from memento.executors.engines.work import run_batch
 from memento.protocols import Advanced, Begun, Lost, Returned
 from memento.running.retries import RetryPolicy
-from memento.task import Status, Task
+from memento.task import Outcome, Status, Task
 from tests.executors import experiments
 from tests.executors.harness import Gathered, key_of, make_job, take
 
@@ -227,6 +230,32 @@ def test_a_cancelled_batch_that_was_not_begun_comes_back(
         engine.run(batch)
     back = [report.task.index for report in executor.wait(0) if isinstance(report, Returned)]
     assert sorted(back) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_cancel_reaches_what_runs_also_when_its_batch_was_held_up_before(count: int, tmp_path: Path) -> None:
+    def experiment(context: Any, config: Any) -> str:
+        (tmp_path / "begun").touch()
+        while not context.should_stop:
+            time.sleep(0.02)
+        return "was told to stop"
+
+    job = make_job(tmp_path, experiment)
+    tasks = tuple(Task(index, key_of(index)) for index in range(count))
+    batch = Batch(1, "visit", job.run, tasks, (), seal(job), False, sys.version_info[:2])
+    told: list[str] = []
+    words = iter(["", "drain", "drain"])  # at once for a batch of one; a longer one gives back by itself what waits
+
+    def order() -> str:
+        ready = (tmp_path / "begun").exists() and ("left" in told or count == 1)
+        return next(words, "cancel") if ready else ""
+
+    answer = run_batch(batch, lambda message: told.append(message[0]), order)
+    give_order("visit", "stop")
+    ((head, bodies),) = answer.frames
+    outcome = Outcome.unpack_head(head, bodies)
+    assert payload.decode(outcome.value.codec, outcome.value.data or b"", outcome.summary) == "was told to stop"
+    assert len(answer.left) == count - 1
 
 
 def test_with_a_shared_store_workers_write_where_it_is(engine: Engine, tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ class _Attendance:
         self._running: Task | None = None
         self._metrics = b""
         self._metrics_at = self._begun = time.monotonic()
-        self._draining = False
+        self._held_up = ""  # by which word
 
     def run(self) -> Answer:
         """Run it to its end."""
@@ -114,8 +114,9 @@ class _Attendance:
             self._hear(executor.wait(0.0))
             return True
         long = len(self._open) > 1 and time.monotonic() - self._begun > LONG
-        if not self._draining and (word or long):
-            self._draining, self._bench.usable = True, False
+        word = word or ("drain" if long else "")
+        if word and word != self._held_up:
+            self._held_up, self._bench.usable = word, False
             self._hold_up(executor.cancel() if word == "cancel" else executor.drain())
         return False
 

@@ -95,7 +95,7 @@ class Leader:
         ending.when_terminated(self._note_termination)
         self._kills = kills()
         self._looked = time.monotonic()
-        self._draining = False
+        self._held_up = ""  # by which word
 
     def lead(self) -> None:
         """Run the part to its end, to the job's end, or until another process has its place."""
@@ -140,7 +140,7 @@ class Leader:
                     self._requeue()
                 return
             self._heed(executor)
-            if self._draining and not self._part.running:
+            if self._held_up and not self._part.running:
                 return
 
     def _is_replaced(self) -> bool:
@@ -151,11 +151,12 @@ class Leader:
 
     def _heed(self, executor: ProcessExecutor) -> None:
         """Stop beginning where the run was stopped or cancelled."""
-        if self._draining or self._looked < time.monotonic() - TICK or not (self._folder / STOP).exists():
+        if self._looked < time.monotonic() - TICK or not (self._folder / STOP).exists():
             return
-        self._draining = True
-        cancelled = (self._folder / STOP).read_text() == "cancel"
-        self._part.give_back(executor.cancel() if cancelled else executor.drain())
+        word = (self._folder / STOP).read_text()
+        if word and word != self._held_up:  # it may be looked at while it is being written
+            self._held_up = word
+            self._part.give_back(executor.cancel() if word == "cancel" else executor.drain())
 
     def _wind_down(self, executor: ProcessExecutor, until: float, ended: Callable[[Outcome], None]) -> None:
         """Let experiments see that they are to stop, and take what they give until the moment `until`."""
@@ -182,7 +183,7 @@ class Leader:
                 self._part.begin(report.task)
             elif isinstance(report, Advanced):
                 self._part.advance(report)
-            elif isinstance(report, Returned) and self._draining:
+            elif isinstance(report, Returned) and self._held_up:
                 self._part.give_back([report.task])
 
     def _ended(self, outcome: Outcome) -> None:
