@@ -124,7 +124,11 @@ class SpoolWriter:
         fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         self._end = os.fstat(self._descriptor).st_size
         if not self._end:
-            self._write(FILE_MAGIC)
+            try:
+                self._write(FILE_MAGIC)
+            except BaseException:
+                self.close()  # else whoever asks for the lock takes this for a writer that lives
+                raise
         _writers.add(self)
 
     def append(self, outcome: Outcome) -> int:

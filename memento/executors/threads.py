@@ -6,6 +6,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from memento.job import Job
@@ -101,22 +102,22 @@ class _Crew:
             thread.start()
 
     def _work(self, job: Job, number: int) -> None:
-        spool = SpoolWriter(Path(job.spool) / f"thread-{number}.spool")
-        worker = Worker(job, StreamOutput(echo=False), stopping=lambda: self.stopping, report=self._advanced)
         try:
-            while (task := self._next(number)) is not None:
-                outcome = worker.run(task)
-                spool.append(outcome)
-                if not self._closing:  # else its run is over, and the checkpoint may be another's by now
-                    worker.finish(outcome)
-                with self._available:
-                    self._running.pop(number, None)
-                self._reports.put(frame_of(outcome))
+            worker = Worker(job, StreamOutput(echo=False), stopping=lambda: self.stopping, report=self._advanced)
+            with closing(worker), closing(SpoolWriter(Path(job.spool) / f"thread-{number}.spool")) as spool:
+                self._run(worker, spool, number)
         except Exception as error:
             self._reports.put(error)  # the disk: raised by `wait`, which ends the run
-        finally:
-            worker.close()
-            spool.close()
+
+    def _run(self, worker: Worker, spool: SpoolWriter, number: int) -> None:
+        while (task := self._next(number)) is not None:
+            outcome = worker.run(task)
+            spool.append(outcome)
+            if not self._closing:  # else its run is over, and the checkpoint may be another's by now
+                worker.finish(outcome)
+            with self._available:
+                self._running.pop(number, None)
+            self._reports.put(frame_of(outcome))
 
     def _next(self, number: int) -> Task | None:
         with self._available:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -16,7 +17,9 @@ from memento import Memento
 from memento.errors import WorkerStartError
 from memento.executors.processes.executor import ProcessExecutor
 from memento.executors.processes.supervisor import end_sessions, start_of
+from memento.executors.threads import ThreadExecutor
 from memento.layout import checkpoint_path
+from memento.spool import SpoolWriter
 from memento.task import Status, Task
 from memento.worker import Worker
 from tests.executors.harness import Gathered, gather, key_of, make_job, run
@@ -171,6 +174,54 @@ def test_who_closes_files_that_are_not_its_own_is_told_so_and_others_run_elsewhe
         "are not its own, as os.closerange does?"
     )
     assert f'File "{__file__}", line' in failure.traceback
+
+
+def test_who_leaves_no_file_to_be_opened_for_its_result_costs_its_worker_and_not_the_run(tmp_path: Path) -> None:
+    kept = []
+
+    def experiment(context: Any, config: Any) -> Any:
+        if config["index"] != 3:
+            return config["index"]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        with contextlib.suppress(OSError):
+            while True:
+                kept.append(open(os.devnull))  # noqa: SIM115 - that is the fault
+        return bytes(200_000)
+
+    executor = ProcessExecutor(1)
+    try:
+        gathered = run(executor, tmp_path, experiment, 10)
+    finally:
+        executor.close()
+    assert sorted(gathered.values()) == [0, 1, 2, 4, 5, 6, 7, 8, 9]
+    failure = gathered.failure(3)
+    assert (failure.type, failure.cause) == ("WorkerBroken", "exit")
+    assert failure.message.startswith(
+        "the experiment's process could not go on: OSError: [Errno 24] Too many open files: "
+    )
+    assert failure.message.endswith("; has it, or have those that ran in the process before it, left files open?")
+
+
+def test_a_thread_that_cannot_make_its_spool_ends_the_run_by_what_the_disk_said(tmp_path: Path) -> None:
+    job = make_job(tmp_path, lambda context, config: None)
+    (tmp_path / "spool" / "thread-1.spool").mkdir()
+    executor = ThreadExecutor(2)
+    try:
+        executor.start(job)
+        executor.submit([Task(index=0, key=key_of(0))])
+        with pytest.raises(IsADirectoryError, match=r"thread-1\.spool"):
+            gather(executor, {key_of(0): 0}, Gathered(), 2)
+    finally:
+        executor.close()
+
+
+def test_a_spool_that_cannot_be_begun_is_not_taken_for_one_that_is_written_to(tmp_path: Path) -> None:
+    spool = tmp_path / "full.spool"
+    spool.symlink_to("/dev/full")
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(OSError):  # noqa: PT011 - what is said depends on the machine
+        SpoolWriter(spool)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_what_is_raised_in_a_worker_that_has_loaded_the_experiment_is_not_told_as_a_failed_load(tmp_path: Path) -> None:

@@ -46,6 +46,8 @@ TICK = 0.25
 # Sent to a worker that is about to be ended, so that its log shows the line where it hung.
 TRACE_SIGNAL = signal.SIGUSR2
 STOP_FILE = "stop"
+# What says that this process is out of order, as where an experiment has closed what is not its own or left files open.
+OF_THE_PROCESS = (errno.EBADF, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 SPILL = struct.Struct(f"<{KEY_BYTES}sH")
 
 
@@ -151,6 +153,8 @@ class _Loop:
         # Two threads may meet the same: the second must not end the process before the first has written it.
         with self._noting, contextlib.suppress(OSError):
             if not self._raised.exists():
+                with contextlib.suppress(OSError):
+                    os.close(self._stop)  # where no more files can be opened, this makes room for one
                 self._raised.write_text(traceback.format_exc(), encoding="utf-8", errors="backslashreplace")
 
     def _run(self) -> int:
@@ -169,7 +173,7 @@ class _Loop:
                 self._running = None
                 self._offset = self._spool.append(outcome)
             except OSError as error:  # the disk, whose errors StoreUnwritable wraps
-                if error.errno == errno.EBADF:  # or an experiment that has closed what is not its own
+                if error.errno in OF_THE_PROCESS:  # or what an experiment has done to its process
                     raise
                 self._send(Kind.UNWRITABLE, str(error).encode())
                 return 1

@@ -22,6 +22,11 @@ from memento.task import KEY_IN_HEAD, Failure, Status, Task
 
 # The pace follows changes of the experiments' length within a few reports.
 PACE_WEIGHT = 0.3
+# What an experiment may have done to its process where that cannot go on by these errors.
+HINTS = {
+    errno.EBADF: "; has it closed files that are not its own, as os.closerange does?",
+    errno.EMFILE: "; has it, or have those that ran in the process before it, left files open?",
+}
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -191,8 +196,7 @@ def users_frames(trace: str) -> str:
 def _death(exit_status: int, trace: str, raised: str) -> Failure:
     if raised:
         last = raised.strip().rsplit("\n", 1)[-1]
-        closed = f"[Errno {errno.EBADF}]" in last
-        hint = "; has it closed files that are not its own, as os.closerange does?" if closed else ""
+        hint = next((hint for number, hint in HINTS.items() if f"[Errno {number}]" in last), "")
         return Failure(
             type="WorkerBroken",
             message=f"the experiment's process could not go on: {last}{hint}",
