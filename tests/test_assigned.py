@@ -10,13 +10,24 @@ import pytest
 
 CONF = """
 import argparse
+import dataclasses
 import os
+from typing import NamedTuple
 
 RATE = 1
 SIZE = int(os.environ.get("SIZE", 1))
 LAYERS = [8]
 SEEN = []
 args = argparse.Namespace(depth=1)
+
+@dataclasses.dataclass(frozen=True)
+class Held:
+    lr: float = 1
+
+class Pair(NamedTuple):
+    lr: float = 1
+
+held, pair = Held(), Pair()
 
 class Model:
     width = 1
@@ -48,7 +59,7 @@ def experiment(context, config):
     conf.SEEN.append(config.x)
     return [
         conf.RATE, RATE, conf.SIZE, conf.LAYERS, conf.args.depth, conf.Model.width,
-        scaled(1), own(1), decorated(1), conf.Model().fit(),
+        scaled(1), own(1), decorated(1), conf.Model().fit(), conf.held.lr, conf.pair.lr,
     ]
 """
 
@@ -85,7 +96,7 @@ for change in sys.argv[2:]:
 print(result.inner, result.was_cached)
 """
 
-AS_WRITTEN = [1, 1, 1, [8], 1, 1, 1, 1, 1, 1]
+AS_WRITTEN = [1, 1, 1, [8], 1, 1, 1, 1, 1, 1, 1, 1]
 
 
 @pytest.fixture
@@ -115,6 +126,9 @@ def run(folder: Path, executor: str, *changes: str) -> tuple[str, str]:
         (6, "study.scaled = patched", 100),
         (7, "study.own = patched", 100),
         (9, "conf.Model.fit = seventh", 7),
+        (10, "conf.held = conf.Held(2)", 2),
+        (10, "object.__setattr__(conf.held, 'lr', 2)", 2),
+        (11, "conf.pair = conf.Pair(2)", 2),
     ],
 )
 def test_what_is_set_on_a_module_is_what_runs_and_each_has_its_own_result(
@@ -128,13 +142,13 @@ def test_what_is_set_on_a_module_is_what_runs_and_each_has_its_own_result(
 
 
 def test_a_patch_of_a_patch_is_another(project: Path) -> None:
-    assert run(project, "processes", "study.own = patched")[0] == f"{[*AS_WRITTEN[:7], 100, 1, 1]} False"
-    assert run(project, "processes", "study.own = another")[0] == f"{[*AS_WRITTEN[:7], 200, 1, 1]} False"
+    assert run(project, "processes", "study.own = patched")[0] == f"{[*AS_WRITTEN[:7], 100, *AS_WRITTEN[8:]]} False"
+    assert run(project, "processes", "study.own = another")[0] == f"{[*AS_WRITTEN[:7], 200, *AS_WRITTEN[8:]]} False"
 
 
 def test_everything_at_once_reaches_workers_that_other_processes_make(project: Path) -> None:
     changes = ["conf.RATE = 2", "study.RATE = 3", "study.own = patched", "conf.Model.width = 4"]
-    assert run(project, "dask", *changes)[0] == "[2, 3, 1, [8], 1, 4, 1, 100, 1, 1] False"
+    assert run(project, "dask", *changes)[0] == "[2, 3, 1, [8], 1, 4, 1, 100, 1, 1, 1, 1] False"
 
 
 def test_what_an_experiment_counts_and_fills_itself_is_left_alone(project: Path) -> None:

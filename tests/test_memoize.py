@@ -552,6 +552,7 @@ def test_older_code_is_told_of_once_or_computed_anew_or_ignored(tmp_path: Path, 
 
 
 WATCHED = """
+import types
 from memento import memoize
 
 RATE = 1
@@ -561,6 +562,8 @@ asked = 0
 class Model:
     depth = 1
 
+settings = types.SimpleNamespace(shift=0)
+
 def scaled(x):
     global asked
     asked += 1
@@ -569,7 +572,7 @@ def scaled(x):
 @memoize(code_change="rerun")
 def score(x):
     runs.append(x)
-    return scaled(x) + OPTIONS["bonus"] + Model.depth + extra()
+    return scaled(x) + OPTIONS["bonus"] + Model.depth + extra() + settings.shift
 
 def extra():
     return 0
@@ -602,9 +605,12 @@ def test_what_names_have_come_to_stand_for_between_two_calls_counts(watched: Any
     assert [watched.score(2), watched.score(2)] == [121, 121]
     watched.Model.depth = 5
     assert [watched.score(2), watched.score(2)] == [125, 125]
+    watched.settings.shift = 10000
+    assert [watched.score(2), watched.score(2)] == [10125, 10125]
+    watched.settings.shift = 0
     watched.extra = watched.more  # as when a cell of a notebook is run anew
     assert [watched.score(2), watched.score(2)] == [1125, 1125]
-    assert watched.runs == [2] * 5
+    assert watched.runs == [2] * 6
     watched.RATE = 1
     watched.OPTIONS["bonus"] = 0
     watched.Model.depth = 1
@@ -613,7 +619,7 @@ def test_what_names_have_come_to_stand_for_between_two_calls_counts(watched: Any
     watched.OPTIONS["bonus"] = 100
     watched.Model.depth = 5
     assert watched.score(2) == 1125  # what that gave is there still
-    assert watched.runs == [2] * 6
+    assert watched.runs == [2] * 7
 
 
 def test_what_the_names_of_a_function_that_is_given_have_come_to_stand_for_counts_too(watched: Any) -> None:

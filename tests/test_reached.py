@@ -127,6 +127,18 @@ REACHED: dict[str, tuple[str, str, tuple[str, str], str]] = {
     "which library stands behind a name": (
         "import math as m\ndef experiment(): return m.pi", "", ("math", "cmath"), "single.m",
     ),
+    "a class in a table of its base": (
+        "import other\nfrom other import Base\ndef experiment(kind): return Base.known[kind]().run()",
+        "class Base:\n    known = {}\n    def __init_subclass__(cls): Base.known[cls.__name__] = cls\n"
+        "class A(Base):\n    def run(self): return 1", ("return 1", "return 2"), "other.A",
+    ),
+    "a function in a table of a class": (
+        "from other import Table\ndef experiment(kind): return Table.make(kind)()",
+        "class Table:\n    known = {}\n    @classmethod\n    def add(cls, one):\n"
+        "        cls.known[one.__name__] = one\n        return one\n"
+        "    @classmethod\n    def make(cls, kind): return cls.known[kind]\n"
+        "@Table.add\ndef train(): return 1", ("return 1", "return 2"), "other.train",
+    ),
     "a base class of a library": (
         "from collections import UserDict as Base\nclass Model(Base): pass\ndef experiment(): return Model", "",
         ("UserDict as", "UserList as"), "single.Base",

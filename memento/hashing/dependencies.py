@@ -7,7 +7,6 @@ out: they change by versions, not by edits.
 
 from __future__ import annotations
 
-import argparse
 import ast
 import sys
 import types
@@ -18,12 +17,13 @@ from typing import Any
 
 from memento.hashing import syntax
 from memento.hashing.callables import captured_values
+from memento.hashing.held import attributes_of
 from memento.hashing.inside import code_in, home_of
 from memento.hashing.lookups import Lookups
 from memento.hashing.module_names import ModuleNames, Scope
 from memento.hashing.naming import module_name
 from memento.hashing.project import file_of_module, files_of_package, is_project, project_module
-from memento.hashing.uses import Loaded, absolute_name, is_definition, outside_names, uses_in
+from memento.hashing.uses import Loaded, absolute_name, behind, is_definition, outside_names, uses_in
 from memento.hashing.values import Values
 from memento.hashing.watched import Watched
 from memento.sources import KeptLoader
@@ -137,8 +137,11 @@ class Dependencies:
             self._watched.record(name, syntax.digest_of([node]))
             for function in _functions_of(kind):
                 self._compare(name, function)
+            for value in vars(kind).values():
+                if isinstance(value, dict | list | tuple | set):  # such as a table that classes enter themselves
+                    self._add(value)
             self._see_patches(name, kind, node)
-            self._values.add_class(name, kind, node)
+            self._values.add_class(name, kind, node, behind([node], tree) if tree else [])
             self._values.add_code(node, vars(module))
             self._follow([node], vars(module), set(), name)
             if any(isinstance(inner, ast.Attribute) and inner.attr == _SUBCLASSES for inner in ast.walk(node)):
@@ -200,7 +203,7 @@ class Dependencies:
         if isinstance(value, type) and _SUBCLASSES in chain:
             self._add_below(value)
         # Of a command line's options those count that are used: how many workers there are changes no result.
-        option = chain[1] if isinstance(value, argparse.Namespace) and len(chain) > 1 else ""
+        option = chain[1] if len(chain) > 1 and chain[1] in attributes_of(value) else ""
         self._names.use(chain[0], str(scope.get("__name__", "__main__")), option)
 
     def _use_of_module(self, module: types.ModuleType, chain: tuple[str, ...], scope: Scope) -> None:

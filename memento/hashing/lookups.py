@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import marshal
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from operator import is_, itemgetter
 from typing import Any
 
@@ -23,7 +24,7 @@ class Lookups:
     def __init__(self) -> None:
         self._found: dict[int, tuple[Mapping[str, Any], dict[str, Any]]] = {}
         self._absent: dict[int, tuple[Mapping[str, Any], set[str]]] = {}
-        self._inside: list[tuple[Any, object]] = []
+        self._inside: list[tuple[Callable[[], Any], object]] = []
         self._each: list[tuple[Mapping[str, Any], Callable[[Any], Any], tuple[Any, ...]]] = []
 
     def add(self, namespace: Mapping[str, Any], name: str) -> None:
@@ -32,6 +33,10 @@ class Lookups:
             self._found.setdefault(id(namespace), (namespace, {}))[1][name] = namespace[name]
         else:
             self._absent.setdefault(id(namespace), (namespace, set()))[1].add(name)
+
+    def add_inside(self, look: Callable[[], Any]) -> None:
+        """Take note of what `look` returns, plain values that others may change where they are."""
+        self._inside.append((look, _content(look())))
 
     def close(self, *, set_by_code: Collection[tuple[str, str]], filled_by_code: Collection[int]) -> None:
         """Leave out what the code itself sets or fills: names with their modules, and the addresses of objects."""
@@ -44,7 +49,7 @@ class Lookups:
                 self._each.append((namespace, itemgetter(*twice), (*known.values(), *known.values())))
             for value in known.values():
                 if isinstance(value, _CONTAINERS) and id(value) not in filled_by_code and is_plain(value):
-                    self._inside.append((value, _content(value)))
+                    self.add_inside(partial(_itself, value))
 
     def hold(self) -> bool:
         """Return whether each name stands for the very same still, and containers of plain values hold the same."""
@@ -57,7 +62,11 @@ class Lookups:
         for namespace, names in self._absent.values():
             if not names.isdisjoint(namespace):
                 return False
-        return all(_content(value) == known for value, known in self._inside)
+        return all(_content(look()) == known for look, known in self._inside)
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 def _content(value: Any) -> object:

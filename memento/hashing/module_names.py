@@ -9,13 +9,20 @@ from collections.abc import Callable
 from typing import Any
 
 from memento.errors import UnkeyableValue
-from memento.experiment import VALUE
 from memento.hashing import syntax
 from memento.hashing.inside import home_of, is_plain
 from memento.hashing.keys import digest
 from memento.hashing.naming import module_name
 from memento.hashing.project import file_of_module, is_library, is_project
-from memento.hashing.uses import absolute_name, assignments_of, imported_as, is_definition, origins_of, setters_of
+from memento.hashing.uses import (
+    absolute_name,
+    assignments_of,
+    behind,
+    imported_as,
+    is_definition,
+    origins_of,
+    setters_of,
+)
 from memento.hashing.values import Values, is_computed, is_loop, targets_of
 from memento.hashing.watched import Watched
 
@@ -37,7 +44,8 @@ class ModuleNames:
     def use(self, name: str, module: str, option: str = "") -> None:
         """Watch the statements of the project that give a module-level name its value."""
         owner = sys.modules.get(module)
-        if owner is None or not is_project(owner) or (name, module, option) in self._seen:
+        of_python = name.startswith("__") and name.endswith("__")
+        if owner is None or not is_project(owner) or (name, module, option) in self._seen or of_python:
             return
         self._seen.add((name, module, option))
         tree = self._watched.tree_of(file_of_module(owner))
@@ -56,7 +64,7 @@ class ModuleNames:
             self._follow(telling, vars(owner), {name}, record)
         origins = origins_of(tree, name)
         if is_computed(nodes):
-            self._use_given(owner, name, option)
+            self._values.add_computed(record, name, owner, option, [*nodes, *behind(nodes, tree)])
         elif nodes or setters or (name in vars(owner) and not origins):
             self._values.add_name(record, name, owner, nodes, setters)
         is_own = not origins
@@ -80,15 +88,6 @@ class ModuleNames:
         meant = sorted(one for one in imported_as(tree, name, package) if is_library(one))
         if meant:
             self._watched.record(f"{module_name(owner.__name__)}.{name}", " ".join(meant))
-
-    def _use_given(self, owner: types.ModuleType, name: str, option: str) -> None:
-        """Watch a plain value that came from outside, by the command line, the environment or a file, by itself."""
-        value, path = vars(owner).get(name), name
-        if option:
-            value, path = getattr(value, option, None), f"{name}.{option}"
-        if is_plain(value):
-            self._watched.record(f"{VALUE}{module_name(owner.__name__)}.{path}", digest(value).hex())
-            self._values.assign(owner.__name__, path, value)
 
     def _use_put_there(self, record: str, name: str, owner: types.ModuleType) -> None:
         """Watch what the program has put in the place of what a module itself has under a name; workers get it too."""

@@ -127,6 +127,20 @@ def assignments_of(tree: ast.Module, name: str, *, mutable: bool = False) -> lis
     return [one for one in statements if _assigns(one, name) or _changes(one, name, mutable=mutable)]
 
 
+def behind(nodes: list[ast.AST], tree: ast.Module) -> list[ast.AST]:
+    """Return the statements at the top of a module that give values to the names in `nodes`, and to those in these."""
+    found: list[ast.AST] = []
+    waiting, seen = list(nodes), set[str]()
+    while waiting:
+        inside = {node.id for node in ast.walk(waiting.pop()) if isinstance(node, ast.Name)}
+        for name in sorted(inside - seen):
+            more = assignments_of(tree, name)
+            found += more
+            waiting += more
+        seen |= inside
+    return found
+
+
 def setters_of(tree: ast.Module, name: str) -> list[ast.AST]:
     """Return the functions that set `name` by `global` and that the module itself calls, and where it does."""
     setters = _setters(tree).get(name, [])

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Iterable
 from typing import Any
 
-from memento.hashing.inside import is_plain
+from memento.hashing.held import is_settled
 from memento.hashing.keys import digest
 
 
@@ -24,7 +24,13 @@ def assign(assigned: Iterable[tuple[str, str, Any]]) -> None:
         *around, name = path.split(".")
         for one in around:
             owner = getattr(owner, one)
-        there = vars(owner).get(name)
-        # What is the same stays: others in the module may hold it too.
-        if there is not value and not (is_plain(there) and is_plain(value) and digest(there) == digest(value)):
-            setattr(owner, name, value)
+        if not _is_so(getattr(owner, name, None), value):
+            try:
+                setattr(owner, name, value)
+            except AttributeError:  # of a frozen object, which the program has made with another value
+                object.__setattr__(owner, name, value)
+
+
+def _is_so(there: Any, value: Any) -> bool:
+    """Return whether `there` may stay: others in its module may hold it too."""
+    return there is value or (is_settled(there) and is_settled(value) and digest(there) == digest(value))
