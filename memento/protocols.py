@@ -55,7 +55,8 @@ class Lost:
     """`task` ended without delivering an outcome: its worker died, or was ended for running too long.
 
     `log` is what the experiment had printed, `metrics` the packed metrics that it had flushed; `started` is seconds
-    since the epoch, `runtime` seconds, `host` where it ran (empty: on this machine).
+    since the epoch, `runtime` seconds, `host` where it ran (empty: on this machine). `final` is whether every further
+    attempt would end in the same way, so that there is none.
     """
 
     task: Task
@@ -66,6 +67,7 @@ class Lost:
     log: bytes = b""
     metrics: bytes = b""
     host: str = ""
+    final: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +77,14 @@ class Returned:
     task: Task
 
 
-Report = Delivered | Interrupted | Begun | Advanced | Lost | Returned
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Noted:
+    """Something that whoever watches the run should know, as why nothing happens; no task is over by it."""
+
+    message: str
+
+
+Report = Delivered | Interrupted | Begun | Advanced | Lost | Returned | Noted
 
 
 @runtime_checkable

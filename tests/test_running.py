@@ -15,7 +15,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from memento import (
     OptionError,
     ProcessExecutor,
     Results,
+    SerialExecutor,
     Status,
     TooManyFailures,
     WorkerStartError,
@@ -41,8 +42,10 @@ from memento.experiment import Experiment
 from memento.hashing import digest
 from memento.matrix.runtime import seconds_of
 from memento.overview import overview
+from memento.protocols import Lost, Noted, Report
 from memento.standing import Standing
 from memento.store import open_store
+from memento.task import Failure, Task
 from tests import experiments
 from tests.experiments import noted
 
@@ -475,6 +478,31 @@ def test_runtime_says_how_to_run_and_is_no_part_of_the_key(notes: Path, monkeypa
     what = {"parameters": {"x": [1]}, "runtime": {"cpus": 2, "memory": "2G", "time": "01:00:00", "gpus": 0}}
     assert run(experiment, what)[0].inner == (3600, "2")
     assert run(experiment, {**what, "runtime": {"time": 5}})[0].was_cached
+
+
+class Refusing(SerialExecutor):
+    """Says why nothing happens, and then that nothing ever will."""
+
+    def submit(self, tasks: Sequence[Task]) -> None:
+        self.refused = list(tasks)
+
+    def wait(self, timeout: float) -> list[Report]:
+        failure = Failure(type="NeverBegun", message="too large", cause="memory")
+        tasks, self.refused = self.refused, []
+        lost = [
+            Lost(task=task, status=Status.FAILED, failure=failure, started=0.0, runtime=0.0, final=True)
+            for task in tasks
+        ]
+        return [Noted(message="the queue is closed"), *lost]
+
+
+def test_what_an_executor_notes_is_told_and_what_it_calls_final_is_not_tried_again(
+    notes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = Memento(experiments.square, executor=Refusing()).run(matrix(notes, 1), retries=5, on_error="return")
+    assert results is not None
+    assert [(one.attempt, one.status) for one in results[0].attempts] == [(1, Status.FAILED)]
+    assert "the queue is closed" in capsys.readouterr().err
 
 
 def test_nothing_is_begun_after_an_interrupt_of_an_experiment_in_this_process(notes: Path) -> None:

@@ -13,7 +13,7 @@ from itertools import repeat
 from operator import attrgetter
 
 from memento.plan import Plan
-from memento.protocols import Advanced, Begun, Delivered, Interrupted, Lost, Report, Returned
+from memento.protocols import Advanced, Begun, Delivered, Interrupted, Lost, Noted, Report, Returned
 from memento.running.failing import FailureWatch
 from memento.running.keeping import Keeper
 from memento.running.pace import Pace
@@ -88,6 +88,8 @@ class Intake:
             elif isinstance(report, Interrupted):
                 self._keep(report.frames)
             elif isinstance(report, Lost):
+                if report.final:
+                    self._retries.give_up(report.task.key)
                 self._take([frame_of(outcome_of(report, self._store.root, run.id))])
             elif isinstance(report, Returned):
                 self.give_back([report.task])
@@ -95,6 +97,8 @@ class Intake:
                 self._tally.began(report.task, self._rows[report.task.key])
             elif isinstance(report, Advanced):
                 self._tally.advanced(report.task, report.done, report.total)
+            elif isinstance(report, Noted):
+                self._tally.tell_notice(report.message)
 
     def _keep(self, frames: Sequence[Frame]) -> None:
         """Keep attempts that go on elsewhere."""

@@ -39,6 +39,7 @@ class RetryPolicy:
         else:
             self._any = _checked(retries, retries)
         self._spent: dict[bytes, Counter[str]] = {}
+        self._given_up: set[bytes] = set()
 
     def rule_for(self, failure: Failure) -> tuple[str, int]:
         """Return the rule that decides about `failure`: its name and how many retries it grants."""
@@ -49,9 +50,13 @@ class RetryPolicy:
                 return name, self._by_cause[name]
         return failure.cause, 0
 
+    def give_up(self, key: bytes) -> None:
+        """Have `key` not tried again, whatever is granted."""
+        self._given_up.add(key)
+
     def wait_before_retry(self, key: bytes, failure: Failure) -> float | None:
         """Return the seconds to wait before `key` is tried again, or None when it has failed for good."""
-        if failure.cause == "cancelled":
+        if failure.cause == "cancelled" or key in self._given_up:
             return None
         rule, granted = self.rule_for(failure)
         if not granted:

@@ -216,6 +216,39 @@ def test_what_the_cluster_cannot_give_is_said_by_its_own_words() -> None:
     assert results[0].inner == 1
 
 
+def test_what_can_have_no_more_than_was_too_little_fails_by_that_and_nothing_else_does() -> None:
+    results = Memento(in_need, executor=SlurmExecutor(memory="3G", pack=1)).run(
+        {"parameters": {"n": [0, 1, 2]}}, retries={"memory": 5}, on_error="return"
+    )
+    assert results is not None
+    assert [result.inner for result in results if result.status and result.status.ok] == ["to the end"] * 2
+    error = results[0].error
+    assert error is not None
+    assert (error.type, error.cause) == ("NeverBegun", "memory")
+    assert error.message.startswith("it had too little memory before, and sbatch refused a job with 1 CPU, 6,144 MB")
+    assert len(results[0].attempts) == 2
+
+
+def in_need(context: Any, config: Any) -> str:
+    if config.n == 0:
+        raise MemoryError("too little")
+    for _ in range(80):
+        if context.should_stop:
+            return "told to stop"
+        time.sleep(0.1)
+    return "to the end"
+
+
+def test_what_was_submitted_before_another_kind_of_job_was_refused_does_not_stay_behind() -> None:
+    what = [
+        {"parameters": {"n": [1]}, "runtime": {"memory": "1G"}},
+        {"parameters": {"n": [2]}, "runtime": {"memory": "900G"}},
+    ]
+    with pytest.raises(SlurmError, match=r"sbatch refused a job with 1 CPU, 921,600 MB"):
+        Memento(in_need, executor="slurm").run(what)
+    assert not jobs()
+
+
 def test_a_machine_without_slurm_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as here:
         here.setenv("PATH", str(Path(sys.executable).parent))

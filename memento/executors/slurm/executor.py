@@ -24,12 +24,13 @@ from pathlib import Path
 from typing import Any
 
 import memento
-from memento.errors import OptionError
+from memento.errors import OptionError, SlurmError
 from memento.executors.elsewhere.sealed import seal
 from memento.executors.slurm import commands
 from memento.executors.slurm.batch import JOB, STOP
 from memento.executors.slurm.cancelling import cancel_all, cancel_waiting
 from memento.executors.slurm.growth import Growth
+from memento.executors.slurm.refusal import Refusal
 from memento.executors.slurm.resources import Resources, bytes_of, check_partition, checked_options, resources_of
 from memento.executors.slurm.sharing import check_store
 from memento.executors.slurm.snapshot import take_snapshot
@@ -38,7 +39,7 @@ from memento.executors.slurm.tracking import Tracker
 from memento.job import Job
 from memento.layout import REMOTE
 from memento.matrix.runtime import seconds_of
-from memento.protocols import Delivered, Lost, Report, Returned
+from memento.protocols import Delivered, Lost, Noted, Report, Returned
 from memento.task import Outcome, Task
 
 # The folder is looked into at these intervals: the first, how they grow while nothing happens, the longest.
@@ -125,6 +126,9 @@ class SlurmExecutor:
         self._growth = Growth(self._factor)
         self._known: dict[int, Resources] = {}  # by the identity of what the matrix says
         self._looked, self._pause = 0.0, LOOK
+        self._submitted: set[bytes] = set()  # keys
+        self._held = ""  # what was told of why something is not submitted
+        self._uncertain = False  # whether jobs may be in the queue of which nothing is known
         self._stopping = False
         self._late: list[Report] = []  # what came while the jobs were ended
 
@@ -189,14 +193,15 @@ class SlurmExecutor:
 
         Raises:
             WorkerStartError: jobs cannot begin.
-            SlurmError: sbatch refuses for good.
+            SlurmError: sbatch refuses for good what was not submitted before.
         """
         if self._tracker is None:
             return []  # it never started
         if late := self._late:
             self._late = []
             return late
-        self._push()
+        if pushed := self._push():
+            return pushed
         if time.monotonic() - self._looked < self._pause:
             time.sleep(min(timeout, max(0.0, self._looked + self._pause - time.monotonic())))
             if time.monotonic() - self._looked < self._pause:
@@ -206,13 +211,30 @@ class SlurmExecutor:
         self._pause = LOOK if reports else min(LONGEST_LOOK, self._pause * GROWTH)
         return reports
 
-    def _push(self) -> None:
+    def _push(self) -> list[Report]:
+        """Submit what is to be submitted, and return what came of that beside jobs."""
         assert self._tracker is not None
         assert self._submitter is not None
         if self._tasks:
             self._submitter.make(self._grouped())
-        for batch in self._submitter.push():
-            self._tracker.follow(batch)
+        reports: list[Report] = []
+        for came in self._submitter.push():
+            if isinstance(came, Refusal):
+                reports += self._refused(came)
+                continue
+            self._tracker.follow(came)
+            self._submitted.update(task.key for part in came.parts for task in part)
+        if self._submitter.held != self._held:
+            self._held = self._submitter.held
+            reports += [Noted(message=self._held)] if self._held else []
+        return reports
+
+    def _refused(self, refusal: Refusal) -> list[Report]:
+        """Return what was tried before as lost; of what was not, the matrix or the options ask too much."""
+        keys = {task.key for part in refusal.batch.parts for task in part}
+        if not any(key in self._submitted or self._growth.cause_of(key) for key in keys):
+            raise SlurmError(refusal.message, command="sbatch")
+        return list(refusal.lost(self._growth.cause_of))
 
     def _grouped(self) -> dict[Resources, list[Task]]:
         """Return what is to be submitted by what it needs, and forget it."""
@@ -265,9 +287,10 @@ class SlurmExecutor:
         if self._tracker is None or self._submitter is None:
             return []
         self._stopping = self._tracker.returning = True
+        self._uncertain |= self._submitter.is_uncertain
         left = [task for _, task in self._tasks] + self._submitter.take_back()
         self._tasks = []
-        if self._tracker.open:
+        if self._tracker.open or self._uncertain:
             (self._folder / STOP).write_text(how)
             cancel_waiting(self._job.run.hex())
         return left
@@ -275,7 +298,7 @@ class SlurmExecutor:
     def stop(self) -> Sequence[Task]:
         """Cancel the jobs of this run, and no others, and wait until they are gone."""
         left, vain = list(self._end("cancel")), list[Task]()
-        if self._tracker is not None and self._tracker.open:
+        if self._tracker is not None and (self._tracker.open or self._uncertain):
             cancel_all(self._job.run.hex())
             vain, self._late = self._tracker.give_up()
         return left + vain
@@ -287,7 +310,7 @@ class SlurmExecutor:
         """
         if self._tracker is None:
             return "nothing was submitted"
-        self._push()
+        self._late += self._push()
         return (
             f"{self._tracker.described()}; run the same again to take in their results, here or on another machine of "
             "the cluster"

@@ -12,14 +12,21 @@ class Growth:
     def __init__(self, factor: float) -> None:
         self._factor = factor
         self._by_key: dict[bytes, tuple[float, float]] = {}
+        self._causes: dict[bytes, str] = {}
 
     def learn(self, key: bytes, cause: str) -> None:
         """Take note of why an attempt at `key` failed."""
         memory, time = self._by_key.get(key, (1.0, 1.0))
+        if cause in ("memory", "timeout"):
+            self._causes[key] = cause
         if cause == "memory":
             self._by_key[key] = memory * self._factor, time
         elif cause == "timeout":
             self._by_key[key] = memory, time * self._factor
+
+    def cause_of(self, key: bytes) -> str:
+        """Return of what `key` has had too little, as a cause: "memory" or "timeout"; empty where of neither."""
+        return self._causes.get(key, "")
 
     def applied(self, resources: Resources, task: Task, granted: dict[str, float]) -> tuple[Resources, Task]:
         """Return what the job of `task` needs now, and `task` with the time it may take now.

@@ -5,22 +5,20 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from memento.errors import SlurmError
 from memento.executors.slurm import commands
 from memento.executors.slurm.batch import Batch, batches_in
 from memento.executors.slurm.packing import arrays_of, parts_of, per_job, throttles
+from memento.executors.slurm.refusal import Refusal, advice, passes
 from memento.executors.slurm.resources import Resources
 from memento.executors.slurm.script import batch_script
 from memento.files import write_atomically
 from memento.task import Task
+from memento.wording import plural
 
-# A refusal for one of these reasons is over when other jobs are.
-PASSING = ("limit", "temporarily", "too many", "try again", "timed out", "unable to contact", "unexpected message",
-           "connection")  # fmt: skip
 RETRY = 10.0
 # Of a job whose sbatch did not answer nothing may be seen at first.
 CERTAIN = 5.0
@@ -62,6 +60,8 @@ class Submitter:
         self._setup, self._python = setup, python or sys.executable
         self._waiting: deque[_Waiting] = deque()
         self._next = max(batches_in(folder), default=0) + 1
+        self.held = ""
+        """Why what is waiting is not submitted now, empty where nothing keeps it."""
 
     @property
     def is_done(self) -> bool:
@@ -113,26 +113,38 @@ class Submitter:
             lines += [self._script(waiting, after=None) for waiting in self._waiting]
         return "\n".join(lines)
 
-    def push(self) -> list[Batch]:
-        """Submit what is waiting and return the batches whose jobs are now in the queue.
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether a job may be in the queue of which sbatch has not said so."""
+        return any(waiting.unknown for waiting in self._waiting)
 
-        Raises:
-            SlurmError: sbatch refuses for good.
+    def push(self) -> Iterator[Batch | Refusal]:
+        """Submit what is waiting; yield each batch as soon as its jobs are in the queue, and what is refused for good.
+
+        What was refused is waiting until the next is asked for: who raises over it has it handed back by `take_back`.
         """
-        submitted: list[Batch] = []
         while self._waiting and self._waiting[0].again_at <= time.monotonic():
             waiting = self._waiting[0]
-            job = self._known(waiting) if waiting.unknown else None
-            if job is None:
-                if waiting.again_at > time.monotonic():
-                    break
-                job = self._submit(waiting)
-            if job is None:
-                break
-            write_atomically(self._folder / f"{waiting.batch.number}.job", [job.encode()])
-            submitted.append(waiting.batch)
-            self._waiting.popleft()
-        return submitted
+            came: str | Refusal | None = self._known(waiting) if waiting.unknown else None
+            if came is None and waiting.again_at <= time.monotonic():
+                came = self._submit(waiting)
+            if came is None:
+                return
+            self.held = ""
+            if isinstance(came, Refusal):
+                yield came
+                self._leave_out(waiting)
+            else:
+                write_atomically(self._folder / f"{waiting.batch.number}.job", [came.encode()])
+                self._waiting.popleft()
+                yield waiting.batch
+
+    def _leave_out(self, refused: _Waiting) -> None:
+        self._waiting.remove(refused)
+        (self._folder / f"{refused.batch.number}.batch").unlink(missing_ok=True)  # nobody need look for its job
+        for waiting in self._waiting:
+            if waiting.after == refused.batch.number:
+                waiting.after = refused.after
 
     def _script(self, waiting: _Waiting, after: str | None) -> str:
         return batch_script(
@@ -140,17 +152,21 @@ class Submitter:
             directory=self._directory, setup=self._setup, throttle=waiting.throttle, after=after,
         )  # fmt: skip
 
-    def _submit(self, waiting: _Waiting) -> str | None:
+    def _submit(self, waiting: _Waiting) -> str | Refusal | None:
+        """Return the id of the job, or that it is refused for good; None: it may be taken later, or has been."""
         waiting.batch.write(self._folder)
         after = None if waiting.after is None else (self._folder / f"{waiting.after}.job").read_text()
         try:
             return commands.submit(self._script(waiting, after))
         except commands.CommandFailed as error:
-            if not any(reason in error.said.lower() for reason in PASSING) and not error.timed_out:
-                raise SlurmError(
-                    f"sbatch refused a job with {waiting.resources.shown(self._together)}: {error.said}",
-                    command="sbatch",
-                ) from error
+            if not error.timed_out and not passes(error.said):
+                asked = waiting.resources.shown(self._together)
+                return Refusal(
+                    batch=waiting.batch,
+                    message=f"sbatch refused a job with {asked}: {error.said}{advice(error.said)}",
+                )
+            count = sum(len(part) for one in self._waiting for part in one.batch.parts)
+            self.held = f"{plural(count, 'configuration')} cannot be submitted yet, which is tried again: {error.said}"
             waiting.unknown = True
             waiting.again_at = time.monotonic() + (CERTAIN if error.timed_out else RETRY)
             return None
