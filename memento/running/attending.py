@@ -4,11 +4,13 @@
                                    │ will not come any more
                                    └──▶ its claim is given up, and whoever wants it may compute it
 
-One process attends to a run at a time, as its lock says; it may stop at any moment and another goes on.
+One process attends to a run at a time, as its lock says; it may stop at any moment and another goes on. What goes wrong
+with such a run is no trouble of whoever attends to it: it is left alone, or looked at again later.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,6 +20,9 @@ from memento.spool import Frame, frame_of
 from memento.store import Run, SqliteStore
 from memento.task import Status
 from memento.undelivered import outcome_of
+
+# Where the cluster did not say which jobs are to be cancelled, it is asked again after so many seconds.
+PAUSE = 10.0
 
 
 class Attendance:
@@ -36,6 +41,7 @@ class Attendance:
         self._store, self._watch, self._tell = store, watch, tell
         self._told: set[bytes] = set()
         self._attended: dict[bytes, tuple[Run, Watch]] = {}
+        self._not_before: dict[bytes, float] = {}
         self.cancelled: set[bytes] = set()
 
     def look(self, keys: set[bytes]) -> None:
@@ -44,21 +50,42 @@ class Attendance:
             if number not in self._attended and self._store.claims_of(number) & keys:
                 self._begin(number)
         for number, (run, watch) in list(self._attended.items()):
+            if time.monotonic() < self._not_before.get(number, 0.0):
+                continue
             try:
-                self._take(run, watch, watch.look())
-            except (WorkerStartError, SlurmError):
-                # What was submitted there can never run; what is submitted from here may.
-                watch.cancel(watch.keys)
-                self._store.release(run, list(run.claimed))
+                self._attend(run, watch)
+            except FileNotFoundError:
+                # Somebody has given it up by removing its folder; taking over frees its claims.
+                del self._attended[number]
+                self._store.leave(run)
+                continue
+            except SlurmError:
+                self._not_before[number] = time.monotonic() + PAUSE
             if not run.claimed:
                 del self._attended[number]
                 self._store.end_run(run)
+
+    def _attend(self, run: Run, watch: Watch) -> None:
+        try:
+            reports = watch.look()
+        except (WorkerStartError, SlurmError):
+            # What was submitted there can never run; what is submitted from here may.
+            watch.cancel(watch.keys)
+            # Other jobs may have delivered: without its claim what they did would be refused.
+            self._store.take_in_claimed(run)
+            self._store.release(run, list(run.claimed))
+            return
+        self._take(run, watch, reports)
 
     def _begin(self, number: bytes) -> None:
         run = self._store.adopt(number)
         if run is None:
             return
-        watch = self._watch(run.spool)
+        try:
+            watch = self._watch(run.spool)
+        except FileNotFoundError:  # its folder is being removed
+            self._store.leave(run)
+            return
         if watch is None:
             self._store.leave(run)
             if number not in self._told:
@@ -93,9 +120,12 @@ class Attendance:
             self._store.release(run, free)
 
     def cancel(self, keys: set[bytes]) -> None:
-        """End what attended runs have submitted for any of `keys`."""
+        """End what attended runs have submitted for any of `keys`; what the cluster does not let us end is told."""
         for _, watch in self._attended.values():
-            watch.cancel(keys)
+            try:
+                watch.cancel(keys)
+            except SlurmError as error:
+                self._tell(str(error))
 
     def close(self) -> None:
         """Leave the runs to others."""

@@ -121,7 +121,7 @@ class Sharer(Writer):
         """
         try:
             if runs.is_remote(run.spool):
-                self._take_in_claimed(run)
+                self.take_in_claimed(run)
                 self._take_in(run.id, [])
             else:
                 self._take_in(run.id, runs.spooled(run.id, run.spool, taken or {}))
@@ -223,14 +223,15 @@ class Sharer(Writer):
         if run is None:
             return 0
         try:
-            taken = self._take_in_claimed(run)
+            taken = self.take_in_claimed(run)
             if not self.claims_of(number):
                 self.end_run(run)
         finally:
             self.leave(run)
         return taken
 
-    def _take_in_claimed(self, run: runs.Run) -> int:
+    def take_in_claimed(self, run: runs.Run) -> int:
+        """Store what has arrived in the folder of a remote run, as far as it holds the claims; return how many."""
         taken = 0
         for path in sorted(run.spool.glob("*.spool")):
             with suppress(FileNotFoundError):
