@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 import pickle
 import random
 import warnings
@@ -682,6 +683,30 @@ class TestWarnings:
         assert configurations.warnings == ("parameters['a'] has duplicates, which are left out: 1, 1",)
         assert dicts(configurations) == [{"a": 1}, {"a": 2}]
 
+    @pytest.mark.parametrize(
+        ("names", "values", "told"),
+        [
+            ("a", [0, 0, *range(100_001)], "0, 0"),
+            ("a", [*map(float, range(100_001)), math.nan, -math.nan], "nan"),
+            ("a", [*map(np.float32, range(100_001)), np.float32(7)], "np.float32(7.0)"),
+            ("a", [*((n,) for n in range(100_001)), (7,)], "(7,)"),
+            (("a", "b"), [*((n, "x") for n in range(100_001)), (7, "x")], "(7, 'x')"),
+        ],
+        ids=["numbers", "nan", "numpy", "tuples", "linked"],
+    )
+    def test_duplicates_are_left_out_of_lists_of_any_length(self, names, values, told):
+        with pytest.warns(MatrixWarning) as caught:
+            configurations = expand({names: values})
+        assert [str(warning.message) for warning in caught] == [
+            f"parameters[{names!r}] has duplicates, which are left out: {told}"
+        ]
+        assert len(configurations) == len(set(configurations.keys())) >= 100_001
+
+    def test_true_beside_one_is_no_duplicate_in_a_long_list_either(self):
+        with pytest.warns(MatrixWarning, match="they are two values of 'a', because int and bool differ"):
+            configurations = expand({"a": [*range(100_001), True]})
+        assert len(configurations) == len(set(configurations.keys())) == 100_002
+
     def test_one_and_true_are_two_values_and_warned_about(self):
         with pytest.warns(MatrixWarning) as caught:
             configurations = expand({"a": [1, True, 1.0]})
@@ -804,22 +829,20 @@ class TestConfigurations:
         assert len(cloudpickle.dumps(configurations.space)) < 5000
         assert next(configurations.keys()).hex() == configurations[0].key
 
-    def test_a_long_list_is_digested_when_that_is_needed(self):
+    def test_a_long_list_of_plain_values_is_digested_when_that_is_needed(self, monkeypatch):
         digested = []
 
-        class Value:
-            def __init__(self, number):
-                self.number = number
+        def counted(value, *, path):
+            digested.append(value)
+            return digest(value, path=path)
 
-            def __memento_key__(self):
-                digested.append(self.number)
-                return self.number
-
-        configurations = expand({"a": [Value(number) for number in range(100_001)]})
-        assert len(configurations) == 100_001
+        monkeypatch.setattr("memento.matrix.axis.digest", counted)
+        monkeypatch.setattr("memento.matrix.axis.digest_each", lambda values: pytest.fail("all were digested"))
+        configurations = expand({"a": [*range(100_000), "x"], ("b", "c"): [(n, str(n)) for n in range(100_001)]})
+        assert len(configurations) == 100_001**2
         assert digested == []
         assert configurations[5].key != configurations[6].key
-        assert sorted(set(digested)) == [5, 6]
+        assert set(digested) == {0, 5, "5", 6, "6"}
 
     def test_it_pickles_with_what_was_chosen(self):
         configurations = expand(

@@ -19,11 +19,12 @@ from memento.hashing.labels import bare
 from memento.payload.home import dumps
 
 EAGER = 100_000
-"""Axes with more values than this are digested when a digest is first needed."""
+"""Axes with more values than this are digested when a digest is first needed, where all of them are plain."""
 
 _ATOMIC = frozenset(
     (str, int, float, bool, NoneType, bytes, complex, range, FunctionType, BuiltinFunctionType),
 )
+_PLAIN = frozenset((str, int, float, bool, NoneType, bytes, complex))
 _NUMBERS = frozenset((int, float))
 _SHORT = 10**15
 _NOT_MADE: Any = object()
@@ -172,6 +173,12 @@ def atomic(value: Any) -> bool:
         return all(map(atomic, value))
     numpy = sys.modules.get("numpy")  # asks nothing of those who do not use it
     return numpy is not None and isinstance(value, (numpy.number, numpy.bool_))
+
+
+def is_plain(kind: type) -> bool:
+    """Whether values of this type that are equal as keys are also equal to Python, all but NaN."""
+    numpy = sys.modules.get("numpy")
+    return kind in _PLAIN or (numpy is not None and issubclass(kind, (numpy.number, numpy.bool_)))
 
 
 def copier_of(value: Any) -> Callable[[], Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
+from itertools import chain
+from operator import ne
 from typing import Any, NoReturn
 
 from memento.errors import MatrixError, MatrixTypeError, UnkeyableValue
 from memento.hashing import readable
-from memento.matrix.axis import EAGER, Axis
+from memento.matrix.axis import EAGER, Axis, is_plain
 from memento.names import REPLICATE, check_name, nearest
 
 KNOWN_KEYS = (
@@ -59,7 +61,7 @@ def check_list(value: object, place: str, example: str) -> Sequence[Any]:
 
 
 def axis_of(names: object, values: object, warn: Warn) -> Axis:
-    """Return the axis declared as `names: values`, without duplicates, digested unless it is very long."""
+    """Return the axis declared as `names: values`, without duplicates, digested unless it is very long and plain."""
     linked = isinstance(names, tuple)
     path = f"parameters[{names!r}]"
     every: tuple[Any, ...] = names if isinstance(names, tuple) else (names,)
@@ -72,9 +74,10 @@ def axis_of(names: object, values: object, warn: Warn) -> Axis:
     listed = values_of(values, path)
     if linked:
         listed = [_row(row, every, f"{path}[{index}]") for index, row in enumerate(listed)]
-    if len(listed) > EAGER or isinstance(listed, range):
-        return Axis(every, listed, linked=linked)
-    return without_duplicates(Axis(every, listed, linked=linked), warn)
+    axis = Axis(every, listed, linked=linked)
+    if isinstance(listed, range) or (len(axis) > EAGER and _plainly_differ(axis)):
+        return axis
+    return without_duplicates(axis, warn)
 
 
 def values_of(values: Any, path: str) -> Sequence[Any]:
@@ -135,6 +138,14 @@ def _row(row: object, names: tuple[str, ...], path: str) -> tuple[Any, ...]:
             f"{path} is {shortly(row)}, which has {count} for the {len(names)} names {names!r}; write one for each",
         )
     return tuple(row)
+
+
+def _plainly_differ(axis: Axis) -> bool:
+    """Whether each value is there once, told by comparing plain values; False also where that does not tell."""
+    flat = list(chain.from_iterable(axis.values)) if axis.linked else axis.values
+    if not all(map(is_plain, set(map(type, flat)))) or any(map(ne, flat, flat)):  # NaN, which as a key equals itself
+        return False
+    return len(set(axis.values)) == len(axis)
 
 
 def without_duplicates(axis: Axis, warn: Warn) -> Axis:
