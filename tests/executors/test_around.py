@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import resource
 import signal
@@ -22,7 +23,7 @@ from memento.layout import checkpoint_path
 from memento.spool import SpoolWriter
 from memento.task import Status, Task
 from memento.worker import Worker
-from tests.executors.harness import Gathered, gather, key_of, make_job, run
+from tests.executors.harness import Gathered, gather, key_of, make_job, run, take, until
 
 
 def test_a_disk_too_full_for_the_insurance_of_metrics_costs_neither_the_experiment_nor_its_worker(
@@ -100,6 +101,65 @@ def test_a_supervisor_that_is_killed_whenever_it_comes_is_told_of_as_that(tmp_pa
             Memento(lambda x: x, executor=executor).run({"parameters": {"x": [1]}}, progress=False)
     finally:
         executor.close()
+
+
+@pytest.mark.parametrize("refused", [range(2, 3), range(2, 100)], ids=["once", "for good"])
+def test_a_worker_that_cannot_be_made_costs_none_of_those_that_there_are(
+    refused: range, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_forks(monkeypatch, refused)
+
+    def experiment(context: Any, config: Any) -> int:
+        if config["index"] == 0:
+            until((tmp_path / "another").exists)  # so that a second worker is wanted, and made only if that can be
+        elif config["index"] == 1:
+            (tmp_path / "another").touch()
+        return os.getpid()
+
+    executor = ProcessExecutor(2, start_method="fork")
+    monkeypatch.setattr("memento.executors.processes.crew.PAUSE", 0.05)
+    indices = {key_of(index): index for index in range(4)}
+    try:
+        executor.start(make_job(tmp_path, experiment))
+        executor.submit([Task(index=index, key=key) for key, index in indices.items()])
+        gathered = Gathered()
+        if len(refused) > 1:
+            until(lambda: take(executor.wait(0.05), indices, gathered) or executor._crew._paused_until)
+            (tmp_path / "another").touch()
+        gather(executor, indices, gathered, 4)
+    finally:
+        executor.close()
+    assert not gathered.lost
+    assert len(set(gathered.values().values())) == (2 if len(refused) == 1 else 1)
+    assert sorted(gathered.values()) == [0, 1, 2, 3]
+
+
+def test_a_run_for_which_no_worker_can_be_made_ends_by_what_the_system_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse_forks(monkeypatch, range(1, 100))
+    monkeypatch.setattr("memento.executors.processes.crew.PAUSE", 0.05)
+    executor = ProcessExecutor(2, start_method="fork")
+    said = r"no worker process could be made: \[Errno 11\] Resource temporarily unavailable \(.*\), 3 times in a row"
+    try:
+        with pytest.raises(WorkerStartError, match=said):
+            run(executor, tmp_path, lambda context, config: 1, 4)
+    finally:
+        executor.close()
+
+
+def refuse_forks(monkeypatch: pytest.MonkeyPatch, refused: range) -> None:
+    """Have those of the forks in a supervisor that are `refused`, counted from 1, fail as at a limit."""
+    fork, here, made = os.fork, os.getpid(), [0]
+
+    def limited() -> int:
+        if os.getpid() != here:
+            made[0] += 1
+            if made[0] in refused:
+                raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
+        return fork()
+
+    monkeypatch.setattr(os, "fork", limited)
 
 
 def test_a_worker_that_has_done_its_share_is_replaced_also_when_it_gives_its_last_task_back(tmp_path: Path) -> None:

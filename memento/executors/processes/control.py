@@ -65,8 +65,8 @@ class Control:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             send_line(self.channel, do="end", worker=worker)
 
-    def exits(self) -> dict[int, int]:
-        """Return the workers that have ended, with their exit status (negative: the signal).
+    def exits(self) -> dict[int, int | str]:
+        """Return the workers that have ended, with their exit status (negative: the signal) or why none was made.
 
         Raises:
             ConnectionError: the supervisor is gone.
@@ -76,11 +76,13 @@ class Control:
             raise ConnectionResetError("the supervisor is gone")
         return self._hear(data)
 
-    def _hear(self, data: bytes) -> dict[int, int]:
+    def _hear(self, data: bytes) -> dict[int, int | str]:
         ended = {}
         for line in self._lines.feed(data):
             worker = line["worker"]
-            if "status" in line:
+            if "unmade" in line:
+                ended[worker] = line["unmade"]
+            elif "status" in line:
                 ended[worker] = line["status"]
                 self._sessions.pop(worker, None)
             else:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import selectors
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -24,6 +25,8 @@ Shape = tuple[int, float | None]
 Message = tuple[Handle, Kind, bytes]
 # So many workers that die before they are ready, one after another, mean that none will ever be.
 STARTS = 3
+# So many seconds no worker is made after one could not be: what another program uses up may be free again by then.
+PAUSE = 1.0
 
 
 class Crew:
@@ -43,12 +46,14 @@ class Crew:
         self._control: Control | None = None
         self._selector: selectors.BaseSelector | None = None
         self._failed_starts = 0
+        self._paused_until = 0.0
 
     def start(self, spool: Path, home: str) -> None:
         """Begin another job, whose files are in the folder `spool`; `home` is where its experiment is defined."""
         self._spool, self._home = spool, home
         self.workers = {}
         self._failed_starts = 0
+        self._paused_until = 0.0
         self.prepare()
 
     def prepare(self) -> None:
@@ -83,11 +88,18 @@ class Crew:
         """Return whether a further worker of `shape` may be made, ending an idle one of another shape if that helps."""
         if not self.fits(shape):
             return False
-        if len(self.workers) < self.slots:
-            return True
-        for worker in [worker for worker in self.workers.values() if not worker.tasks and worker.shape != shape]:
+        if len(self.workers) >= self.slots:
+            self._dismiss_idle(shape)
+        return self.may_grow
+
+    @property
+    def may_grow(self) -> bool:
+        """Whether there may be more workers now."""
+        return len(self.workers) < self.slots and time.monotonic() >= self._paused_until
+
+    def _dismiss_idle(self, but: Shape) -> None:
+        for worker in [worker for worker in self.workers.values() if not worker.tasks and worker.shape != but]:
             self.dismiss(worker)
-        return len(self.workers) < self.slots
 
     def make(self, shape: Shape) -> bool:
         """Make a worker of `shape`; return False if its devices are all leased."""
@@ -141,15 +153,15 @@ class Crew:
 
     # Hearing
 
-    def listen(self, timeout: float) -> tuple[list[Message], dict[int, int]]:
-        """Return what workers have said within `timeout` seconds, and who has ended, with exit status.
+    def listen(self, timeout: float) -> tuple[list[Message], dict[int, int | str]]:
+        """Return what workers have said within `timeout` seconds, and who has ended: exit status, or why none was made.
 
         Raises:
             WorkerStartError: the supervisor was killed too often.
         """
         assert self._selector is not None
         said: list[Message] = []
-        exited: dict[int, int] = {}
+        exited: dict[int, int | str] = {}
         for ready, _ in self._selector.select(timeout):
             if ready.data is None:
                 exited.update(self._exits())
@@ -157,7 +169,7 @@ class Crew:
                 said += self._heard(ready.data)
         return said, exited
 
-    def _exits(self) -> dict[int, int]:
+    def _exits(self) -> dict[int, int | str]:
         assert self._control is not None
         assert self._selector is not None
         try:
@@ -197,6 +209,19 @@ class Crew:
         if self._failed_starts >= STARTS:
             details = worker.last_words() if worker else ""
             raise WorkerStartError(f"{what}, {STARTS} times in a row\n{details}".rstrip(), details=details)
+
+    def hold_back(self, why: str, worker: Handle) -> None:
+        """Make no workers for a moment, because `worker` could not be made; those that there are go on.
+
+        Raises:
+            WorkerStartError: there are none, time and again.
+        """
+        self._paused_until = time.monotonic() + PAUSE
+        self._dismiss_idle(worker.shape)
+        if not self.workers:
+            self.failed_start(
+                f"no worker process could be made: {why} (see `ulimit -a`, and what its container or service may use)"
+            )
 
     def close(self) -> None:
         """End the supervisor, and with it everything below it. Idempotent."""

@@ -196,7 +196,7 @@ class ProcessExecutor:
 
     def _spread(self) -> None:
         """With nothing left to hand out and somebody idle, ask workers held up by a long experiment for the rest."""
-        if all(worker.tasks for worker in self._crew.workers.values()) and len(self._crew.workers) >= self.slots:
+        if all(worker.tasks for worker in self._crew.workers.values()) and not self._crew.may_grow:
             return
         now = time.monotonic()
         for worker in self._crew.workers.values():
@@ -261,9 +261,14 @@ class ProcessExecutor:
         else:
             self._announce(worker)
 
-    def _bury(self, number: int, status: int) -> None:
+    def _bury(self, number: int, status: int | str) -> None:
         worker = self._crew.bury(number)
         if worker is None:
+            return
+        if isinstance(status, str):  # why there never was such a process
+            self._take_back(list(worker.tasks))
+            if not self._ending:
+                self._crew.hold_back(status, worker)
             return
         frames = worker.collect()
         if frames:

@@ -98,17 +98,26 @@ class _Supervisor:
                         self._end(request["worker"])
 
     def _make(self, channel: int, request: dict[str, Any]) -> None:
-        if self._method == "spawn":
-            process = self._spawn(channel, request)
+        worker = request["worker"]
+        try:
+            process = self._begin(channel, request)
+        except OSError as error:  # there are too many processes, or no memory: the workers that there are go on
+            told: dict[str, Any] = {"unmade": str(error)}
         else:
-            process = os.fork()
-            if process == 0:
-                self._become_worker(channel, request)
+            self._workers[worker] = process
+            # So that the orchestrator can end what is left of its session, should this process be killed.
+            told = {"process": process, "started": start_of(process)}
         os.close(channel)
-        self._workers[request["worker"]] = process
-        # So that the orchestrator can end what is left of its session, should this process be killed.
         with contextlib.suppress(OSError):
-            send_line(self._control, worker=request["worker"], process=process, started=start_of(process))
+            send_line(self._control, worker=worker, **told)
+
+    def _begin(self, channel: int, request: dict[str, Any]) -> int:
+        if self._method == "spawn":
+            return self._spawn(channel, request)
+        process = os.fork()
+        if process == 0:
+            self._become_worker(channel, request)
+        return process
 
     def _become_worker(self, channel: int, request: dict[str, Any]) -> NoReturn:
         try:
