@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from memento.hashing.forms import encode_text, group, leaf
+from memento.hashing.naming import qualified
 from memento.hashing.reducing import encode_reduced
 
 if TYPE_CHECKING:
     from memento.hashing.encoding import Encoder
 
 _CHUNK = 1 << 16
+_KNOWN_BY_TEXT = frozenset(["bfloat16", "float8_e5m2"])
+"""The dtypes of other libraries that `dtype.str` has always told from all others, by which their keys are made."""
 
 
 def encode_numpy(encoder: Encoder, value: Any) -> bytes | None:
@@ -25,7 +28,8 @@ def encode_numpy(encoder: Encoder, value: Any) -> bytes | None:
     kind = type(value)
     if isinstance(value, numpy.ma.MaskedArray):
         content = value.filled(0) if not value.dtype.hasobject else value.filled(None)
-        return group(b"masked", [array_form(encoder, content), array_form(encoder, numpy.ma.getmaskarray(value))])
+        mask = array_form(encoder, numpy.ma.getmaskarray(value))
+        return group(b"masked", [array_form(encoder, content), mask, *_filling(encoder, value)])
     if isinstance(value, numpy.ndarray):
         form = array_form(encoder, numpy.asarray(value))
         if kind in (numpy.ndarray, numpy.memmap):
@@ -34,9 +38,12 @@ def encode_numpy(encoder: Encoder, value: Any) -> bytes | None:
     if isinstance(value, numpy.generic):
         return group(b"scalar", [array_form(encoder, numpy.asarray(value))])
     if isinstance(value, numpy.dtype):
-        return group(b"dtype", [_encode_dtype(value)])
+        layout = _layout(value)
+        return group(b"dtype", [_encode_dtype(value), *([encoder.encode(layout)] if layout else [])])
     if isinstance(value, numpy.random.Generator):
-        return group(b"generator", [encoder.encode(kind), encoder.encode(value.bit_generator.state, ".bit_generator")])
+        bits = value.bit_generator
+        state = encoder.encode(bits.state, ".bit_generator")
+        return group(b"generator", [encoder.encode(kind), state, *_spawned(encoder, bits)])
     if value is getattr(numpy.random.mtrand, "_rand", None):  # everybody's, whose state is nobody's choice
         return leaf(b"function", b"numpy.random:mtrand._rand")
     if isinstance(value, numpy.random.RandomState):
@@ -44,7 +51,9 @@ def encode_numpy(encoder: Encoder, value: Any) -> bytes | None:
             b"generator", [encoder.encode(kind), encoder.encode(value.get_state(legacy=False), ".get_state()")]
         )
     if isinstance(value, numpy.random.BitGenerator | numpy.random.SeedSequence):
-        return group(b"generator", [encoder.encode(kind), encoder.encode(value.state, ".state")])
+        return group(
+            b"generator", [encoder.encode(kind), encoder.encode(value.state, ".state"), *_spawned(encoder, value)]
+        )
     if isinstance(value, numpy.ufunc):
         return leaf(b"function", f"numpy:{value.__name__}".encode())
     if kind.__name__ == "_ArrayFunctionDispatcher":
@@ -65,6 +74,26 @@ def _own_state(encoder: Encoder, value: Any) -> Iterator[bytes]:
         yield encoder.mapping(b"state", attributes.items(), attributes=True)
 
 
+def _spawned(encoder: Encoder, bits: Any) -> Iterator[bytes]:
+    """Yield the form of the seeds of a generator that has given some to others, who are never given the same."""
+    seeds = getattr(bits, "seed_seq", None)
+    if getattr(seeds, "n_children_spawned", 0):
+        yield encoder.encode(seeds, ".seed_seq")
+
+
+def _filling(encoder: Encoder, masked: Any) -> Iterator[bytes]:
+    """Yield the form of what a masked array puts in the place of what is missing, unless that is the usual."""
+    if masked._fill_value is None:  # nobody has asked; to ask would write on it
+        return
+    numpy = sys.modules["numpy"]
+    chosen, usual = (
+        array_form(encoder, numpy.asarray(filling, masked.dtype))
+        for filling in (masked._fill_value, numpy.ma.default_fill_value(masked.dtype))
+    )
+    if chosen != usual:
+        yield chosen
+
+
 def array_form(encoder: Encoder, array: Any) -> bytes:
     """Return the form of an array: its dtype, its shape, and its content in C order, whatever the order in memory."""
     return group(
@@ -78,7 +107,29 @@ def _encode_dtype(dtype: Any) -> bytes:
     if dtype.subdtype is not None:
         base, shape = dtype.subdtype
         return group(b"repeated", [_encode_dtype(base), encode_text(repr(tuple(map(int, shape))))])
-    return encode_text("string" if dtype.kind == "T" else dtype.str)
+    if dtype.kind == "T":
+        return encode_text("string")
+    if dtype.type.__module__ == "numpy" or dtype.name in _KNOWN_BY_TEXT:
+        return encode_text(dtype.str)
+    return group(b"dtype-of", [encode_text(dtype.str), encode_text(qualified(dtype.type))])
+
+
+def _layout(dtype: Any) -> list[Any]:
+    """Return what a dtype says beside the types of its fields: its metadata, titles, and where fields leave gaps."""
+    found: list[Any] = [dict(dtype.metadata)] if dtype.metadata else []
+    if dtype.subdtype is not None:
+        return found + _layout(dtype.base)
+    end = 0
+    for name in dtype.names or ():
+        field, offset, *title = dtype.fields[name]
+        if offset != end or title:
+            found.append((name, offset, *title))
+        if inner := _layout(field):
+            found.append((name, inner))
+        end = offset + field.itemsize
+    if dtype.names is not None and end != dtype.itemsize:
+        found.append(dtype.itemsize)
+    return found
 
 
 def _content(encoder: Encoder, array: Any) -> bytes:
