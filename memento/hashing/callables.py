@@ -72,16 +72,27 @@ def encode_function(encoder: Encoder, function: types.FunctionType) -> bytes:
         return leaf(b"function", qualified(function).encode())
     from memento.hashing.syntax import code_digest  # reads source; wanted for few functions
 
-    return group(
-        b"code",
-        [
-            encode_text(qualified(function)),
-            encode_text(code_digest(function.__code__)[0]),
-            encoder.encode(function.__defaults__, ".__defaults__"),
-            encoder.encode(function.__kwdefaults__, ".__kwdefaults__"),
-            encoder.mapping(b"captured", captured_values(function)),
-        ],
-    )
+    parts = [
+        encode_text(qualified(function)),
+        encode_text(code_digest(function.__code__)[0]),
+        encoder.encode(function.__defaults__, ".__defaults__"),
+        encoder.encode(function.__kwdefaults__, ".__kwdefaults__"),
+        encoder.mapping(b"captured", captured_values(function)),
+    ]
+    attributes = attributes_set(function)
+    if attributes:
+        parts.append(encoder.mapping(b"state", attributes.items(), attributes=True))
+    return group(b"code", parts)
+
+
+def attributes_set(value: Any) -> dict[str, Any]:
+    """Return the attributes that a function or the like was given, without those that `functools.wraps` copied."""
+    copied = getattr(vars(value).get("__wrapped__"), "__dict__", {})
+    return {
+        name: item
+        for name, item in vars(value).items()
+        if not name.startswith("__") and not (name in copied and copied[name] is item)
+    }
 
 
 def captured_values(function: types.FunctionType) -> Iterator[tuple[str, Any]]:

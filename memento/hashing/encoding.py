@@ -124,6 +124,15 @@ class Encoder:
         """Return the form of pairs whose order does not count."""
         return group(tag, sorted(self.pairs(pairs, attributes=attributes)))
 
+    def form_apart(self, value: Any) -> bytes | None:
+        """Return the form of a value as it is here, to compare with, without a trace of it; None if it has none."""
+        other = Encoder(self._root)
+        other._steps, other._active = [*self._steps], {**self._active}
+        try:
+            return other.encode(value)
+        except UnkeyableValue:
+            return None
+
     def is_active(self, identity: int) -> bool:
         """Return whether `identity` is the id of a value that is being encoded."""
         return identity in self._active

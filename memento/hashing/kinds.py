@@ -8,18 +8,18 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from memento.hashing.callables import encode_callable, encode_class
+from memento.hashing.callables import attributes_set, encode_callable, encode_class
 from memento.hashing.foreign import encode_foreign
 from memento.hashing.forms import encode_float, encode_int, encode_text, group, leaf
-from memento.hashing.naming import module_name
-from memento.hashing.reducing import encode_reduced
+from memento.hashing.naming import module_name, module_of
+from memento.hashing.reducing import attributes_beside, encode_reduced
 
 if TYPE_CHECKING:
     from memento.hashing.encoding import Encoder
 
 Rule = Callable[["Encoder", Any], bytes]
 
-_CONTENTS = (dict, list, set, frozenset, str, bytes, int, float, complex)
+_CONTENTS = (dict, list, tuple, set, frozenset, str, bytes, int, float, complex)
 
 
 def encode_kind(encoder: Encoder, value: Any) -> bytes:
@@ -42,7 +42,7 @@ def encode_kind(encoder: Encoder, value: Any) -> bytes:
     if isinstance(value, set | frozenset):  # they would describe themselves by a list, in the order of their hashes
         state = encoder.mapping(b"state", getattr(value, "__dict__", {}).items(), attributes=True)
         return group(b"set-kind", [encoder.encode(kind), encoder.unordered(b"set", value), state])
-    if kind.__module__.partition(".")[0] == "pathlib":
+    if module_of(kind).partition(".")[0] == "pathlib":
         return leaf(b"path", value.as_posix().encode("utf-8", "surrogatepass"))
     return encode_reduced(encoder, value)
 
@@ -61,7 +61,7 @@ def _encode_fields(encoder: Encoder, value: Any) -> bytes | None:
     kind = type(value)
     own = kind.__dict__
     if isinstance(value, tuple) and "_fields" in own:
-        return _fields(encoder, b"namedtuple", value, zip(kind._fields, value, strict=True))
+        return _fields(encoder, b"namedtuple", value, dict(zip(kind._fields, value, strict=True)))
     if isinstance(value, _CONTENTS):  # has more in it than its fields
         return None
     if "__dataclass_fields__" in own:
@@ -72,20 +72,38 @@ def _encode_fields(encoder: Encoder, value: Any) -> bytes | None:
     if "__attrs_attrs__" in own:
         names = [field.name for field in kind.__attrs_attrs__]
         return _fields(encoder, b"attrs", value, _set_only(value, names))
-    if hasattr(kind, "__pydantic_fields__") or hasattr(kind, "__pydantic_core_schema__"):
+    if hasattr(kind, "__pydantic_fields__") and hasattr(kind, "model_fields"):
         extra = getattr(value, "__pydantic_extra__", None) or {}
-        shown = {**{name: getattr(value, name) for name in type(value).model_fields}, **extra}
-        return _fields(encoder, b"pydantic", value, shown.items())
+        shown = {**_set_only(value, kind.model_fields), **extra}
+        return _fields(encoder, b"pydantic", value, shown, _private(encoder, value))
     return None
 
 
-def _set_only(value: Any, names: Iterable[str]) -> Iterator[tuple[str, Any]]:
-    """Yield name and value of the fields that have been set; one without default need not be."""
-    return ((name, getattr(value, name)) for name in names if hasattr(value, name))
+def _set_only(value: Any, names: Iterable[str]) -> dict[str, Any]:
+    """Return name and value of the fields that have been set; one without default need not be."""
+    return {name: getattr(value, name) for name in names if hasattr(value, name)}
 
 
-def _fields(encoder: Encoder, tag: bytes, value: Any, pairs: Any) -> bytes:
-    return group(tag, [encoder.encode(type(value)), encoder.mapping(b"fields", pairs, attributes=True)])
+def _private(encoder: Encoder, model: Any) -> dict[str, Any]:
+    """Return the private attributes of a pydantic model that are not as its class makes them."""
+    declared = type(model).__private_attributes__
+    found = {}
+    for name, item in (getattr(model, "__pydantic_private__", None) or {}).items():
+        form = encoder.form_apart(item)
+        if form is None or name not in declared or form != encoder.form_apart(declared[name].get_default()):
+            found[name] = item
+    return found
+
+
+def _fields(
+    encoder: Encoder, tag: bytes, value: Any, fields: dict[str, Any], private: dict[str, Any] | None = None
+) -> bytes:
+    """Return the form of an object with fields, and with what it was given beside them."""
+    parts = [encoder.encode(type(value)), encoder.mapping(b"fields", fields.items(), attributes=True)]
+    beside = {**attributes_beside(value, fields), **(private or {})}
+    if beside:
+        parts.append(encoder.mapping(b"beside", beside.items(), attributes=True))
+    return group(tag, parts)
 
 
 def _encode_range(encoder: Encoder, value: range) -> bytes:
@@ -115,7 +133,15 @@ def _encode_time(encoder: Encoder, value: Any) -> bytes:
 
 def _encode_partial(encoder: Encoder, value: Any) -> bytes:
     keywords = encoder.mapping(b"keywords", value.keywords.items())
-    return group(b"partial", [encoder.encode(value.func, ".func"), encoder.sequence(b"args", value.args), keywords])
+    parts = [encoder.encode(value.func, ".func"), encoder.sequence(b"args", value.args), keywords]
+    return group(b"partial", [*parts, *_attributes_set(encoder, value)])
+
+
+def _attributes_set(encoder: Encoder, value: Any) -> Iterator[bytes]:
+    """Yield the form of the attributes that a value of the standard library was given; nothing where it has none."""
+    attributes = attributes_set(value)
+    if attributes:
+        yield encoder.mapping(b"state", attributes.items(), attributes=True)
 
 
 def _encode_random(encoder: Encoder, value: Any) -> bytes:
@@ -153,7 +179,9 @@ _BY_TYPE: dict[type, Rule] = {
 
 # By name, so that nothing is imported for types that nobody uses.
 _BY_NAME: dict[tuple[str, str], Rule] = {
-    ("collections", "OrderedDict"): lambda encoder, value: group(b"ordereddict", encoder.pairs(value.items())),
+    ("collections", "OrderedDict"): lambda encoder, value: group(
+        b"ordereddict", [*encoder.pairs(value.items()), *_attributes_set(encoder, value)]
+    ),
     ("collections", "deque"): lambda encoder, value: group(
         b"deque", [encoder.encode(value.maxlen), encoder.sequence(b"items", value)]
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copyreg
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from memento.hashing.forms import encode_text, group
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 PROTOCOL = 4
 _ADDRESS = re.compile(r"\bat 0x[0-9a-fA-F]{4,}")
 _SMALLEST_ADDRESS = 1 << 16
+_OF_A_DATABASE = "_sa_instance_state"  # where sqlalchemy keeps what it has done with an object
+_TELLING = frozenset(["__reduce_ex__", "__reduce__", "__getstate__"])
 
 
 def encode_reduced(encoder: Encoder, value: Any) -> bytes:
@@ -75,20 +77,62 @@ def _parts(
 
 def _encode_state(encoder: Encoder, value: Any, state: Any) -> bytes:
     """Return the form of a state; that of an object without attributes is the same however it is told."""
-    if isinstance(state, tuple) and len(state) == 2 and all(part is None or type(part) is dict for part in state):
-        attributes = {**(state[0] or {}), **(state[1] or {})}  # of the instance, and of its slots
-    elif type(state) is dict or state is None:
-        attributes = state or {}
-    else:
+    attributes = _attributes(state)
+    if attributes is None:
         return encoder.encode(state)
-    remembered = {name for name, item in attributes.items() if _is_remembered(type(value), name, item)}
-    kept = ((name, item) for name, item in attributes.items() if name not in remembered)
-    return encoder.mapping(b"state", kept, attributes=True)
+    kept = not_remembered(type(value), {**_untold(value), **attributes})
+    return encoder.mapping(b"state", kept.items(), attributes=True)
+
+
+def _attributes(state: Any) -> dict[Any, Any] | None:
+    """Return the attributes that a state tells, of the instance and of its slots; None for a state of another sort."""
+    if isinstance(state, tuple) and len(state) == 2 and all(part is None or type(part) is dict for part in state):
+        return {**(state[0] or {}), **(state[1] or {})}
+    return state or {} if type(state) is dict or state is None else None
+
+
+def _untold(value: Any) -> dict[str, Any]:
+    """Return the attributes which the methods that tell `pickle` of an object cannot know of.
+
+    Those methods are of a base whose own objects have no attributes but its slots, such as `datetime` or `Path`.
+    """
+    attributes = getattr(value, "__dict__", None)
+    if type(attributes) is not dict or not attributes:
+        return {}
+    teller = next(base for base in type(value).__mro__ if not _TELLING.isdisjoint(vars(base)))
+    return attributes if teller is not object and not teller.__dictoffset__ else {}
+
+
+def attributes_beside(value: Any, fields: Collection[str]) -> dict[str, Any]:
+    """Return what an object has in attributes and slots that are no fields, without what it keeps out of `pickle`.
+
+    Left out are what came of reading or hashing it, and names of two underscores: `typing` notes so by which alias of
+    a generic class an object was made.
+    """
+    kind: Any = type(value)
+    held = not_remembered(kind, _attributes(object.__getstate__(value)) or {})
+    left_out = {*fields, _OF_A_DATABASE}
+    beside = {name: item for name, item in held.items() if name not in left_out and not name.startswith("__")}
+    if not beside or kind.__getstate__ is object.__getstate__:
+        return beside
+    try:
+        told = _attributes(value.__getstate__())
+    except Exception:  # it is not to be copied, but may be read
+        told = None
+    if told is None:
+        return beside
+    told = {**_untold(value), **told.get("__dict__", told)}  # pydantic tells them so
+    return {name: told[name] for name in beside if name in told}
+
+
+def not_remembered(kind: type, attributes: dict[Any, Any]) -> dict[Any, Any]:
+    """Return the attributes of an object of class `kind` without those that came of reading or hashing it."""
+    return {name: item for name, item in attributes.items() if not _is_remembered(kind, name, item)}
 
 
 def _is_remembered(kind: type, name: Any, item: Any) -> bool:
-    """Return whether an attribute is what a cached or memoized property left behind, once it has been read."""
-    if getattr(type(item), "__memento_transient__", False):
+    """Return whether an attribute is a hash, or what a cached or memoized property left behind once it was read."""
+    if name == "_attrs_cached_hash" or getattr(type(item), "__memento_transient__", False):
         return True
     declared = getattr(kind, name, None) if isinstance(name, str) else None
     return (type(declared).__module__, type(declared).__qualname__) == ("functools", "cached_property")
