@@ -22,6 +22,8 @@ import pandas as pd
 import pytest
 import shapely
 from omegaconf import OmegaConf
+from sklearn import config_context
+from sklearn.base import BaseEstimator
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -29,6 +31,7 @@ from sklearn.svm import SVC
 
 from memento import Memento
 from memento.errors import UnkeyableValue
+from memento.hashing.encoding import Encoder
 from memento.hashing.inside import code_in
 from memento.hashing.keys import digest
 from memento.results.tables import shown
@@ -103,6 +106,44 @@ def fitted(model: Any, *target: int) -> Any:
     return copy.deepcopy(model).fit(np.arange(8.0).reshape(4, 2), target)
 
 
+def asking(**names: bool) -> Any:
+    with config_context(enable_metadata_routing=True):
+        return SVC().set_fit_request(**names)
+
+
+class Boosted(BaseEstimator):  # type: ignore[misc]
+    """Keeps what it learns as xgboost does: in no attribute whose name ends in "_"."""
+
+    def __init__(self, depth: int = 1) -> None:
+        self.depth = depth
+
+    def fit(self, x: Any, y: Any) -> Boosted:
+        self._Booster = list(y)
+        return self
+
+
+class Prepared(Boosted):
+    """Has a place for what it will learn from the beginning, as the models of lightgbm have."""
+
+    def __init__(self, depth: int = 1) -> None:
+        super().__init__(depth)
+        self._Booster = None
+        self._options = {"depth": depth}
+
+
+class Demanding(Boosted):
+    """Cannot be made of its parameters alone."""
+
+    def __init__(self, depth: int = 1, **options: Any) -> None:
+        super().__init__(depth)
+        if not options:
+            raise ValueError("no options")
+        self._options = options
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        return {"depth": self.depth}
+
+
 FOREST, PIPELINE = RandomForestRegressor(n_estimators=2, random_state=0), make_pipeline(StandardScaler(), SVC())
 
 DIFFERENT: dict[str, tuple[Any, ...]] = {
@@ -126,10 +167,24 @@ DIFFERENT: dict[str, tuple[Any, ...]] = {
     "attributes of a table that its class declares": (measured("m"), measured("km")),
     "compiled functions": (doubled, tripled),
     "compiled functions without a name of their own": (compiled(1), compiled(2), compiled(1, fastmath=True)),
+    "what an estimator asks for": (SVC(), asking(sample_weight=True), asking(sample_weight=False)),
     "configurations": (OmegaConf.create({"a": 1}), OmegaConf.create({"a": 2}), OmegaConf.create([1]), {"a": 1}),
     "classes of configurations": (OmegaConf.structured(Options), OmegaConf.create({"rate": 0.1})),
     "what an estimator has learnt": (SVC(), fitted(SVC(), 0, 1, 0, 1), fitted(SVC(), 1, 1, 0, 1)),
     "what a forest has learnt": (FOREST, fitted(FOREST, 0, 1, 0, 1), fitted(FOREST, 1, 1, 0, 1)),
+    "what an estimator has learnt in private": (
+        Boosted(),
+        fitted(Boosted(), 0, 1, 0, 1),
+        fitted(Boosted(), 1, 1, 0, 1),
+    ),
+    "what an estimator has learnt where nothing was": (
+        Prepared(),
+        Prepared(2),
+        fitted(Prepared(), 0, 1, 0, 1),
+        fitted(Prepared(), 1, 1, 0, 1),
+    ),
+    "what an estimator was given beside its parameters": (Demanding(a=1), Demanding(a=2)),
+    "what an estimator puts out": (StandardScaler(), StandardScaler().set_output(transform="pandas")),
     "what a step of a pipeline has learnt": (PIPELINE, fitted(PIPELINE, 0, 1, 0, 1), fitted(PIPELINE, 1, 1, 0, 1)),
 }
 
@@ -143,6 +198,9 @@ SAME: dict[str, tuple[Any, Any]] = {
     "compiled functions made twice": (compiled(1), compiled(1)),
     "estimators that have learnt the same": (fitted(SVC(), 0, 1, 0, 1), fitted(SVC(), 0, 1, 0, 1)),
     "forests that have learnt the same": (fitted(FOREST, 0, 1, 0, 1), fitted(FOREST, 0, 1, 0, 1)),
+    "estimators that have learnt the same in private": (fitted(Boosted(), 0, 1, 0, 1), fitted(Boosted(), 0, 1, 0, 1)),
+    "estimators with a place for what they will learn": (Prepared(2), Prepared(2)),
+    "estimators that ask for the same": (asking(sample_weight=True), asking(sample_weight=True)),
     "a table without attributes": (pd.DataFrame({"a": [1]}), with_attrs()),
 }  # fmt: skip
 
@@ -230,6 +288,17 @@ def test_they_have_the_same_keys_in_every_process() -> None:
         for seed in (1, 2)
     }  # fmt: skip
     assert len(said) == 1
+
+
+def test_an_estimator_that_has_learnt_nothing_is_known_by_its_parameters_whatever_it_has_a_place_for() -> None:
+    encoder = Encoder()
+    assert encoder.encode(Prepared()).startswith(b"estimator2(class27:tests.test_foreign:Prepared")
+    assert encoder.encode(fitted(Prepared(), 0, 1, 0, 1)).startswith(b"fitted3(")
+
+
+def test_what_a_class_without_a_module_makes_has_a_key() -> None:
+    nowhere = type("Nowhere", (), {"__module__": None})
+    assert len(digest(nowhere())) == 16
 
 
 # What is inside of compiled functions

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from memento.hashing.arrays import array_form, encode_numpy, encode_pandas, encode_scipy
 from memento.hashing.callables import encode_function
 from memento.hashing.forms import encode_text, group, leaf
-from memento.hashing.naming import qualified, resolve
+from memento.hashing.naming import module_of, qualified, resolve
+from memento.hashing.reducing import not_remembered
 
 if TYPE_CHECKING:
     from memento.hashing.encoding import Encoder
@@ -23,7 +24,7 @@ Rule = Callable[["Encoder", Any], bytes | None]
 def encode_foreign(encoder: Encoder, value: Any) -> bytes | None:
     """Return the form of a value of a known library or of a class derived from one of its, None for any other."""
     for base in type(value).__mro__:
-        rule = _RULES.get(base.__module__.partition(".")[0])
+        rule = _RULES.get(module_of(base).partition(".")[0])
         form = rule(encoder, value) if rule is not None else None
         if form is not None:
             return form
@@ -53,18 +54,41 @@ def _encode_distribution(encoder: Encoder, value: Any) -> bytes:
 
 
 def _encode_sklearn(encoder: Encoder, value: Any) -> bytes | None:
+    if type(value).__name__ in ("MetadataRequest", "MethodMetadataRequest"):
+        # It holds the estimator that it is about.
+        asked = {name: item for name, item in vars(value).items() if name != "owner"}
+        return group(b"metadata-request", [encoder.encode(type(value)), encoder.encode(asked)])
     base = getattr(sys.modules.get("sklearn.base"), "BaseEstimator", None)
     if base is None or not isinstance(value, base):
         return None
     parameters = value.get_params(deep=False)
     form = encoder.mapping(b"parameters", parameters.items(), attributes=True)
-    # What was learnt ends in "_", by the library's own convention; with it goes all that is no parameter.
-    if not any(name.endswith("_") and not name.startswith("_") for name in vars(value)):
+    learnt = _no_parameters(value, parameters)
+    # What was learnt ends in "_", by the library's own convention; not all that follow it elsewhere keep to this.
+    is_fitted = any(name.endswith("_") and not name.startswith("_") for name in learnt)
+    if not is_fitted and (not learnt or _is_as_made(encoder, value, parameters, learnt)):
         return group(b"estimator", [encoder.encode(type(value)), form])
-    learnt = {name: item for name, item in vars(value).items() if name not in parameters}
     return group(
         b"fitted", [encoder.encode(type(value)), form, encoder.mapping(b"learnt", learnt.items(), attributes=True)]
     )
+
+
+def _no_parameters(estimator: Any, parameters: dict[str, Any]) -> dict[str, Any]:
+    attributes = not_remembered(type(estimator), vars(estimator))
+    return {name: item for name, item in attributes.items() if name not in parameters}
+
+
+def _is_as_made(encoder: Encoder, estimator: Any, parameters: dict[str, Any], learnt: dict[str, Any]) -> bool:
+    """Return whether what an estimator has beside its parameters is what its class gives to each of them.
+
+    To make another is safe: by the library's convention an estimator's `__init__` stores what it is given, no more.
+    """
+    try:
+        another = type(estimator)(**parameters)
+    except Exception:  # it does not follow that convention
+        return False
+    form = encoder.form_apart(learnt)
+    return form is not None and form == encoder.form_apart(_no_parameters(another, parameters))
 
 
 def _encode_torch(encoder: Encoder, value: Any) -> bytes | None:
