@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
 import sys
 import time
@@ -11,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from memento import payload
-from memento.errors import EngineLost, WorkerStartError
+from memento import payload, worker
+from memento.errors import EngineLost, StoreUnwritable, WorkerStartError
 from memento.executors.elsewhere.sealed import seal
 from memento.executors.engines import executor as engines
 from memento.executors.engines.batch import Answer, Batch, Death, Heard
@@ -201,6 +203,35 @@ def test_a_worker_of_another_python_says_so(engine: Engine, executor: BatchExecu
     answer = run_batch(engine.sent[0]._replace(python=(3, 1)), lambda message: None, lambda: "")
     ours = ".".join(map(str, sys.version_info[:2]))
     assert answer.broken == f"a worker has Python {ours} and the orchestrator 3.1; use one version everywhere"
+
+
+def test_what_was_finished_before_a_workers_disk_is_full_is_kept(
+    engine: Engine, executor: BatchExecutor, tmp_path: Path
+) -> None:
+    def experiment(context: Any, config: Any) -> Any:
+        if config["index"] != 2:
+            (context.directory / "here").write_text("yes")
+            return config["index"]
+
+        def full(*_: Any, **__: Any) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        worker.write_atomically = full
+        return bytes(200_000)
+
+    executor.start(make_job(tmp_path, experiment)._replace(pace=0.001))
+    executor._portions.size = lambda queued, slots: 3
+    executor.submit([Task(index=index, key=key_of(index)) for index in range(3)])
+    executor.wait(0)
+    (batch,) = engine.sent
+    engine.run(batch)
+    with pytest.raises(StoreUnwritable, match=r"a worker's disk cannot be written: .*No space left on device"):
+        executor.wait(0)
+    assert [task.index for task in executor.stop()] == [2]
+    gathered = Gathered()
+    take(executor.wait(0), INDICES, gathered)
+    assert gathered.values() == {0: 0, 1: 1}
+    assert len(list((tmp_path / "artifacts").rglob("here"))) == 2
 
 
 def test_a_large_job_goes_to_each_worker_once(engine: Engine, executor: BatchExecutor, tmp_path: Path) -> None:

@@ -201,6 +201,9 @@ class BatchExecutor:
         return self._out.get(key) == sent.batch.number
 
     def _finish(self, sent: Sent, answer: Answer) -> None:
+        if answer.frames:
+            self._portions.learn(answer.elapsed, len(answer.frames))
+        self._deliver(sent, answer.frames, answer.files)
         if answer.broken:
             self._give_up(answer.broken)
         if answer.unwritable and not self._ending:
@@ -209,9 +212,6 @@ class BatchExecutor:
         if answer.needs_job and not self._cancelled:
             self._send(sent.batch.tasks, with_job=True)
             return
-        if answer.frames:
-            self._portions.learn(answer.elapsed, len(answer.frames))
-        self._deliver(sent, answer.frames, answer.files)
         self._take_back([task for task in sent.batch.tasks if self._is_out(sent, task.key)])
 
     def _give_up(self, why: str) -> None:

@@ -60,12 +60,14 @@ def run_batch(batch: Batch, tell: Tell, order: Callable[[], str], *, slots: int 
         return Answer(broken=str(error))
     if bench is None:
         return Answer(needs_job=True)
+    attendance = _Attendance(bench, batch, tell, order)
     try:
-        answer = _Attendance(bench, batch, tell, order).run()
-    except WorkerStartError as error:
-        answer = Answer(broken=str(error))
-    except StoreUnwritable as error:
-        answer = Answer(unwritable=str(error))
+        try:
+            answer = attendance.run()
+        except WorkerStartError as error:
+            answer = attendance.given_up()._replace(broken=str(error))
+        except StoreUnwritable as error:
+            answer = attendance.given_up()._replace(unwritable=str(error))
     except BaseException:
         bench.close()
         raise
@@ -101,17 +103,30 @@ class _Attendance:
             if self._heed():
                 break
             self._tell_metrics()
+        return self._answer()
+
+    def given_up(self) -> Answer:
+        """End what runs, and return what was finished before."""
+        # What it had in its spool comes too; where that cannot be had, what has come so far is better than nothing.
+        with contextlib.suppress(WorkerStartError, StoreUnwritable):
+            self._end()
+        return self._answer()
+
+    def _answer(self) -> Answer:
         elapsed = time.monotonic() - self._begun
         return Answer(tuple(self._frames), tuple(self._files), tuple(self._left), elapsed)
+
+    def _end(self) -> None:
+        self._bench.usable = False
+        self._bench.executor.stop()
+        self._hear(self._bench.executor.wait(0.0))
 
     def _heed(self) -> bool:
         """Do as the orchestrator wants; return whether everything is to end now."""
         word = self._order()
         executor = self._bench.executor
         if word == "stop":
-            self._bench.usable = False
-            executor.stop()
-            self._hear(executor.wait(0.0))
+            self._end()
             return True
         long = len(self._open) > 1 and time.monotonic() - self._begun > LONG
         word = word or ("drain" if long else "")
