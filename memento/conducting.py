@@ -273,6 +273,7 @@ class Conductor:
             origin=as_seen_from(store.root, experiment.file),
             synced=not getattr(executor, "beside", False),
             **({} if executor.inline else whereabouts(experiment.sources)),
+            modules=experiment.modules,
             assigned=() if executor.inline else experiment.assigned,
         )
 

@@ -31,6 +31,9 @@ class Experiment:
     assigned: tuple[tuple[str, str, Any], ...] = field(default=(), compare=False, repr=False)
     """What the program has set on modules of the project and that code uses: module, dotted path in it, value."""
 
+    modules: tuple[str, ...] = field(default=(), compare=False, repr=False)
+    """The modules of the project in which that code was found, in the order in which they were imported."""
+
     def edited(self) -> list[str]:
         """Return the files that are not what they were when this was made."""
         return [source.file for source in self.sources if not source.is_as_it_was()]

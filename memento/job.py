@@ -47,6 +47,8 @@ class Job(NamedTuple):
     """Which file the experiment comes from, as seen from the store's folder; empty where that is not known."""
     assigned: tuple[tuple[str, str, Any], ...] = ()
     """What was set on modules of the project: the module, a dotted path in it, and the value."""
+    modules: tuple[str, ...] = ()
+    """The modules of the project that the experiment's code is in: to import one may enter it in a table of another."""
     sources: tuple[Source, ...] = ()
     """The project's source files as they were when the run began."""
     synced: bool = True

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 from memento.describing import function_of
@@ -43,6 +46,10 @@ def unpack_job(data: bytes, surroundings: Callable[[Mapping[str, Any]], None]) -
         _advise(error, inner)
         raise
     be_worker_of(fields["main"], _globals_of(experiment))
+    for name in fields["modules"]:
+        if name not in sys.modules:
+            with suppress(Exception):  # whoever needs it will say so
+                import_module(name)
     if assigned:
         from memento.payload.assigned import assign  # seldom needed
 

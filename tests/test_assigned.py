@@ -151,6 +151,19 @@ def test_everything_at_once_reaches_workers_that_other_processes_make(project: P
     assert run(project, "dask", *changes)[0] == "[2, 3, 1, [8], 1, 4, 1, 100, 1, 1, 1, 1] False"
 
 
+def test_a_class_that_enters_itself_in_a_table_is_in_it_in_a_worker_of_a_script(tmp_path: Path) -> None:
+    (tmp_path / "table.py").write_text(
+        "class Base:\n    known = {}\n    def __init_subclass__(cls): Base.known[cls.__name__] = cls\n"
+    )
+    (tmp_path / "plugin.py").write_text("from table import Base\nclass A(Base):\n    def run(self): return 1\n")
+    (tmp_path / "script.py").write_text(
+        "import plugin\nfrom table import Base\nfrom memento import Memento\n"
+        "def experiment(kind): return Base.known[kind]().run()\n"
+        "print(Memento(experiment).run({'parameters': {'kind': ['A']}}, progress=False)[0].inner)\n"
+    )
+    assert run(tmp_path, "") == ("1", "")
+
+
 def test_what_an_experiment_counts_and_fills_itself_is_left_alone(project: Path) -> None:
     study = project / "study.py"
     study.write_text(STUDY.replace("    return [", "    return [asked, conf.SEEN] or ["))

@@ -300,6 +300,17 @@ LIVE: dict[str, tuple[str, str, str]] = {
     "an attribute of a class": (
         "class Model:\n    rate = 1\ndef experiment(): return Model.rate", "Model.rate = 2", "Model",
     ),
+    "an attribute of an object": (
+        "class Held: lr = 1\nHELD = Held()\ndef experiment(): return HELD.lr", "HELD.lr = 2", "HELD.lr",
+    ),
+    "an attribute of an object, by setattr": (
+        "import types\nHELD = types.SimpleNamespace(lr=1)\ndef experiment(): return HELD.lr",
+        "setattr(HELD, 'lr', 2)", "HELD.lr",
+    ),
+    "an attribute of an object, by a method that the experiment does not call": (
+        "class Held:\n    def __init__(self): self.lr = 1\n    def change(self, lr): self.lr = lr\n"
+        "HELD = Held()\ndef experiment(): return HELD.lr", "HELD.change(2)", "HELD.lr",
+    ),
     "a new attribute of a class": (
         "class Model: pass\ndef experiment(): return Model.rate", "Model.rate = 2", "Model",
     ),
@@ -323,6 +334,15 @@ OF_ITS_OWN: dict[str, tuple[str, str]] = {
     "the time of a function": (
         "import time\ndef main():\n    global BEGUN\n    BEGUN = time.time()\nmain()\n"
         "def experiment(): return BEGUN", "main()",
+    ),
+    "what a loop that sets something does besides": (
+        "import types\nHELD = types.SimpleNamespace(lr=1)\ntotal = 0\nfor i in range(2):\n    HELD.lr = 1\n"
+        "    total += i\ndef experiment(): return HELD.lr", "total = 100",
+    ),
+    "what is computed when it is asked for first": (
+        "import functools\nclass Held:\n    def __init__(self): self.lr = 1\n"
+        "    @functools.cached_property\n    def double(self): return 2 * self.lr\n"
+        "HELD = Held()\ndef experiment(): return HELD.double", "HELD.double",
     ),
     "a global that nobody uses": ("RATE = 1\ndef experiment(): return 1", "RATE = 2"),
 }  # fmt: skip

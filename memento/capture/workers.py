@@ -117,6 +117,7 @@ class _Workers:
                 call=Call(),
                 store=str(self._folder),
                 spool=str(self._folder),
+                modules=known.modules,
                 assigned=known.assigned,
                 **whereabouts(known.sources),
             )

@@ -21,7 +21,7 @@ from memento.hashing.held import attributes_of
 from memento.hashing.inside import code_in, home_of
 from memento.hashing.lookups import Lookups
 from memento.hashing.module_names import ModuleNames, Scope
-from memento.hashing.naming import module_name
+from memento.hashing.naming import MAIN_MODULES, module_name
 from memento.hashing.project import file_of_module, files_of_package, is_project, project_module
 from memento.hashing.uses import Loaded, absolute_name, behind, is_definition, outside_names, uses_in
 from memento.hashing.values import Values
@@ -54,6 +54,7 @@ class Dependencies:
         self._waiting: deque[types.FunctionType | type] = deque()
         self._seen: set[int] = set()
         self._seen_modules: set[str] = set()
+        self._homes: set[str] = set()
         self._values = Values()
         self._names = ModuleNames(self._watched, self._values, self._follow)
         self._edited: list[str] = []
@@ -88,12 +89,18 @@ class Dependencies:
         """What was set on modules, which importing them again may not give: module, dotted path in it, and value."""
         return tuple(self._values.assigned)
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The modules in which code was found, without the program itself, in the order in which they were imported."""
+        return tuple(name for name in list(sys.modules) if name in self._homes and name not in MAIN_MODULES)
+
     def _add(self, value: Any) -> None:
         for thing in code_in(value):
             # Two functions can share a name (lambdas, wrappers); the same one is visited once.
             identity = id(thing.__code__ if isinstance(thing, types.FunctionType) else thing)
             if identity not in self._seen and is_project(sys.modules.get(home_of(thing))):
                 self._seen.add(identity)
+                self._homes.add(home_of(thing))
                 self._waiting.append(thing)
 
     def _visit_function(self, function: types.FunctionType) -> None:

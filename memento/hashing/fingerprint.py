@@ -52,6 +52,7 @@ def identify_closely(func: Callable[..., Any], *, version: str | None = None) ->
         notes=tuple(notes),
         sources=sources,
         assigned=used.assigned,
+        modules=used.modules,
     )
     return known, used.lookups
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import sys
 import types
 from collections.abc import Collection, Iterator
@@ -40,7 +41,13 @@ def attributes_of(value: Any) -> dict[str, Any]:
             continue
     with contextlib.suppress(AttributeError):
         found.update(object.__getattribute__(value, "__dict__"))
-    return {name: one for name, one in found.items() if isinstance(name, str) and not name.startswith("__")}
+    return {
+        name: one
+        for name, one in found.items()
+        if isinstance(name, str)
+        and not name.startswith("__")
+        and not any(isinstance(vars(base).get(name), functools.cached_property) for base in kind.__mro__)
+    }
 
 
 def is_settled(value: Any) -> bool:

@@ -10,6 +10,8 @@ from typing import Any
 
 from memento.errors import UnkeyableValue
 from memento.hashing import syntax
+from memento.hashing.giving import is_computed, is_given_in
+from memento.hashing.held import attributes_of, is_settled
 from memento.hashing.inside import home_of, is_plain
 from memento.hashing.keys import digest
 from memento.hashing.naming import module_name
@@ -23,11 +25,13 @@ from memento.hashing.uses import (
     origins_of,
     setters_of,
 )
-from memento.hashing.values import Values, is_computed, is_loop, targets_of
+from memento.hashing.values import Values
 from memento.hashing.watched import Watched
 
 # What no call can change that is given one.
 _UNCHANGING = (types.FunctionType, type, types.ModuleType, int, float, complex, str, bytes, tuple, frozenset, range)
+
+_COMPOUND = (ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.If)
 
 Scope = dict[str, Any]
 
@@ -57,13 +61,15 @@ class ModuleNames:
         nodes = assignments_of(tree, name, mutable=not isinstance(value, _UNCHANGING))
         nodes += [] if is_plain(value) else setters  # else what they have made of it is enough to know
         record = f"{module_name(module)}.{name}"
-        # Of a plain value that a loop gives its name what it is says enough; the loop may run the experiment.
-        telling = [node for node in nodes if not (is_plain(value) and name in targets_of(node) and is_loop(node))]
+        # Of a value that a loop or the like gives its name what it is says enough: that may run the experiment, too.
+        enough = is_settled(value) or attributes_of(value)
+        around = [node for node in nodes if isinstance(node, _COMPOUND)] if enough else []
+        telling = [node for node in nodes if node not in around]
         if telling:
             self._watched.record(record, syntax.digest_of(telling))
             self._follow(telling, vars(owner), {name}, record)
         origins = origins_of(tree, name)
-        if is_computed(nodes):
+        if is_computed(telling) or is_given_in(around, name):
             self._values.add_computed(record, name, owner, option, [*nodes, *behind(nodes, tree)])
         elif nodes or setters or (name in vars(owner) and not origins):
             self._values.add_name(record, name, owner, nodes, setters)
