@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from memento.errors import AggregateException, CacheMiss, MatrixWarning, OptionError, TooManyFailures
+from memento.executors.given import worker_count
 from memento.executors.named import NAMES, check_name, executor_named, prepare, watch_over
 from memento.experiment import VALUE, Experiment
 from memento.hashing import digest, readable
@@ -34,7 +35,7 @@ from memento.running.calling import how_to_call
 from memento.running.checks import check_func, check_provider, check_runtime, checked_trackers
 from memento.running.dry import LISTED, print_dry_run, print_head
 from memento.running.hearing import Audience
-from memento.running.options import DRY_RUN, Options, one_of, worker_count
+from memento.running.options import DRY_RUN, Options, one_of
 from memento.running.session import Session
 from memento.running.tasks import Tasks
 from memento.stages import check_gives, dependencies_of, in_order, run_each, with_inputs, with_stand_ins
@@ -81,7 +82,7 @@ class Conductor:
         check_provider(provider)
         self.func = func
         self._provider = provider
-        self._workers = worker_count(workers)
+        self._workers = worker_count(workers, "num_workers")
         self._executor = executor
         self._version = version
         self._code_change = code_change

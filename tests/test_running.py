@@ -8,6 +8,7 @@ import copy
 import functools
 import itertools
 import json
+import math
 import os
 import pickle
 import platform
@@ -878,8 +879,9 @@ def test_options_that_cannot_be_meant_are_refused_before_anything_runs(notes: Pa
         Memento(experiments.square, executor="cluster")
     with pytest.raises(OptionError, match="nor an object with the methods of"):
         Memento(experiments.square, executor=object())  # type: ignore[arg-type]
-    with pytest.raises(OptionError, match="num_workers=0 is not a number from 1 on"):
-        Memento(experiments.square, num_workers=0)
+    for count in (0, -1, True, 1.5, math.inf, math.nan, "two"):
+        with pytest.raises(OptionError, match=rf"num_workers={count!r} is not a number from 1 on"):
+            Memento(experiments.square, num_workers=count)  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="func=3 cannot be called"):
         Memento(3)  # type: ignore[arg-type]
     assert noted(notes) == []

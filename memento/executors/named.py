@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from memento.errors import OptionError
-from memento.executors.processes.crew import usable_cpus
 from memento.executors.processes.executor import ProcessExecutor
 from memento.executors.serial import SerialExecutor
 from memento.executors.threads import ThreadExecutor
@@ -94,8 +93,7 @@ def executor_named(name: str, workers: int | None) -> Executor:
         from memento.executors.slurm import SlurmExecutor  # whoever has no cluster need not load it
 
         return SlurmExecutor(workers=workers or 1)
-    count = workers or usable_cpus()
-    return ThreadExecutor(count) if name == "threads" else ProcessExecutor(count)
+    return ThreadExecutor(workers) if name == "threads" else ProcessExecutor(workers)
 
 
 def prepare(executor: Executor) -> None:

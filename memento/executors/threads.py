@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from memento.executors.given import worker_count
+from memento.executors.processes.crew import usable_cpus
 from memento.job import Job
 from memento.output import StreamOutput
 from memento.protocols import Advanced, Begun, Delivered, Report
@@ -26,6 +28,9 @@ class ThreadExecutor:
     Nothing is isolated: a crash ends the process, a hang cannot be ended. What was finished is in the spools. An
     experiment that does not heed `context.should_stop` goes on after its run has ended, and its outcome is lost.
 
+    Args:
+        workers: how many; by default as many as this process may use CPUs.
+
     Example:
         >>> from memento import Memento
         >>> def double(context, config):
@@ -39,8 +44,8 @@ class ThreadExecutor:
     inline = False
     beside = True
 
-    def __init__(self, workers: int) -> None:
-        self.slots = workers
+    def __init__(self, workers: int | None = None) -> None:
+        self.slots = worker_count(workers) or usable_cpus()
         self._crew: _Crew | None = None
 
     def start(self, job: Job) -> None:

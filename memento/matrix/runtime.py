@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from memento.errors import OptionError
 from memento.matrix.lint import check_dict, refuse, said
 from memento.names import nearest
 
@@ -41,7 +42,12 @@ def seconds_of(time: str | int) -> float:
     Example:
         >>> seconds_of("01:30:00"), seconds_of("2-12"), seconds_of(5)
         (5400.0, 216000.0, 300.0)
+
+    Raises:
+        OptionError: it has none of them.
     """
+    if not _time(time):
+        raise OptionError(f"time={time!r} is not a time; write {_RUNTIME_RULES['time'][1]}", option="time", value=time)
     days, dash, clock = str(time).rpartition("-")
     parts = [int(part) for part in clock.split(":")]
     # After days the first number is hours; without them one number is minutes, and two are minutes and seconds.

@@ -55,18 +55,5 @@ def one_of(option: str, value: Any, allowed: Sequence[Any]) -> None:
         )
 
 
-def worker_count(value: Any) -> int | None:
-    """Return `value` as a number of workers, None where it is left to us."""
-    if value is None:
-        return None
-    if not _is_number(value) or value != int(value) or value < 1:
-        raise OptionError(
-            f"num_workers={value!r} is not a number from 1 on; leave it out for one worker per CPU",
-            option="num_workers",
-            value=value,
-        )
-    return int(value)
-
-
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

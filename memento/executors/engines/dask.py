@@ -26,6 +26,7 @@ from memento.errors import MissingExtra, OptionError, WorkerStartError
 from memento.executors.engines.batch import Batch, Death, Heard
 from memento.executors.engines.bench import give_order, order_for
 from memento.executors.engines.work import run_batch
+from memento.executors.given import worker_count
 from memento.executors.processes.crew import usable_cpus
 
 PATIENCE = 10.0
@@ -60,7 +61,7 @@ class DaskEngine:
                 option="cluster",
                 value=cluster,
             )
-        self._given, self._workers = cluster, workers
+        self._given, self._workers = cluster, worker_count(workers)
         self._client: Any = cluster if is_client else None
         self._own_cluster: Any = None
         self._futures: dict[int, Any] = {}

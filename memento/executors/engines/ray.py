@@ -30,6 +30,7 @@ from memento.executors.engines.batch import Batch, Death, Heard
 from memento.executors.engines.bench import heed_while_idle
 from memento.executors.engines.mailbox import ASK, GONE, LONG_POLL, Mailbox, Orders
 from memento.executors.engines.work import run_batch
+from memento.executors.given import worker_count
 from memento.executors.processes.crew import usable_cpus
 
 # Another machine may take so long to answer at all.
@@ -52,7 +53,7 @@ class RayEngine:
         except ImportError as error:
             raise MissingExtra("ray", "ray") from error
         self._ray = ray
-        self._address, self._workers = address, workers
+        self._address, self._workers = address, worker_count(workers)
         self._is_ours = False
         self._mailbox: Any = None
         self._listener: threading.Thread | None = None

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from memento.describing import place_of
 from memento.errors import OptionError, StoreUnwritable, WorkerStartError
+from memento.executors.given import variables, worker_count
 from memento.executors.processes.child import STOP_FILE
 from memento.executors.processes.crew import Crew, Shape, usable_cpus
 from memento.executors.processes.handle import Handle
@@ -82,9 +83,9 @@ class ProcessExecutor:
                 option="max_tasks_per_worker",
                 value=max_tasks_per_worker,
             )
-        self.slots = workers or usable_cpus()
+        self.slots = worker_count(workers) or usable_cpus()
         self._most = max_tasks_per_worker
-        self._crew = Crew(self.slots, method=start_method, environment=environment or {})
+        self._crew = Crew(self.slots, method=start_method, environment=variables(environment))
         self._reset()
 
     def _reset(self) -> None:
