@@ -345,6 +345,93 @@ def test_jobs_that_never_begin_end_the_run(folder: Path, slurm: Slurm) -> None:
         tracker.look()
 
 
+def follow_another(folder: Path, tracker: Tracker, slurm: Slurm, number: int, said: str = "") -> None:
+    """Have a job of one configuration end that begins nothing, beside those of which Slurm has spoken."""
+    batch = Batch(run=RUN, number=number, parts=[[Task(index=5, key=key_of(5))]])
+    batch.write(folder)
+    (folder / f"{number}-0.out").touch()
+    if said:
+        (folder / f"{number}-0.broken").write_text(said)
+    tracker.follow(batch)
+    assert slurm.queued is not None
+    slurm.queued.append(replace(state("FAILED", exit="1:0", node="node7"), tag=f"memento:{RUN.hex()}:{number}"))
+
+
+def test_a_job_that_says_it_cannot_begin_ends_a_run_in_which_nothing_has_begun(folder: Path, slurm: Slurm) -> None:
+    tracker = Tracker(folder, RUN)
+    follow_another(folder, tracker, slurm, 2, said="node7: no module named x")
+    for _ in range(2):
+        with pytest.raises(WorkerStartError, match="could not begin: node7: no module named x"):
+            tracker.look()
+    left, late = tracker.give_up()
+    assert ([task.key for task in left], late) == ([key_of(0), key_of(1), key_of(5)], [])
+
+
+def test_it_does_not_while_another_jobs_process_may_begin_something(folder: Path, slurm: Slurm) -> None:
+    process = Incarnation(folder, 1, 0)
+    process.note({"node": "node1", "job": "7_0"})
+    slurm.queued = [state("RUNNING", node="node1")]
+    tracker = Tracker(folder, RUN)
+    follow_another(folder, tracker, slurm, 2, said="node7: no space left on device")
+    assert [type(report) for report in tracker.look()] == [Returned]
+    process.note({"begun": key_of(0).hex(), "attempt": 1, "checkpoint": ""})
+    assert [type(report) for report in tracker.look()] == [Begun]
+
+
+@pytest.mark.parametrize("said", ["node7: no space left on device", ""])
+def test_a_node_on_which_nothing_begins_costs_what_is_sent_there_and_not_what_runs_elsewhere(
+    folder: Path, slurm: Slurm, said: str
+) -> None:
+    begin(folder)
+    slurm.queued = [state("RUNNING", node="node1")]
+    tracker = Tracker(folder, RUN)
+    assert [type(report) for report in tracker.look()] == [Begun]
+    for number in (2, 3):
+        follow_another(folder, tracker, slurm, number, said)
+        (returned,) = tracker.look()
+        assert isinstance(returned, Returned)
+    follow_another(folder, tracker, slurm, 4, said)
+    (lost,) = tracker.look()
+    assert isinstance(lost, Lost)
+    assert (lost.task.key, lost.status, lost.failure.cause) == (key_of(5), Status.FAILED, "node")
+    assert lost.failure.message == (
+        "3 Slurm jobs in a row that were to run it ended before they could begin; the last was 7_0 "
+        f"(FAILED, exit 1:0, on node7): {said or 'it said nothing'}"
+    )
+    follow_another(folder, tracker, slurm, 5, said)  # a retry begins to count anew
+    assert [type(report) for report in tracker.look()] == [Returned]
+
+
+def test_jobs_that_do_not_begin_any_more_end_the_run_when_nothing_else_runs(folder: Path, slurm: Slurm) -> None:
+    tracker = Tracker(folder, RUN)
+    begin(folder).deliver([frame_of(outcome(index)) for index in (0, 1)])
+    assert [type(report) for report in tracker.look()] == [Begun, Delivered]
+    batch = Batch(run=RUN, number=2, parts=[[Task(index=index, key=key_of(index))] for index in (5, 6, 7)])
+    batch.write(folder)
+    tracker.follow(batch)
+    ended = replace(state("FAILED", node="node1", exit="1:0"), tag=f"memento:{RUN.hex()}:2")
+    slurm.queued = [replace(ended, index=index) for index in range(3)]
+    for index in range(3):
+        (folder / f"2-{index}.out").touch()
+    with pytest.raises(WorkerStartError, match="3 Slurm jobs in a row ended before they could begin anything"):
+        tracker.look()
+
+
+def test_a_job_that_breaks_after_it_has_begun_loses_what_it_ran_and_says_why(folder: Path, slurm: Slurm) -> None:
+    (folder / "1-0.broken").write_text("node1: Traceback\nOSError: [Errno 5] Input/output error")
+    lost, returned = ends(folder, slurm, "FAILED", node="node1", exit="1:0")
+    assert lost.failure.message == (
+        "its Slurm job 7_0 on node1 ended before the experiment did (FAILED, exit 1:0). "
+        "OSError: [Errno 5] Input/output error"
+    )
+    assert (type(returned), returned.task.key) == (Returned, key_of(1))
+
+
+def test_a_job_that_vanishes_before_its_process_begins_anything_gives_all_back(folder: Path, slurm: Slurm) -> None:
+    Incarnation(folder, 1, 0).note({"node": "node1", "job": "7_0"})
+    assert [type(report) for report in Tracker(folder, RUN, grace=0.0).look()] == [Returned, Returned]
+
+
 def test_a_job_killed_for_memory_without_control_groups_is_known_by_its_last_words() -> None:
     said = "slurmstepd-node1: error: StepId=12.batch exceeded memory limit (300000000 > 209715200), being killed"
     assert verdict_of(state("FAILED", exit="0:9"), said).cause == "memory"

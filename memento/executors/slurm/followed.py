@@ -34,6 +34,8 @@ class Followed:
         """Which attempt was delivered last, and was not the end."""
         self.started: dict[bytes, float] = {}
         self.node = ""
+        self.broken = ""
+        """Why its process could not begin, or go on."""
         self.terminated = False
         """Whether the process that runs it, or ran it last, was sent SIGTERM."""
         self.left: float | None = None
@@ -48,7 +50,7 @@ class Followed:
         reports: list[Report] = []
         for line in lines:
             if "node" in line:  # a process begins
-                self.node, self.terminated = str(line["node"]), False
+                self.node, self.terminated, self.broken = str(line["node"]), False, ""
             if "terminated" in line:
                 left = line.get("left")
                 self.terminated, self.left = True, None if left is None else float(str(left))
@@ -93,13 +95,12 @@ class News:
     """What was read.
 
     `frames` are outcomes after which nothing more comes of their configurations, `attempts` those that go on elsewhere,
-    `reports` what was logged; `spoken` is whether any process has logged, `broken` why a job could not begin, by place.
+    `reports` what was logged; `spoken` is whether any process has logged.
     """
 
     frames: list[Frame] = field(default_factory=list)
     attempts: list[Frame] = field(default_factory=list)
     reports: list[Report] = field(default_factory=list)
-    broken: dict[Place, str] = field(default_factory=dict)
     spoken: bool = False
 
 
@@ -136,8 +137,8 @@ class Parts(dict[Place, Followed]):
             place = parse_name(entry.name)
             part = self.get(place[:2]) if place else None
             if part is None or place is None:
-                if entry.name.endswith(BROKEN) and (broken := _place_of(entry.name)) in self:
-                    news.broken[broken] = Path(entry.path).read_text(errors="replace").strip()
+                if entry.name.endswith(BROKEN) and (ended := self.get(_place_of(entry.name))) is not None:
+                    ended.broken = Path(entry.path).read_text(errors="replace").strip()
                 continue
             size = entry.stat().st_size
             start = part.offsets.get(entry.name, 0)

@@ -63,6 +63,7 @@ def main(folder: str, number: str) -> NoReturn:
     broken = place / f"{number}-{part}.broken"
     status = 1
     try:
+        broken.unlink(missing_ok=True)  # of a process before this one
         Leader(place, batch, part, ending, node).lead()
         status = 0
     except (WorkerStartError, StoreUnwritable) as error:

@@ -18,13 +18,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from memento.errors import SlurmError, WorkerStartError
+from memento.errors import WorkerStartError
 from memento.executors.slurm import commands
 from memento.executors.slurm.asking import FIRST, Questions
 from memento.executors.slurm.batch import Batch, id_of, output_of, void_of
 from memento.executors.slurm.cancelling import jobs_of
 from memento.executors.slurm.commands import JobState
 from memento.executors.slurm.followed import Followed, Parts
+from memento.executors.slurm.misfortunes import Misfortunes
 from memento.executors.slurm.sharing import unseen
 from memento.executors.slurm.verdict import (
     MAY_COME_BACK,
@@ -37,15 +38,13 @@ from memento.executors.slurm.verdict import (
     word_of,
 )
 from memento.protocols import Delivered, Interrupted, Lost, Report, Returned
-from memento.task import Status, Task
+from memento.task import Failure, Status, Task
 from memento.wording import in_job
 
 # A job that has ended gets this long for its last words to come through a network file system.
 SETTLE = 3.0
 # So much of a job's output is shown where nothing else tells what went wrong.
 LAST_WORDS = 2000
-# So many jobs in a row that begin nothing, and none ever will.
-MISFORTUNES = 3
 # So many job ids are named to the user.
 SHOWN = 5
 
@@ -57,8 +56,8 @@ class Tracker:
         self._folder, self._run, self._grace = folder, run.hex(), grace
         self._parts = Parts(folder)
         self._questions = Questions(folder, run.hex())
-        self._misfortunes = 0
-        self._has_begun = False  # anything, in any job
+        self._misfortunes = Misfortunes()
+        self._has_begun = False  # anything, in any job: not yet an experiment
         self._unsaid: list[Report] = []  # what was read on another occasion
         self.granted = self._parts.granted
         self.returning = False
@@ -97,7 +96,7 @@ class Tracker:
     def give_up(self) -> tuple[list[Task], list[Report]]:
         """Await nothing more: return what was awaited in vain, and what has come meanwhile."""
         self._refresh()
-        late = self._read()
+        late, self._unsaid = [*self._unsaid, *self._read()], []
         left = [task for part in self._parts.values() for task in part.open.values()]
         self._parts.clear()
         return left, late
@@ -114,7 +113,10 @@ class Tracker:
             WorkerStartError: jobs end before they can begin anything.
             SlurmError: their nodes do not see the store.
         """
-        reports, self._unsaid = [*self._unsaid, *self._read()], []
+        self._unsaid += self._read()
+        if not (self._misfortunes.has_run or self.returning):
+            self._require_that_jobs_begin()
+        reports, self._unsaid = self._unsaid, []
         if self._parts and self._questions.are_due():
             reports += self._ask()
         self._parts.forget_the_done()
@@ -132,12 +134,18 @@ class Tracker:
             reports.append(Delivered(frames=news.frames))
         if reports:
             self._questions.hurry(2 * FIRST)
-            self._misfortunes = 0
-        for place, said in news.broken.items():
-            self._unsaid += reports
-            job = f"{id_of(self._folder, place[0]) or '?'}_{place[1]}"
-            raise WorkerStartError(f"Slurm job {job} could not begin: {said}", details=said)
+        self._misfortunes.hear(reports)
         return reports
+
+    def _require_that_jobs_begin(self) -> None:
+        """Raise WorkerStartError where a job says that it could not, and no other may yet show that others can."""
+        parts = [part for part in self._parts.values() if part.open]
+        if any(part.node and not part.broken for part in parts):
+            return
+        for part in parts:
+            if part.broken:
+                job = f"{id_of(self._folder, part.batch.number) or '?'}_{part.index}"
+                raise WorkerStartError(f"Slurm job {job} could not begin: {part.broken}", details=part.broken)
 
     # Slurm
 
@@ -164,7 +172,7 @@ class Tracker:
                 return []
         else:
             part.missing_since = part.missing_since or now
-            if now - part.missing_since < self._grace_for(part) or (not part.begun and self._has_begun_meanwhile(part)):
+            if now - part.missing_since < self._grace_for(part) or (not part.node and self._has_begun_meanwhile(part)):
                 return []
         self._refresh()
         reports = self._read()
@@ -175,8 +183,8 @@ class Tracker:
 
     def _grace_for(self, part: Followed) -> float:
         """Return for how long a job that nobody knows may be missing."""
-        # What was cancelled before it began is no riddle, nor what has said itself that it was ended.
-        return SETTLE if part.terminated or (self.returning and not part.node) else self._grace
+        # What was cancelled before it began is no riddle, nor what has said itself that it was ended, or is over.
+        return SETTLE if part.terminated or part.broken or (self.returning and not part.node) else self._grace
 
     def _vanished(self, part: Followed) -> JobState:
         """Return how a job ended that Slurm has forgotten, as far as it and its daemon have written that down."""
@@ -205,39 +213,37 @@ class Tracker:
         void_of(self._folder, part.batch.number, part.index).touch()
         output = self._output_of(part)
         verdict = verdict_of(state, output)
-        if not (part.begun or part.following or self.returning) and verdict.status is not Status.CANCELLED:
-            own = output_of(self._folder, part.batch, part.index) if part.batch.output is None else None
-            self._count_misfortune(state, output, unseen(self._folder, own, state))
+        hopeless: dict[bytes, Failure] = {}
+        is_fate = verdict.status is Status.CANCELLED or not verdict.blames
+        if not (part.begun or part.following or self.returning or is_fate):
+            hopeless = self._count_misfortune(part, state, output)
         reports: list[Report] = []
         host = in_job(state.node, named(state))
         for key, task in part.open.items():
             attempt = part.begun.get(key)
             cancelled = verdict.status is Status.CANCELLED and not self.returning
-            if (attempt is None and not cancelled) or not verdict.blames:
+            if key not in hopeless and ((attempt is None and not cancelled) or not verdict.blames):
                 reports.append(Returned(task=task._replace(attempt=part.following.get(key, task.attempt))))
                 continue
             lost = task._replace(attempt=part.following.get(key, task.attempt) if attempt is None else attempt)
             started = part.started.get(key, time.time())
             runtime = max(0.0, time.time() - started)
-            failure = failure_of(verdict, state, output)
-            reports.append(
-                Lost(task=lost, status=verdict.status, failure=failure, started=started, runtime=runtime, host=host)
-            )
+            failure = hopeless.get(key) or failure_of(verdict, state, output, part.broken)
+            status = Status.FAILED if key in hopeless else verdict.status
+            reports.append(Lost(task=lost, status=status, failure=failure, started=started, runtime=runtime, host=host))
         part.open.clear()
         return reports
 
-    def _count_misfortune(self, state: JobState, output: str, unseen: str) -> None:
-        self._misfortunes += 1
-        which = f"{named(state)} ({state.state}, exit {state.exit or 'unknown'}, on {state.node or 'no node'})"
-        # One node of many may have lost sight of the store; where nothing has ever begun it is the store.
-        if unseen and (self._misfortunes >= MISFORTUNES or not self._has_begun):
-            raise SlurmError(f"Slurm job {which} ended before it could begin anything: {unseen}")
-        if self._misfortunes >= MISFORTUNES:
-            raise WorkerStartError(
-                f"{MISFORTUNES} Slurm jobs in a row ended before they could begin anything; the last was {which}. "
-                f"Its last words: {output.strip() or 'none'}",
-                details=output,
-            )
+    def _count_misfortune(self, part: Followed, state: JobState, output: str) -> dict[bytes, Failure]:
+        own = output_of(self._folder, part.batch, part.index) if part.batch.output is None else None
+        return self._misfortunes.count(
+            part,
+            state,
+            part.broken or output.strip(),
+            unseen=unseen(self._folder, own, state),
+            is_first=not self._has_begun,
+            goes_on=any(other.begun.keys() & other.open.keys() for other in self._parts.values()),
+        )
 
     def _output_of(self, part: Followed) -> str:
         try:

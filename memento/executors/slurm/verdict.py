@@ -85,9 +85,13 @@ def told_by_itself(left: float | None) -> str:
     return "TIMEOUT" if left is not None and left <= 0 else "CANCELLED"
 
 
-def failure_of(verdict: Verdict, state: JobState, output: str = "") -> Failure:
-    """Return the failure of a configuration whose job came to this end; it names job, node, exit and Slurm's words."""
+def failure_of(verdict: Verdict, state: JobState, output: str = "", own: str = "") -> Failure:
+    """Return the failure of a configuration whose job came to this end; it names job, node, exit and the last words.
+
+    These are the job's `own`, if it had any, or Slurm's in its `output`.
+    """
     words = [line.strip() for line in output.splitlines() if line.startswith(("slurmstepd", "srun", "slurmd"))]
+    words += own.splitlines()[-1:]
     end = f"{state.state}{f', exit {state.exit}' if state.exit else ''}"
     where = f" on {state.node}" if state.node else ""
     code, _, signal = state.exit.partition(":")
