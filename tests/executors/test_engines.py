@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -232,6 +233,47 @@ def test_what_was_finished_before_a_workers_disk_is_full_is_kept(
     take(executor.wait(0), INDICES, gathered)
     assert gathered.values() == {0: 0, 1: 1}
     assert len(list((tmp_path / "artifacts").rglob("here"))) == 2
+
+
+def test_a_file_that_cannot_be_brought_home_is_named_in_the_log_and_costs_nothing_else(
+    engine: Engine, executor: BatchExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outside = tmp_path / "outside"
+    outside.write_text("as large as it likes")
+
+    def experiment(context: Any, config: Any) -> int:
+        if config["index"] == 1:
+            print("said", end="")
+            context.directory.joinpath("kept").write_text("yes")
+            context.directory.joinpath("last").symlink_to("kept")
+            context.directory.joinpath("another").symlink_to("kept")
+            context.directory.joinpath("shared").symlink_to(outside)
+            context.directory.joinpath("secret").write_text("not to be read")
+            os.mkfifo(context.directory / "pipe")
+        return config["index"]
+
+    read = Path.read_bytes
+
+    def refusing(path: Path) -> bytes:  # as a file without permissions does to all but the superuser
+        if path.name == "secret":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refusing)
+    begin(executor, tmp_path, experiment, 3)
+    gathered = Gathered()
+    while len(gathered.seen) < 3:
+        engine.run(engine.sent[0])
+        take(executor.wait(0), INDICES, gathered)
+    assert gathered.values() == {0: 0, 1: 1, 2: 2}
+    host = socket.gethostname()
+    assert (gathered.outcomes[1].log.data or b"").decode().splitlines() == [
+        "said",
+        f"memento: secret was left on {host}: PermissionError: [Errno 13] Permission denied",
+        f"memento: shared was left on {host}: it is a link that leads out of its folder",
+    ]
+    brought = {path.name: path.read_text() for path in (tmp_path / "artifacts").rglob("*") if path.is_file()}
+    assert brought == {"kept": "yes", "last": "yes", "another": "yes"}
 
 
 def test_a_large_job_goes_to_each_worker_once(engine: Engine, executor: BatchExecutor, tmp_path: Path) -> None:

@@ -14,19 +14,18 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from memento.errors import StoreUnwritable, WorkerStartError
 from memento.executors.engines.batch import Answer, Batch, File
 from memento.executors.engines.bench import Bench, give_back, take_bench
+from memento.executors.engines.carrying import bring_along
 from memento.executors.processes.child import read_spill, spill_path
 from memento.files import private_folder
-from memento.layout import artifact_path, blob_path, checkpoint_path
 from memento.protocols import Advanced, Begun, Delivered, Lost, Report, Returned
-from memento.spool import Frame, frame_of, has_succeeded
-from memento.task import ATTEMPT, ATTEMPT_IN_HEAD, KEY_IN_HEAD, PART_NAMES, Task
+from memento.spool import Frame, frame_of
+from memento.task import KEY_IN_HEAD, Task
 from memento.undelivered import outcome_of
 
 TICK = 0.1
@@ -164,9 +163,10 @@ class _Attendance:
 
     def _keep(self, frame: Frame) -> None:
         if self._open.pop(frame[0][KEY_IN_HEAD], None) is not None:
-            self._frames.append(frame)
             if not self._batch.shared:
-                self._files += bring_along(self._bench.root, self._batch.run, frame)
+                frame, files = bring_along(self._bench.root, frame)
+                self._files += files
+            self._frames.append(frame)
 
     def _tell_metrics(self) -> None:
         task, now = self._running, time.monotonic()
@@ -182,27 +182,3 @@ class _Attendance:
 
 def _size_of(frame: Frame) -> int:
     return len(frame[0]) + sum(len(body) for body in frame[1] if body)
-
-
-def bring_along(root: Path, run: bytes, frame: Frame) -> list[File]:
-    """Return the files in the store's folder `root` that belong to the outcome in `frame`, and remove them there."""
-    head, bodies = frame
-    key = head[KEY_IN_HEAD]
-    (attempt,) = ATTEMPT.unpack_from(head, ATTEMPT_IN_HEAD)
-    paths = [
-        blob_path(root, key, run, attempt, name) for name, body in zip(PART_NAMES, bodies, strict=True) if body is None
-    ]
-    folder = artifact_path(root, key, run, attempt)
-    if folder.is_dir():
-        paths += sorted(path for path in folder.rglob("*") if path.is_file())
-    checkpoint = checkpoint_path(root, key)
-    if not has_succeeded(head) and checkpoint.exists():
-        paths.append(checkpoint)
-    return list(_moved(root, key, paths))
-
-
-def _moved(root: Path, key: bytes, paths: Sequence[Path]) -> Iterable[File]:
-    for path in paths:
-        yield key, str(path.relative_to(root)), path.read_bytes()
-        with contextlib.suppress(OSError):
-            path.unlink()
