@@ -250,6 +250,35 @@ def test_what_killed_jobs_left_on_a_node_is_removed_by_the_next(
     assert not list(tmp_path.iterdir())
 
 
+def lead(folder: Path, experiment: Any, tasks: list[Task], **more: str) -> subprocess.Popen[bytes]:
+    """Start what leads job 7_0, which is to run `tasks` one after the other, with `more` in its environment."""
+    folder.mkdir()
+    Batch(run=RUN, number=1, parts=[tasks]).write(folder)
+    (folder / JOB).write_bytes(seal(make_job(folder.parent, experiment)))
+    code = f"from memento.executors.slurm.job import main; main({str(folder)!r}, '1')"
+    slurms = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0", "SLURMD_NODENAME": "node1"}
+    return subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **slurms, **more})
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_a_job_runs_no_more_at_once_than_was_said_though_slurm_gave_it_more_cpus(tmp_path: Path, cpus: int) -> None:
+    """As Slurm does where the memory that was asked for is beyond MaxMemPerCPU: it is the memory of one."""
+
+    def experiment(context: Any, config: Any) -> None:
+        (tmp_path / "alone").touch(exist_ok=False)
+        time.sleep(0.5)
+        (tmp_path / "alone").unlink()
+
+    tasks = [Task(index=index, key=key_of(index), cpus=cpus) for index in range(2)]
+    leader = lead(tmp_path / "run", experiment, tasks, SLURM_CPUS_PER_TASK="4")
+    try:
+        assert leader.wait(timeout=60) == 0
+    finally:
+        leader.kill()
+    frames, _ = read_frames(tmp_path / "run" / "1-0.1.spool")
+    assert [Outcome.unpack_head(*frame).status for frame in frames] == [Status.SUCCEEDED, Status.SUCCEEDED]
+
+
 def test_an_experiment_that_is_ended_with_its_job_is_not_told_as_its_own_death(tmp_path: Path) -> None:
     """Where Slurm follows processes without control groups, SIGTERM reaches all of them, in whatever order."""
 
@@ -258,12 +287,7 @@ def test_an_experiment_that_is_ended_with_its_job_is_not_told_as_its_own_death(t
         time.sleep(60)
 
     folder = tmp_path / "run"
-    folder.mkdir()
-    Batch(run=RUN, number=1, parts=[[Task(index=0, key=key_of(0))]]).write(folder)
-    (folder / JOB).write_bytes(seal(make_job(tmp_path, experiment)))
-    code = f"from memento.executors.slurm.job import main; main({str(folder)!r}, '1')"
-    environment = {**os.environ, "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0", "SLURMD_NODENAME": "node1"}
-    leader = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    leader = lead(folder, experiment, [Task(index=0, key=key_of(0))])
     try:
         while not (tmp_path / "worker").exists() or not (tmp_path / "worker").read_text():
             assert leader.poll() is None

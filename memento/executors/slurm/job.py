@@ -98,6 +98,14 @@ class Leader:
         self._looked = time.monotonic()
         self._held_up = ""  # by which word
 
+    @property
+    def _slots(self) -> int:
+        """How many CPUs experiments may hold at once: those asked for, which are alike for all of a batch.
+
+        Slurm gives more where the memory of one is beyond MaxMemPerCPU, and then no more memory than was asked for.
+        """
+        return self._batch.together * max(task.cpus for task in self._part.open.values())
+
     def lead(self) -> None:
         """Run the part to its end, to the job's end, or until another process has its place."""
         self._incarnation.note({"job": self._shown, "node": self._node, "memory": granted(), "pid": os.getpid()})
@@ -110,7 +118,7 @@ class Leader:
             if self._ending.at is not None:
                 self._incarnation.note({"time": self._ending.at - time.time()})
             scratch = Scratch()
-            executor = ProcessExecutor(int(os.environ.get("SLURM_CPUS_PER_TASK") or self._batch.together))
+            executor = ProcessExecutor(self._slots)
             try:
                 executor.start(sealed_job(self._packed, spool=str(scratch.path), deadline=self._ending.at))
                 executor.submit(self._part.in_order())
