@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 
 from memento.events import Event, Notice, RunStarted
@@ -59,3 +61,23 @@ def test_a_listener_that_cannot_finish_is_reported() -> None:
 
     with pytest.warns(RuntimeWarning, match="the listener Stuck could not finish: OSError: no network"):
         Audience([Stuck()]).close()
+
+
+def test_where_warnings_are_errors_a_listener_that_fails_does_not_end_the_run(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Stuck(Recorder):
+        def close(self) -> None:
+            raise OSError("no network")
+
+    fine = Recorder()
+    audience = Audience([Broken(), Stuck(), fine])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        audience.tell(Notice(message="a"))
+        audience.close()
+    assert (len(fine.heard), fine.closed) == (1, 1)
+    assert capsys.readouterr().err == (
+        "RuntimeWarning: the listener Broken failed and hears no more of this run: RuntimeError: deaf\n"
+        "RuntimeWarning: the listener Stuck could not finish: OSError: no network\n"
+    )

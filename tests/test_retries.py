@@ -56,6 +56,10 @@ def test_waits_end_at_a_minute() -> None:
     assert waits(RetryPolicy(20), *[RESET] * 20)[-1] == 60.0
 
 
+def test_thousands_of_retries_are_tried_as_often_as_asked_for() -> None:
+    assert set(waits(RetryPolicy(3000), *[RESET] * 3000)[10:]) == {60.0}
+
+
 @pytest.mark.parametrize("retries", [-1, True, 1.5, {"killed": -1}])
 def test_what_is_no_number_is_refused(retries: Any) -> None:
     with pytest.raises(OptionError, match="is not a number from 0 on"):

@@ -16,7 +16,6 @@ from __future__ import annotations
 import inspect
 import threading
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +24,7 @@ from memento.error_groups import ErrorGroups
 from memento.events import Event, Failed, RunFinished, RunStarted, Succeeded
 from memento.notifications.base import calls
 from memento.notifications.policy import EVERY_EVENT, DigestPolicy, FailureDigest, RunSummary
+from memento.reporting import report as warn
 from memento.wording import one_line, plural
 
 ROOM = 200
@@ -112,7 +112,7 @@ class ProviderListener:
             self._closing = True
             self._changed.notify()
         if self._thread is not None:
-            self._thread.join(self._patience)
+            self._thread.join(min(self._patience, threading.TIMEOUT_MAX))
             with self._changed:
                 self._abandon()
         self._report_problem()
@@ -186,7 +186,8 @@ class ProviderListener:
                     return "task_failure", self._digest(now)
                 if self._closing:
                     return None
-                self._changed.wait(self._due - now if self._held_back.total else None)
+                # As long as a lock can wait at most: a digest may be due never.
+                self._changed.wait(min(self._due - now, threading.TIMEOUT_MAX) if self._held_back.total else None)
 
     def _digest(self, now: float) -> FailureDigest:
         held, self._held_back = self._held_back, ErrorGroups()
@@ -261,4 +262,4 @@ def _takes_event(method: Callable[..., Any]) -> bool:
 
 
 def _warn(message: str) -> None:
-    warnings.warn(message, RuntimeWarning, stacklevel=4)
+    warn(message, stacklevel=4)

@@ -16,7 +16,8 @@ class DigestPolicy:
 
     Args:
         first: How many failures are told one by one (None: all of them, as far as the provider keeps up).
-        every: Seconds between the last thing told about failures and the next digest.
+        every: Seconds between the last thing told about failures and the next digest (`math.inf`: no digests, the
+            summary tells the rest).
         growth: The interval is multiplied by this after each digest, so that a night of failures is a handful of mails.
         longest: Seconds that the interval does not exceed.
         successes: Whether each success and each retry is told too, where the provider does not say so itself by

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 
 from memento.events import Event
 from memento.protocols import Listener
+from memento.reporting import report
 
 
 class Audience:
-    """The listeners of a run. One that raises is reported once, in a warning, and not told anything more."""
+    """The listeners of a run. One that raises is reported once, in a warning, and not told anything more.
+
+    Where warnings are errors the report is printed: no listener ends a run.
+    """
 
     def __init__(self, listeners: Sequence[Listener]) -> None:
         self._listeners = list(listeners)
@@ -38,10 +41,9 @@ class Audience:
     def _dismiss(self, listener: Listener, error: Exception) -> None:
         self._listeners.remove(listener)
         self._by_type.clear()
-        warnings.warn(
+        report(
             f"the listener {type(listener).__name__} failed and hears no more of this run: "
             f"{type(error).__name__}: {error}",
-            RuntimeWarning,
             stacklevel=2,
         )
         try:
@@ -56,9 +58,8 @@ class Audience:
                 listener.close()
             except Exception as error:
                 self._listeners.remove(listener)
-                warnings.warn(
+                report(
                     f"the listener {type(listener).__name__} could not finish: {type(error).__name__}: {error}",
-                    RuntimeWarning,
                     stacklevel=2,
                 )
         self._listeners = []

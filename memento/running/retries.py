@@ -11,6 +11,7 @@ from memento.task import Failure, type_name
 CAUSES = ("error", "killed", "timeout", "exit", "memory", "unpicklable", "node")
 FIRST_WAIT = 0.1
 LONGEST_WAIT = 60.0
+DOUBLINGS = 10  # more of them go beyond the longest wait, and at last beyond what a float holds
 
 Retries = int | Mapping[str | type[BaseException], int]
 
@@ -65,7 +66,7 @@ class RetryPolicy:
         if spent[rule] >= granted:
             return None
         spent[rule] += 1
-        wait: float = FIRST_WAIT * 2.0 ** (spent.total() - 1)
+        wait: float = FIRST_WAIT * 2.0 ** min(spent.total() - 1, DOUBLINGS)
         return min(LONGEST_WAIT, wait)
 
 

@@ -16,7 +16,6 @@ import getpass
 import hashlib
 import json
 import time
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from typing import Any
 from memento.events import Event, Failed, RunFinished, RunProgressed, RunRegistered, RunStarted, Succeeded
 from memento.experiment import Experiment
 from memento.matrix.configurations import Configurations
+from memento.reporting import report
 from memento.tracking.base import Tracker
 from memento.tracking.commit import commit_of, script
 from memento.tracking.errand import Errand
@@ -143,11 +143,10 @@ class TrackingListener:
             return
         self._reported = True
         store = self._root if self._ledger.parent == self._root else self._ledger
-        warnings.warn(
+        report(
             f"not everything could be told to the trackers: {one_line(problem, 500)}; what is missing is kept in the "
             f"store, and is delivered by the next run or by: memento sync {store} "
             "(further problems of this run's trackers are not reported)",
-            RuntimeWarning,
             stacklevel=2,
         )
 

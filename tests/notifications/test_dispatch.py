@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -283,6 +284,20 @@ def test_the_interval_stops_growing_at_the_longest():
     listener.close()
 
     assert len(digests) >= 6
+
+
+def test_a_digest_that_is_never_due_leaves_all_but_the_first_to_the_summary():
+    provider = Recorder()
+    listener = ProviderListener(provider, DigestPolicy(every=math.inf, longest=math.inf), patience=math.inf)
+    listener.handle(failed())
+    eventually(lambda: provider.names == ["failure"])
+    listener.handle(failed())
+    time.sleep(0.05)  # until the provider's thread waits for the digest
+    listener.handle(finished())
+    listener.close()
+
+    assert provider.names == ["failure", "all"]
+    assert provider.told[1][1].groups[0].count == 2
 
 
 def test_how_many_failures_are_told_one_by_one_is_adjustable():
