@@ -103,6 +103,15 @@ class Widened(Tight):
     pass
 
 
+class Bare:
+    pass
+
+
+@attrs.define
+class Above(Bare):
+    base: int = 1
+
+
 @attrs.frozen(cache_hash=True, slots=False)
 class Hashed:
     base: int = 1
@@ -164,6 +173,11 @@ def wrapped(**attributes: Any) -> Any:
     return given(functools.update_wrapper(functools.partial(int, base=2), Model), **attributes)
 
 
+def whole(base: int) -> Any:
+    part = Plain(base)
+    return given(part, owner=Plain(part)).owner
+
+
 def beyond(note: int) -> Model:
     model = Model()
     object.__setattr__(model, "note", note)
@@ -178,6 +192,7 @@ DIFFERENT: dict[str, tuple[Any, ...]] = {
     "items of a dataclass that is a tuple": (Rows((1,)), Rows((2,)), Rows()),
     "attributes of an object of attrs": (Loose(), given(Loose(), note=1), given(Loose(), note=2)),
     "attributes of a class derived from one of attrs": (Widened(), given(Widened(), note=1), given(Widened(), note=2)),
+    "attributes that a base of one of attrs allows": (Above(), given(Above(), note=1), given(Above(), note=2)),
     "private attributes of a model": (
         Model(), *(given(Model(), **one) for one in ({"_scale": 2.0}, {"_scale": 3.0}, {"_seen": [1]}, {"_late": 1}))
     ),
@@ -188,6 +203,11 @@ DIFFERENT: dict[str, tuple[Any, ...]] = {
     "models of a derived class": (CheckedBelow(1), CheckedBelow(2)),
     "attributes of a moment": (Moment(1, 1, 1), given(Moment(1, 1, 1), note=1), given(Moment(1, 1, 1), note=2)),
     "attributes of a number": (Amount("1"), given(Amount("1"), unit="m"), given(Amount("1"), unit="km")),
+    "hours that are lived twice": (
+        datetime.datetime(2020, 10, 25, 2), datetime.datetime(2020, 10, 25, 2, fold=1),
+        datetime.time(2), datetime.time(2, fold=1),
+    ),
+    "wholes that their parts know": (whole(1), whole(2)),
     "attributes of a path": (Folder("a"), given(Folder("a"), host="x"), given(Folder("a"), host="y")),
     "attributes of a dict": (Lists(), given(Lists(), note=1), given(Lists(), note=2)),
     "attributes of an ordered dict": (
@@ -199,6 +219,7 @@ DIFFERENT: dict[str, tuple[Any, ...]] = {
 
 SAME: dict[str, tuple[Any, Any]] = {
     "dataclasses by an alias of their class": (Plain(1), Plain[int](1)),
+    "wholes that their parts know": (whole(1), whole(1)),
     "private attributes set to their defaults": (Model(), given(Model(), _scale=1.0, _seen=[])),
     "what a dataclass keeps out of pickle": (Guarded(), Guarded()),
     "partials that are called as what they call": (wrapped(), functools.partial(int, base=2)),

@@ -137,6 +137,10 @@ class Encoder:
         """Return whether `identity` is the id of a value that is being encoded."""
         return identity in self._active
 
+    def again(self, value: Any) -> bytes:
+        """Return the form of a value that is being encoded, where it is met within itself."""
+        return leaf(b"again", b"%d" % (len(self._steps) - self._active[id(value)]))
+
     def note_reduced(self, kind: type, form: bytes) -> None:
         """Remember the form of the value that is being encoded, to be compared with a second one."""
         self.reduced.append((tuple(self._steps), kind, form))
@@ -177,7 +181,7 @@ class Encoder:
     def _encode_again(self, value: Any, step: Step) -> bytes:
         # A function that calls itself holds itself; data that contain themselves are a mistake, or endless.
         if callable(value) and hasattr(value, "__qualname__"):
-            return leaf(b"again", b"%d" % (len(self._steps) - self._active[id(value)]))
+            return self.again(value)
         self.refuse(value, "contains itself", step)
 
 

@@ -102,8 +102,15 @@ def _fields(
     parts = [encoder.encode(type(value)), encoder.mapping(b"fields", fields.items(), attributes=True)]
     beside = {**attributes_beside(value, fields), **(private or {})}
     if beside:
-        parts.append(encoder.mapping(b"beside", beside.items(), attributes=True))
+        parts.append(group(b"beside", sorted(_attribute(encoder, *pair) for pair in beside.items())))
     return group(tag, parts)
+
+
+def _attribute(encoder: Encoder, name: str, item: Any) -> bytes:
+    # Parts may know the whole that they belong to.
+    return encode_text(name) + (
+        encoder.again(item) if encoder.is_active(id(item)) else encoder.encode(item, f".{name}")
+    )
 
 
 def _encode_range(encoder: Encoder, value: range) -> bytes:
@@ -119,7 +126,8 @@ def _encode_datetime(encoder: Encoder, value: Any) -> bytes:
     import datetime
 
     if value.utcoffset() is None:
-        return group(b"datetime", [encode_text(value.replace(tzinfo=None).isoformat()), encoder.encode(value.tzinfo)])
+        parts = encode_text(value.replace(tzinfo=None).isoformat()), encoder.encode(value.tzinfo)
+        return group(b"datetime", [*parts, *_second_time(value)])
     try:
         return leaf(b"instant", value.astimezone(datetime.UTC).isoformat().encode())
     except OverflowError:  # in the first or last hours that a datetime can be
@@ -128,7 +136,12 @@ def _encode_datetime(encoder: Encoder, value: Any) -> bytes:
 
 def _encode_time(encoder: Encoder, value: Any) -> bytes:
     clock = encode_text(value.replace(tzinfo=None).isoformat())
-    return group(b"time", [clock, encoder.encode(value.tzinfo, ".tzinfo")])
+    return group(b"time", [clock, encoder.encode(value.tzinfo, ".tzinfo"), *_second_time(value)])
+
+
+def _second_time(value: Any) -> list[bytes]:
+    """Return the form of the note that an hour is meant as it is lived again, when clocks are put back."""
+    return [encode_int(value.fold)] if value.fold else []
 
 
 def _encode_partial(encoder: Encoder, value: Any) -> bytes:

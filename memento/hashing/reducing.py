@@ -94,13 +94,15 @@ def _attributes(state: Any) -> dict[Any, Any] | None:
 def _untold(value: Any) -> dict[str, Any]:
     """Return the attributes which the methods that tell `pickle` of an object cannot know of.
 
-    Those methods are of a base whose own objects have no attributes but its slots, such as `datetime` or `Path`.
+    Those methods are of a base whose own objects have no attributes but its slots, such as `datetime` or `Path`, or
+    attrs has written them, which tell of fields alone.
     """
     attributes = getattr(value, "__dict__", None)
     if type(attributes) is not dict or not attributes:
         return {}
     teller = next(base for base in type(value).__mro__ if not _TELLING.isdisjoint(vars(base)))
-    return attributes if teller is not object and not teller.__dictoffset__ else {}
+    by_attrs = getattr(vars(teller).get("__getstate__"), "__module__", None) == "attr._make"
+    return attributes if teller is not object and (by_attrs or not teller.__dictoffset__) else {}
 
 
 def attributes_beside(value: Any, fields: Collection[str]) -> dict[str, Any]:
