@@ -614,6 +614,20 @@ def test_numpy_numbers_stay_numbers(made: Made) -> None:
     assert frame.lr.tolist() == [0.5]
 
 
+def test_times_of_numpy_stay_times_and_are_no_numbers(made: Made) -> None:
+    import numpy as np
+
+    when = np.datetime64("2020-01-01T00:00:00.000000001")
+    made.add({"when": when, "years": np.timedelta64(5, "Y")}, {"when": when, "loss": 1, "none": np.ma.masked})
+    made.add({"when": np.datetime64("NaT", "ns"), "years": np.timedelta64(6, "Y")}, {"when": when, "loss": 2})
+
+    frame = made.results.to_frame()
+    assert (frame.when.dtype, frame.when[0].nanosecond, frame.when.isna().tolist()) == ("M8[ns]", 1, [False, True])
+    assert frame.years.tolist() == ["5 years", "6 years"]
+    assert frame.loss.tolist() == [1, 2]
+    assert not {"result.when", "none"} & set(frame)
+
+
 def test_settings_are_columns_where_they_differ(made: Made) -> None:
     made.add({"a": 1}, 1, settings={"seed": 1, "fold": 5}).add({"a": 1}, 2, settings={"seed": 2, "fold": 5})
     frame = made.results.to_frame()

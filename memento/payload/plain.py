@@ -12,6 +12,7 @@ from json.encoder import encode_basestring
 from typing import Any
 
 from memento.hashing.text import WIDEST_INTEGER
+from memento.scalars import plain_of
 
 LONGEST_STRING = 8192  # longer ones are pickled, so that reading a table stays cheap
 LARGEST_SUMMARY = 65536
@@ -144,8 +145,7 @@ _BASES: tuple[tuple[type, Callable[[Any], Any]], ...] = (
 def _like_plain(value: Any) -> Any:
     """Return the Python number or string that `value` stands for, or else `value`."""
     try:
-        if getattr(value, "shape", None) == () and hasattr(value, "item"):  # scalars of numpy, torch, jax
-            return value.item()
+        value = plain_of(value)
         for base, plainly in _BASES:
             if isinstance(value, base) and not isinstance(value, bool):
                 return plainly(value)

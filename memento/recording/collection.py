@@ -35,7 +35,7 @@ from memento.recording.segments import MAGIC, Segment, unpack
 if TYPE_CHECKING:
     import pandas as pd
 
-    from memento.recording.statistics import Groups
+    from memento.recording.groups import Groups
 
 _Seen = TypeVar("_Seen")
 

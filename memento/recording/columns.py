@@ -21,6 +21,8 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
+from memento.scalars import plain_of
+
 ABSENT_ROW, PRESENT_ROW, NONE_ROW = 0, 1, 2
 PICKLED = "p"
 _TEXTS = struct.Struct("<I")  # length of the list of texts; the codes follow it, each of the size below
@@ -123,16 +125,11 @@ def _encoded(values: list[Any], kinds: set[type]) -> tuple[str, Any, Any]:
             return "?", bytes(values), values
         if kind is str:
             return _texts(values)
-    if any(map(_is_scalar, values)):
-        values = [value.item() if _is_scalar(value) else value for value in values]
-        if not any(map(_is_scalar, values)):
-            return _encoded(values, set(map(type, values)))
-    return PICKLED, *_pickled(values)
-
-
-def _is_scalar(value: Any) -> bool:
-    """Whether it is a numpy scalar, an array or a tensor of no dimension: what is meant is the number."""
-    return getattr(value, "shape", None) == () and hasattr(value, "item")
+    plain = list(map(plain_of, values))
+    plain_kinds = set(map(type, plain))
+    if plain_kinds != kinds:
+        return _encoded(plain, plain_kinds)
+    return PICKLED, *_pickled(plain)
 
 
 def _integers(values: list[int]) -> tuple[str, Any, Any]:

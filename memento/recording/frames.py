@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from memento.errors import MissingExtra
 from memento.recording.statistics import column_values
+from memento.scalars import is_common_time, is_time
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,10 +27,22 @@ def frame_of(records: Records) -> pd.DataFrame:
     # What the keepers know is looked up once for each chunk and then repeated, not once for each row.
     names = records.names()
     shared = [chunk.shared() for chunk, _ in parts]
-    few = pandas.DataFrame({name: [each.get(name) for each in shared] for name in names if name not in own})
+    few = pandas.DataFrame(
+        {name: _column(pandas, [each.get(name) for each in shared]) for name in names if name not in own},
+        index=pandas.RangeIndex(len(parts)),
+    )
     many = few.take(_repeated([len(rows) for _, rows in parts])).reset_index(drop=True)
-    columns: dict[str, Any] = {name: column_values(records, name) if name in own else many[name] for name in names}
+    columns: dict[str, Any] = {
+        name: _column(pandas, column_values(records, name)) if name in own else many[name] for name in names
+    }
     return pandas.DataFrame(columns, index=pandas.RangeIndex(len(records)))
+
+
+def _column(pandas: Any, values: Sequence[Any]) -> Any:
+    """Return `values`, as objects where pandas would change or refuse a time of numpy of a unit that it lacks."""
+    if isinstance(values, array) or all(is_common_time(value) for value in values if is_time(value)):
+        return values
+    return pandas.Series(values, dtype=object)
 
 
 def _repeated(lengths: Sequence[int]) -> list[int]:

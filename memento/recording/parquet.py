@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import secrets
 import shutil
@@ -13,7 +14,9 @@ from urllib.parse import quote
 
 from memento.errors import MissingExtra, OptionError
 from memento.hashing.text import WIDEST_INTEGER
-from memento.recording.statistics import column_values, told_apart_by
+from memento.recording.groups import told_apart_by
+from memento.recording.statistics import ORDINARY, column_values, is_missing
+from memento.scalars import is_common_time, is_time, unit_of
 
 if TYPE_CHECKING:
     from memento.recording.records import Records
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 TIMES = ("experiment_start_time", "experiment_end_time", "experiment_duration")
 NULL = "__HIVE_DEFAULT_PARTITION__"
 _AS_FOLDERS = (str, int, float, type(None))
+_CALENDAR, _OF_ARROW = ("Y", "M", "W", "D"), ("s", "ms", "us", "ns")
 _LONGEST_NAME = 255  # bytes of a folder's name, on most file systems
 
 
@@ -120,10 +124,39 @@ def _array(arrow: Any, values: Sequence[Any]) -> Any:
         kind = arrow.float64() if values.typecode == "d" else getattr(arrow, f"int{8 * values.itemsize}")()
         numbers = arrow.Array.from_buffers(kind, len(values), [None, arrow.py_buffer(values)])
         return numbers if values.typecode == "d" else numbers.cast(arrow.int64())
+    if not ORDINARY.issuperset(map(type, values)):
+        values = list(map(_for_arrow, values))
     try:
-        return arrow.array(values)
-    except (arrow.ArrowException, TypeError, OverflowError, UnicodeError):  # of several types, or of none of Parquet's
+        made = arrow.array(values)
+        # Arrow takes pandas' times for Python's, which have no nanoseconds.
+        return arrow.array(values, _in_nanoseconds(arrow, made.type)) if any(map(_nanoseconds, values)) else made
+    except (arrow.ArrowException, TypeError, OverflowError, ValueError):  # of several types, or of none of Parquet's
         return _texts(arrow, values)
+
+
+def _for_arrow(value: Any) -> Any:
+    """Return None for what is missing, and numpy's times of units that Arrow lacks in one that it has."""
+    if not isinstance(value, float) and is_missing(value):
+        return None
+    if getattr(value, "shape", None) != () or not is_time(value):
+        return value
+    if not is_common_time(value):
+        return str(value)
+    unit = unit_of(value)
+    if value.dtype.kind == "M" and unit in _CALENDAR:
+        day = value.astype("M8[D]").item()
+        return day if isinstance(day, datetime.date) else str(value)  # Python's years end at 9999
+    return value if unit in _OF_ARROW else value.astype(f"{value.dtype.kind}8[s]")
+
+
+def _nanoseconds(value: Any) -> int:
+    return getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0)
+
+
+def _in_nanoseconds(arrow: Any, kind: Any) -> Any:
+    if arrow.types.is_timestamp(kind):
+        return arrow.timestamp("ns", kind.tz)
+    return arrow.duration("ns") if arrow.types.is_duration(kind) else kind
 
 
 def _texts(arrow: Any, values: Sequence[Any]) -> Any:

@@ -13,7 +13,7 @@ from memento.recording.columns import ABSENT, column_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from memento.recording.statistics import Groups
+    from memento.recording.groups import Groups
 
 Rows = Sequence[int]
 
@@ -87,8 +87,9 @@ def _record_of(own: dict[str, Any], shared: dict[str, Any]) -> Record:
 class Records(Sequence[Record]):
     """Records, one after another, without having made any of them: each is made when it is read.
 
-    Questions are answered from the columns. `None` and NaN take no part in `mean`, `sum`, `min`, `max`, `std`,
-    `median` and `count`; where nothing takes part, the sum is 0 and the others but `count` are NaN.
+    Questions are answered from the columns. `None`, NaN and their like (NaT, pandas' NA) take no part in `mean`,
+    `sum`, `min`, `max`, `std`, `median` and `count`; where nothing takes part, the sum is 0 and the others but `count`
+    are NaN.
 
     Example:
         >>> from memento import RecordKeeper
@@ -185,8 +186,9 @@ class Records(Sequence[Record]):
     def where(self, **conditions: Any) -> Records:
         """Return the records that meet all `conditions`.
 
-        A condition on a name is a value (equal by ``==``, but 1 is not True), a list, tuple or set of values of which
-        one has to be equal, or a function of the value. A name that a record does not have reads as None.
+        A condition on a name is a value (equal by ``==``, but 1 is not True, and NaN finds NaN), a list, tuple or set
+        of values of which one has to be equal, or a function of the value. A name that a record does not have reads as
+        None.
 
         Raises:
             UnknownMetric: no record has that name.
@@ -205,7 +207,7 @@ class Records(Sequence[Record]):
         return values_of(self, name)
 
     def count(self, name: Any = None) -> int:
-        """Return how many records there are; with a name: how many have a value of it that is not None or NaN."""
+        """Return how many records there are; with a name: how many have a value of it but None, NaN and their like."""
         from memento.recording.statistics import known_values
 
         return len(self) if name is None else len(known_values(self, name))
@@ -242,13 +244,16 @@ class Records(Sequence[Record]):
     def groupby(self, *names: str) -> Groups:
         """Return the records by the values of `names`: a dict of Records that answers the same questions for each.
 
+        What a dict takes for one key is one group, as 1, 1.0 and True are; so is NaN, however many there are.
+
         Raises:
             UnknownMetric: no record has that name.
+            OptionError: a value cannot be a key of a dict, such as a list or an array.
 
         Example:
             ``collection.groupby("model", "training").mean("loss")  # {("svm", True): 0.1, ...}``
         """
-        from memento.recording.statistics import groups_of
+        from memento.recording.groups import groups_of
 
         return groups_of(self, names)
 

@@ -1,4 +1,4 @@
-"""Questions to records, answered from columns: conditions, statistics, groups."""
+"""Questions to records, answered from columns: conditions and statistics."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import contextlib
 import math
 import statistics
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from memento.errors import OptionError, UnkeyableValue, UnknownMetric
 from memento.hashing import digest
-from memento.recording.columns import ABSENT, PICKLED
+from memento.recording.columns import ABSENT
+from memento.scalars import is_time, plain_of
 
 if TYPE_CHECKING:
     from memento.recording.chunks import Chunk
     from memento.recording.records import Records, Rows
 
 NAN = float("nan")
+ORDINARY = frozenset({bool, int, float, str, type(None)})
+"""Types of which a value is missing where it is None or differs from itself."""
 
 
 # ── conditions ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -32,7 +35,7 @@ def rows_meeting(
         UnknownMetric: no record has a name that there is a condition on.
     """
     for name in conditions:
-        _check_known(records, name)
+        check_known(records, name)
     tests = {name: _test_of(condition) for name, condition in conditions.items()}
     return [_rows_of(chunk, some, tests) for chunk, some in zip(chunks, rows, strict=True)]
 
@@ -43,7 +46,7 @@ def _rows_of(chunk: Chunk, rows: Rows, tests: Mapping[str, Callable[[Any], bool]
         if not rows:
             return ()
         if name in chunk.columns:
-            values = _filled(chunk, name)
+            values = filled(chunk, name)
             rows = [row for row in rows if test(values[row])]
         elif not test(chunk.shared().get(name)):
             return ()
@@ -56,20 +59,26 @@ def _test_of(condition: Any) -> Callable[[Any], bool]:
     if isinstance(condition, list | tuple | set | frozenset | range):
         wanted = [_test_of(value) for value in condition]
         return lambda value: any(test(value) for test in wanted)
+    if condition is not None and is_missing(condition):
+        kind = type(plain_of(condition))
+        return lambda value: type(plain_of(value)) is kind and is_missing(value)
     truth = isinstance(condition, bool)
     return lambda value: isinstance(value, bool) is truth and _equal(value, condition)
 
 
 def _equal(value: Any, condition: Any) -> bool:
     try:
-        return bool(value == condition)
-    except Exception:  # arrays compare by element, and strangers' classes as they like
-        with contextlib.suppress(UnkeyableValue):
-            return digest(value) == digest(condition)
-        return False
+        same = value == condition
+        if getattr(same, "shape", ()) == ():
+            return bool(same)
+    except Exception:  # strangers' classes compare as they like
+        pass
+    with contextlib.suppress(UnkeyableValue):  # arrays compare by element
+        return digest(value) == digest(condition)
+    return False
 
 
-def _filled(chunk: Chunk, name: str) -> Sequence[Any]:
+def filled(chunk: Chunk, name: str) -> Sequence[Any]:
     """Return a value for each row of `chunk`: its own, else what its keepers know, else None."""
     column = chunk.columns[name]
     if column.is_complete:
@@ -78,12 +87,13 @@ def _filled(chunk: Chunk, name: str) -> Sequence[Any]:
     return [shared if value is ABSENT else value for value in column.rows]
 
 
-def _check_known(records: Records, name: str) -> None:
-    if not _is_known(records, name):
+def check_known(records: Records, name: str) -> None:
+    """Raise an UnknownMetric if none of `records` has `name`."""
+    if not _knows(records, name):
         raise UnknownMetric(name, records.names(), where="recorded here")
 
 
-def _is_known(records: Records, name: str) -> bool:
+def _knows(records: Records, name: str) -> bool:
     nothing = True
     for chunk, _ in records.parts():
         nothing = False
@@ -115,12 +125,12 @@ def column_values(records: Records, name: str) -> Sequence[Any]:
 
 def _by_chunk(records: Records, name: str) -> Iterator[Sequence[Any]]:
     """Yield the values of `name` in each chunk: an array where they are numbers of one type, a value in each row."""
-    _check_known(records, name)
+    check_known(records, name)
     for chunk, rows in records.parts():
         if name not in chunk.columns:
             yield [chunk.shared().get(name)] * len(rows)
             continue
-        values = _filled(chunk, name)
+        values = filled(chunk, name)
         if isinstance(rows, range) and rows.step == 1:
             yield values if len(rows) == chunk.length else values[rows.start : rows.stop]
         else:
@@ -129,12 +139,35 @@ def _by_chunk(records: Records, name: str) -> Iterator[Sequence[Any]]:
 
 
 def known_values(records: Records, name: str) -> Sequence[Any]:
-    """Return the values of `name` that are neither None nor NaN, as an array where they are numbers of one type."""
+    """Return the values of `name` that are not missing, as an array where they are numbers of one type."""
     values = column_values(records, name)
     # A sum is NaN if one of the numbers is: a quick look that spares a slow one.
     if isinstance(values, array) and (values.typecode != "d" or not math.isnan(sum(values))):
         return values
-    return [value for value in values if value is not None and value == value]
+    if ORDINARY.issuperset(map(type, values)):
+        return [value for value in values if value is not None and value == value]
+    return [value for value in values if not is_missing(value)]
+
+
+def is_missing(value: Any) -> bool:
+    """Return whether `value` is None, NaN or its like: NaT, pandas' NA, what is masked.
+
+    >>> import decimal
+    >>> is_missing(float("nan")), is_missing(decimal.Decimal("nan")), is_missing(0), is_missing([float("nan")])
+    (True, True, False, False)
+    """
+    if value is None:
+        return True
+    try:
+        same = value == value
+    except Exception:  # strangers' classes compare as they like
+        return False
+    if getattr(same, "shape", ()) != ():  # an array is there, whatever is in it
+        return False
+    try:
+        return not same
+    except Exception:
+        return same is value  # as pandas' NA, which is neither equal to itself nor different
 
 
 # ── statistics ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -182,7 +215,7 @@ def largest(name: str, values: Sequence[Any]) -> Any:
 def _extreme(function: Callable[[Sequence[Any]], Any], name: str, values: Sequence[Any]) -> Any:
     try:
         return function(values) if values else NAN
-    except TypeError as error:
+    except (TypeError, ValueError) as error:  # ValueError: arrays compare by element
         raise OptionError(
             f"the values of {name!r} cannot be ordered ({error}); choose some of them with where() first",
             option="name",
@@ -193,96 +226,20 @@ def _extreme(function: Callable[[Sequence[Any]], Any], name: str, values: Sequen
 def _check_numbers(name: str, values: Sequence[Any]) -> None:
     if isinstance(values, array):
         return
-    wrong = next((kind for kind in set(map(type, values)) if not issubclass(kind, int | float)), None)
-    if wrong is not None and not hasattr(wrong, "__float__"):
-        example = next(value for value in values if type(value) is wrong)
+    if ORDINARY.issuperset(map(type, values)) and str not in map(type, values):
+        return
+    wrong = [value for value in values if not _is_number(value)]
+    if wrong:
         raise OptionError(
-            f"{name!r} is not a number but, for example, {example!r}; use values() to see them, or where() to leave "
+            f"{name!r} is not a number but, for example, {wrong[0]!r}; use values() to see them, or where() to leave "
             "out what is not a number",
             option="name",
             value=name,
         )
 
 
-# ── groups ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-class Groups(dict[Any, "Records"]):
-    """Records by the value of one name, or by the tuple of the values of several; in the order of their first record.
-
-    What is asked of it is asked of each group: the answer is a dict.
-    """
-
-    def count(self, name: str | None = None) -> dict[Any, int]:
-        """Return the count for each group."""
-        return {key: records.count(name) for key, records in self.items()}
-
-    def sum(self, name: str) -> dict[Any, Any]:
-        """Return the sum for each group."""
-        return {key: records.sum(name) for key, records in self.items()}
-
-    def mean(self, name: str) -> dict[Any, float]:
-        """Return the mean for each group."""
-        return {key: records.mean(name) for key, records in self.items()}
-
-    def std(self, name: str) -> dict[Any, float]:
-        """Return the standard deviation (n - 1) for each group."""
-        return {key: records.std(name) for key, records in self.items()}
-
-    def median(self, name: str) -> dict[Any, float]:
-        """Return the median for each group."""
-        return {key: records.median(name) for key, records in self.items()}
-
-    def min(self, name: str) -> dict[Any, Any]:
-        """Return the smallest value for each group."""
-        return {key: records.min(name) for key, records in self.items()}
-
-    def max(self, name: str) -> dict[Any, Any]:
-        """Return the largest value for each group."""
-        return {key: records.max(name) for key, records in self.items()}
-
-
-def groups_of(records: Records, names: Sequence[str]) -> Groups:
-    """Return `records` by the values of `names`; values that a dict takes for one key, as 1 and True, are one group."""
-    groups = Groups()
-    for key, some in told_apart_by(records, names):
-        alone = key[0] if len(names) == 1 else key
-        groups[alone] = groups[alone] + some if alone in groups else some
-    return groups
-
-
-def told_apart_by(records: Records, names: Sequence[str]) -> list[tuple[tuple[Any, ...], Records]]:
-    """Return the values of `names` that there are, and with them their records; 1 and True are two, NaN is one."""
-    from memento.recording.records import Records
-
-    for name in names:
-        _check_known(records, name)
-    found: dict[Any, tuple[tuple[Any, ...], list[Chunk], list[Rows]]] = {}
-    for chunk, rows in records.parts():
-        for key, some in _split(chunk, rows, names):
-            _, chunks, kept = found.setdefault(_identity(key), (key, [], []))
-            chunks.append(chunk)
-            kept.append(some)
-    return [(key, Records(chunks, kept)) for key, chunks, kept in found.values()]
-
-
-def _identity(key: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return what is equal for two keys of one group alone."""
-    return tuple((isinstance(value, bool), value if value == value else "NaN") for value in key)
-
-
-def _split(chunk: Chunk, rows: Rows, names: Sequence[str]) -> Iterable[tuple[tuple[Any, ...], Rows]]:
-    shared = chunk.shared()
-    own = [chunk.columns[name] for name in names if name in chunk.columns]
-    if not own:
-        return [(tuple(shared.get(name) for name in names), rows)]
-    # Where all values are of one type, and not floats, they tell themselves apart.
-    identity = _identity if any(column.mask or column.kind in (PICKLED, "d") for column in own) else tuple
-    columns = [_filled(chunk, name) if name in chunk.columns else None for name in names]
-    split: dict[Any, tuple[tuple[Any, ...], list[int]]] = {}
-    for row in rows:
-        key = tuple(
-            shared.get(name) if column is None else column[row] for name, column in zip(names, columns, strict=True)
-        )
-        split.setdefault(identity(key), (key, []))[1].append(row)
-    return split.values()
+def _is_number(value: Any) -> bool:
+    if isinstance(value, int | float):
+        return True
+    # Arrays and times of numpy can be made floats too, where they have one element or a unit that is forgotten.
+    return hasattr(type(value), "__float__") and getattr(value, "shape", ()) == () and not is_time(value)

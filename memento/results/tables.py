@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import datetime
 from collections.abc import Callable, Container, Iterable, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from memento.hashing import readable
+from memento.scalars import is_common_time, is_time, plain_of
 
 if TYPE_CHECKING:
     from memento.results.result import Result
@@ -44,12 +46,16 @@ class ByIdentity:
 
 
 def shown(value: Any) -> Any:
-    """Return `value` as a table shows it: plain values as they are, others as readable text."""
+    """Return `value` as a table shows it: plain values and numpy's times as they are, others as readable text."""
     if type(value) in _PLAIN:
         return value
-    if getattr(value, "shape", None) == () and hasattr(value, "item"):
+    if getattr(value, "shape", None) == ():
+        if is_time(value):
+            return value if is_common_time(value) else str(value)
         with contextlib.suppress(Exception):  # not every library's scalar is one of Python's
-            return value.item()
+            plain = plain_of(value)
+            if plain is not value or isinstance(value, Real):  # numpy's longest floats are none of Python's
+                return plain
     return readable(value)
 
 

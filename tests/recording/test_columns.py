@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 import math
 import tempfile
+import zoneinfo
 
 import numpy
+import pandas
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -104,6 +107,48 @@ def test_scalars_of_numpy_become_plain_numbers():
 
     assert [type(record[name]) for name in "abcd"] == [float, int, bool, float]
     assert dict(record) == {"a": 0.5, "b": 3, "c": True, "d": 2.0}
+
+
+TIMES = [
+    numpy.datetime64("2020-01-01T00:00:00.000000001"),
+    numpy.datetime64("2020-01-01"),
+    numpy.datetime64("2020-01"),
+    numpy.datetime64("NaT", "ns"),
+    numpy.timedelta64(5, "ns"),
+    numpy.timedelta64(5, "D"),
+    numpy.timedelta64("NaT", "s"),
+    numpy.timedelta64(5),
+]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *TIMES,
+        numpy.array(TIMES[0]),
+        numpy.longdouble(1) / 3,
+        numpy.ma.masked,
+        numpy.array([(1, 0.5)], dtype=[("a", int), ("b", float)])[0],
+        pandas.Timestamp("2020-01-01 00:00:00.000000001", tz="Europe/Berlin"),
+        pandas.Timedelta("1ns"),
+        pandas.Period("2020-01"),
+        pandas.NaT,
+        pandas.NA,
+        decimal.Decimal("1.10"),
+        datetime.datetime(2020, 10, 25, 2, 30, fold=1, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")),
+    ],
+    ids=lambda value: f"{type(value).__name__} {getattr(value, 'dtype', '')}",
+)
+def test_what_no_number_of_python_says_exactly_comes_back_as_it_was(value, tmp_path):
+    alive = RecordKeeper(above=value)
+    alive.push(own=value)
+    with ExperimentCollection(tmp_path).new_experiment(above=value) as keeper:
+        keeper.push(own=value)
+
+    for record in (alive.records[0], ExperimentCollection(tmp_path).records[0]):
+        for back in (record["own"], record["above"]):
+            assert (type(back), repr(back)) == (type(value), repr(value))
+            assert getattr(back, "dtype", None) == getattr(value, "dtype", None)
 
 
 def test_arrays_dates_wide_integers_and_classes_of_a_script_come_back_as_they_were(tmp_path):

@@ -58,6 +58,59 @@ def test_a_frame_of_records_of_many_kinds_shows_what_is_missing():
     assert RecordKeeper().records.to_frame().shape == (0, 0)
 
 
+def test_records_of_a_keeper_without_data_are_a_frame():
+    keeper = RecordKeeper()
+    keeper.push(loss=0.5)
+    keeper.push(loss=0.25)
+
+    assert keeper.records.to_frame().to_dict("list") == {"loss": [0.5, 0.25]}
+
+
+def test_times_of_a_unit_that_pandas_lacks_stay_what_they_are_in_a_frame():
+    import numpy as np
+
+    keeper = RecordKeeper(years=np.timedelta64(5, "Y"))
+    keeper.push(fine=np.datetime64(5, "ps"), day=np.datetime64("2020-01-01"))
+    frame = keeper.records.to_frame()
+
+    assert (frame.years[0], frame.fine[0]) == (np.timedelta64(5, "Y"), np.datetime64(5, "ps"))
+    assert frame.day.dtype.kind == "M"
+
+
+@pytest.mark.parametrize("missing", ["NaT", "NA"])
+def test_times_keep_their_nanoseconds_in_parquet_and_what_is_missing_is_null(missing, tmp_path):
+    import numpy as np
+    import pandas as pd
+    import pyarrow.parquet
+
+    instant = "2020-01-01T00:00:00.000000001"
+    given = {
+        "numpy": np.datetime64(instant),
+        "pandas": pd.Timestamp(instant),
+        "zone": pd.Timestamp(instant, tz="UTC"),
+        "lasting": pd.Timedelta(1, "ns"),
+        "day": np.datetime64("2020-01-01"),
+        "hour": np.datetime64("2020-01-01T05", "h"),
+        "years": np.timedelta64(5, "Y"),
+    }
+    keeper = RecordKeeper()
+    keeper.push(**given)
+    keeper.push(**dict.fromkeys(given, getattr(pd, missing)))
+    keeper.records.to_parquet(tmp_path / "out")
+
+    (path,) = (tmp_path / "out").rglob("*.parquet")
+    first, second = pyarrow.parquet.read_table(path).to_pylist()
+    assert {name: pd.Timestamp(first[name]).nanosecond for name in ("numpy", "pandas", "zone")} == {
+        "numpy": 1,
+        "pandas": 1,
+        "zone": 1,
+    }
+    assert first["lasting"] == pd.Timedelta(1, "ns")
+    assert (first["day"], first["hour"]) == (datetime.date(2020, 1, 1), datetime.datetime(2020, 1, 1, 5))
+    assert first["years"] == "5 years"
+    assert set(second.values()) == {None}
+
+
 def test_duckdb_reads_the_folder_as_one_table_and_its_partitions(tmp_path):
     import duckdb
 

@@ -155,6 +155,56 @@ def test_in_groups_one_and_true_are_one_key_and_so_is_nan():
     assert list(keeper.records.groupby("shared").count().values()) == [6, 3, 1, 1]
 
 
+def test_nan_meets_nan_and_each_kind_of_missing_value_its_own():
+    import numpy as np
+    import pandas as pd
+
+    keeper = RecordKeeper(level=np.float32("nan"))
+    missing = [math.nan, np.float64("nan"), None, pd.NaT, pd.NA, np.datetime64("NaT"), np.ma.masked, 1.0]
+    for value in missing:
+        keeper.push(value=value)
+    records = keeper.records
+
+    assert len(records.where(value=math.nan)) == len(records.where(value=[np.float32("nan"), 2])) == 2
+    assert len(records.where(level=math.nan)) == 8
+    assert [len(records.where(value=value)) for value in missing[2:]] == [1] * 6
+    assert list(records[:6].groupby("value").count().values()) == [2, 1, 1, 1, 1]
+    assert records.count("value") == 1
+
+
+def test_a_column_with_arrays_is_counted_and_otherwise_told_to_be_no_number():
+    import numpy as np
+
+    keeper = RecordKeeper()
+    for value in (np.arange(3), np.array([math.nan]), np.array([]), None):
+        keeper.push(value=value, list=[1])
+    records = keeper.records
+
+    assert records.count("value") == 3
+    assert len(records.where(value=np.arange(3))) == 1
+    assert len(records.where(value=0)) == 0
+    with pytest.raises(
+        OptionError, match=r"^'value' is not a number but, for example, array\(\[0, 1, 2\]\); use values"
+    ):
+        records.mean("value")
+    with pytest.raises(OptionError, match=r"^the values of 'value' cannot be ordered"):
+        records.max("value")
+    with pytest.raises(OptionError, match=r"^values of 'list' such as \[1\] cannot be keys of a dict"):
+        records.groupby("list")
+
+
+def test_times_have_an_order_but_no_mean():
+    import numpy as np
+
+    keeper = RecordKeeper()
+    for value in (5, "NaT", 7):
+        keeper.push(value=np.timedelta64(value, "ns"))
+
+    assert keeper.records.max("value") == np.timedelta64(7, "ns")
+    with pytest.raises(OptionError, match=r"^'value' is not a number but, for example, np.timedelta64\(5,'ns'\)"):
+        keeper.records.mean("value")
+
+
 def test_records_are_a_sequence(records):
     assert records[0]["note"] == "svm 0"
     assert records[-1]["note"] == "tree 3"
