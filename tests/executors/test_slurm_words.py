@@ -579,10 +579,35 @@ def test_each_failure_for_want_of_something_gives_the_next_attempt_more_of_just_
     for cause in ("memory", "memory", "timeout", "node"):
         growth.learn(task.key, cause)
     resources, again = growth.applied(asked, task, {})
-    assert resources.flags(1) == ["--cpus-per-task=1", "--mem=4000M", "--time=20"]
+    assert resources.flags(1) == ["--cpus-per-task=1", "--mem=4000M", "--time=10"]  # a minute fits into ten
     assert again.timeout == 60.0
+    without = task._replace(timeout=None)
+    assert growth.applied(asked, without, {})[0].time == 1200.0
+    assert growth.applied(Resources(), without, {"time": 300.0})[0].time == 600.0
+    assert growth.applied(asked, task._replace(timeout=280.0), {})[0].time == 800.0  # for 560 s
     other = Task(index=1, key=key_of(1), timeout=30.0)
     assert growth.applied(asked, other, {}) == (asked, other)
+
+
+@pytest.mark.parametrize(
+    ("partition", "asked", "granted"),
+    [
+        (None, 600.0, 1800.0), ("long", 600.0, 1200.0), ("short", 600.0, 600.0), ("short,long", 600.0, 1200.0),
+        ("short", 900.0, 900.0), ("long", 86400.0, 172800.0), ("endless", 1e6, 2e6), ("new", 1e6, 2e6),
+    ],
+)  # fmt: skip
+def test_a_job_is_given_no_more_time_than_its_partition_grants_nor_less_than_before(
+    monkeypatch: pytest.MonkeyPatch, partition: str | None, asked: float, granted: float
+) -> None:
+    said = "short|10:00\nmain*|30:00\nlong|2-00:00:00\nendless|infinite\n"
+    monkeypatch.setattr(commands, "run", lambda name, *arguments: said)
+    commands._time_limits.cache_clear()
+    growth, task = Growth(2.0), Task(index=0, key=key_of(0))
+    growth.learn(task.key, "timeout")
+    if partition is None:  # twice the time twice
+        growth.learn(task.key, "timeout")
+    assert growth.applied(Resources(time=asked, partition=partition), task, {})[0].time == granted
+    commands._time_limits.cache_clear()
 
 
 def test_jobs_that_were_cancelled_are_asked_after_no_more_often_than_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from memento.errors import SlurmError
+from memento.errors import OptionError, SlurmError
+from memento.matrix.runtime import seconds_of
 
 # A dead controller answers after nine seconds; a busy one takes longer.
 PATIENCE = 60.0
@@ -232,6 +233,29 @@ def partitions() -> list[str]:
         return run("sinfo", "--noheader", "--format=%R").split()
     except (CommandFailed, SlurmError):
         return []
+
+
+def longest_time(partitions: str | None) -> float:
+    """Return how many seconds a job may run in one of `partitions`, as sbatch takes them; infinity where not known."""
+    try:
+        limits = _time_limits()
+    except (CommandFailed, SlurmError):
+        return math.inf
+    default = next((name for name in limits if name.endswith("*")), "")
+    return max(limits.get(name, limits.get(f"{name}*", math.inf)) for name in (partitions or default).split(","))
+
+
+@functools.cache  # as above
+def _time_limits() -> dict[str, float]:
+    answer = run("sinfo", "--noheader", "--format=%P|%l")
+    return {name: _seconds(limit) for name, _, limit in (line.strip().partition("|") for line in answer.splitlines())}
+
+
+def _seconds(limit: str) -> float:
+    try:
+        return seconds_of(limit)
+    except OptionError:  # "infinite", or "n/a"
+        return math.inf
 
 
 def hosts() -> list[str]:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from memento.executors.slurm import commands
 from memento.executors.slurm.resources import Resources
 from memento.task import Task
+
+# So much of a job's time is an experiment's for certain: there is its start, and up to a quarter of it is the warning.
+CERTAIN = 0.7
 
 
 class Growth:
@@ -31,8 +37,15 @@ class Growth:
     def applied(self, resources: Resources, task: Task, granted: dict[str, float]) -> tuple[Resources, Task]:
         """Return what the job of `task` needs now, and `task` with the time it may take now.
 
-        `granted` is what jobs had that did not ask.
+        A job has more time only as far as `task` can use it and the partition grants it. `granted` is what those jobs
+        had that did not ask.
         """
         memory, time = self._by_key.get(task.key, (1.0, 1.0))
         task = task if task.timeout is None else task._replace(timeout=task.timeout * time)
-        return resources.grown(granted, memory=memory, time=time), task
+        grown = resources.grown(granted, memory=memory, time=time)
+        if time != 1.0 and grown.time is not None:
+            before = granted["time"] if resources.time is None else resources.time
+            usable = grown.time if task.timeout is None else min(grown.time, task.timeout / CERTAIN)
+            # Never less than before, which the user said, or the cluster.
+            grown = replace(grown, time=max(before, min(usable, commands.longest_time(resources.partition))))
+        return grown, task
