@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from memento.executors.engines.executor import BatchExecutor
+from memento.task import Task
 
 
 class RayExecutor(BatchExecutor):
@@ -28,4 +31,15 @@ class RayExecutor(BatchExecutor):
     def __init__(self, address: str | None = None, *, workers: int | None = None, shared: bool = False) -> None:
         from memento.executors.engines.ray import RayEngine  # which loads Ray, and takes a while
 
-        super().__init__(RayEngine(address, workers), shared=shared)
+        self._ray = RayEngine(address, workers)
+        super().__init__(self._ray, shared=shared)
+
+    def submit(self, tasks: Sequence[Task]) -> None:
+        """Queue `tasks`.
+
+        Raises:
+            OptionError: one asks for more CPUs or devices than any node has, and no more nodes are to come; none is
+                queued.
+        """
+        self._ray.check({(task.cpus, task.gpus or 0) for task in tasks})
+        super().submit(tasks)

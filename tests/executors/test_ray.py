@@ -76,6 +76,26 @@ print([result.inner for result in results], ray.is_initialized())
     assert (ended.stdout, ended.returncode) == ("True '' 0\n[1, 4, 9] False\n", 0), ended.stderr
 
 
+@pytest.mark.parametrize(("runtime", "option"), [({"cpus": 3}, "cpus"), ({"gpus": 3}, "gpus")])
+def test_what_no_node_has_is_refused_at_once(executor: RayExecutor, runtime: dict[str, int], option: str) -> None:
+    message = r"runtime asks for cpus=\d and gpus=\d, which no node of the Ray cluster has \(there are nodes with cpus=2 and"
+    with pytest.raises(OptionError, match=message) as caught:
+        Memento(experiments.double, executor=executor).run({"parameters": {"x": [1]}, "runtime": runtime})
+    assert (caught.value.option, caught.value.value) == (option, 3)
+
+
+def test_what_a_cluster_may_grow_to_have_is_waited_for(connected_ray: str, tmp_path: Path) -> None:
+    executor = RayExecutor(workers=8)
+    try:
+        executor.start(make_job(tmp_path, experiments.double))
+        task = Task(index=0, key=key_of(0), cpus=3)
+        executor.submit([task])
+        assert not list(executor.wait(0.0))
+        assert list(executor.stop()) == [task]
+    finally:
+        executor.close()
+
+
 def test_a_ray_that_runs_already_is_used_and_stays_and_leases_its_devices(connected_ray: str) -> None:
     executor = RayExecutor()
 

@@ -61,6 +61,7 @@ class RayEngine:
         self._visit = ""
         self._why = ""
         self._slots = 0
+        self._checked: set[tuple[int, float]] = set()
         self._connected = False
         self._heard_at = self._looked_at = math.inf
 
@@ -141,6 +142,7 @@ class RayEngine:
         self._dismiss()
         self._visit, self._hear = visit, hear
         self._references, self._why, self._heard_at, self._looked_at = {}, "", math.inf, math.inf
+        self._checked = set()
         self._word = ""
         # It is begun again should it die, as it does when Ray ends processes of a node that runs out of memory: what it
         # held is news of running experiments, which their batches bring home as well.
@@ -159,6 +161,27 @@ class RayEngine:
         here = self._ray.get_runtime_context().get_node_id()
         strategies = self._ray.util.scheduling_strategies
         return {"scheduling_strategy": strategies.NodeAffinitySchedulingStrategy(here, soft=True)}
+
+    def check(self, shapes: set[tuple[int, float]]) -> None:
+        """Refuse CPUs and devices that no node has and none is to come for: Ray would have them wait for ever.
+
+        Asked once in a visit: a node that has died since may come back.
+        """
+        if shapes <= self._checked or self.grows:
+            return
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        sizes = {(node.get("CPU", 0), node.get("GPU", 0)) for node in nodes}
+        for cpus, gpus in sorted(shapes - self._checked):
+            if not any(cpus <= size[0] and gpus <= size[1] for size in sizes):
+                had = ", ".join(f"cpus={size[0]:g} and gpus={size[1]:g}" for size in sorted(sizes))
+                option, value = ("cpus", cpus) if all(cpus > size[0] for size in sizes) else ("gpus", gpus)
+                raise OptionError(
+                    f"runtime asks for cpus={cpus} and gpus={gpus:g}, which no node of the Ray cluster has (there are "
+                    f"nodes with {had}); ask for less, or give RayExecutor as many workers as it may grow to",
+                    option=option,
+                    value=value,
+                )
+        self._checked |= shapes
 
     def send(self, batch: Batch) -> None:
         """Have `batch` run as one task, which leases what the first of its tasks asks for."""
