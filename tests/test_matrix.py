@@ -88,7 +88,7 @@ class TestProduct:
             "replicates": 2,
             "introduced": {"b": 1},
             "runtime": {"cpus": 1},
-            "sample": {"n": 2},
+            "sample": {"n": 1},
         }
         before = copy.deepcopy(matrix)
         configurations = generate_configurations(matrix)
@@ -443,14 +443,36 @@ class TestSample:
         assert drawn == [config.a for config in expand({"a": range(1000)}, sample={"n": 5})]
         assert drawn != [config.a for config in expand({"a": range(1000)}, sample={"n": 5, "seed": 1})]
 
-    def test_it_draws_from_what_is_left_and_what_is_included(self):
+    def test_it_draws_from_what_is_left_of_the_product(self):
+        configurations = expand({"a": range(10)}, exclude=[{"a": [0, 1]}, lambda config: config.a > 5], sample={"n": 3})
+        left = expand({"a": range(2, 6)}, sample={"n": 3})
+        assert [config.a for config in configurations] == [config.a for config in left] == [2, 3, 5]
+
+    @pytest.mark.parametrize("seed", range(20))
+    def test_what_is_included_is_added_beside_what_was_drawn(self, seed):
+        drawn = [config.a for config in expand({"a": range(10)}, sample={"n": 3, "seed": seed})]
         configurations = expand(
-            {"a": range(10)},
-            exclude=[{"a": [0, 1, 2]}, lambda config: config.a > 6],
-            include=[{"a": 99}],
-            sample={"n": 5},
+            {"a": range(10)}, include=[{"a": 99}, {"a": 4}], sample={"n": 3, "seed": seed}, replicates=2
         )
-        assert [config.a for config in configurations] == [3, 4, 5, 6, 99]
+        assert [(config.a, config.replicate) for config in configurations] == [
+            (a, replicate) for a in dict.fromkeys([*drawn, 99, 4]) for replicate in (0, 1)
+        ]
+
+    def test_what_was_drawn_is_replicated(self):
+        for exclude in ([], [lambda config: False]):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", MatrixWarning)
+                configurations = expand({"a": range(100)}, sample={"n": 5, "seed": 1}, replicates=3, exclude=exclude)
+                drawn = [config.a for config in expand({"a": range(100)}, sample={"n": 5, "seed": 1})]
+                seen = [(config.a, config.replicate) for config in configurations]
+            assert seen == [(a, replicate) for a in drawn for replicate in range(3)]
+
+    def test_what_has_lost_all_of_its_replicates_is_not_drawn(self):
+        exclude = [{"a": [0, 1, 2], "replicate": [0, 1]}, {"a": 1, "replicate": 2}, {"a": 2, "replicate": 2}]
+        configurations = expand({"a": range(5), "b": [0]}, replicates=3, exclude=exclude, sample={"n": 2, "seed": 2})
+        every = expand({"a": [0, 3, 4]}, sample={"n": 2, "seed": 2})
+        assert sorted({config.a for config in configurations}) == [config.a for config in every] == [0, 4]
+        assert [(config.a, config.replicate) for config in configurations] == [(0, 2), (4, 0), (4, 1), (4, 2)]
 
     def test_none_is_drawn_twice_of_a_thousand_million(self):
         configurations = expand(
@@ -687,20 +709,21 @@ class TestWarnings:
         ("names", "values", "told"),
         [
             ("a", [0, 0, *range(100_001)], "0, 0"),
-            ("a", [*map(float, range(100_001)), math.nan, -math.nan], "nan"),
-            ("a", [*map(np.float32, range(100_001)), np.float32(7)], "np.float32(7.0)"),
-            ("a", [*((n,) for n in range(100_001)), (7,)], "(7,)"),
-            (("a", "b"), [*((n, "x") for n in range(100_001)), (7, "x")], "(7, 'x')"),
+            ("a", [*map(float, range(1001)), math.nan, -math.nan], "nan"),
+            ("a", [*map(np.float32, range(1001)), np.float32(7)], "np.float32(7.0)"),
+            ("a", [*((n,) for n in range(1001)), (7,)], "(7,)"),
+            (("a", "b"), [*((n, "x") for n in range(1001)), (7, "x")], "(7, 'x')"),
         ],
         ids=["numbers", "nan", "numpy", "tuples", "linked"],
     )
-    def test_duplicates_are_left_out_of_lists_of_any_length(self, names, values, told):
+    def test_duplicates_are_left_out_of_lists_of_any_length(self, names, values, told, monkeypatch):
+        monkeypatch.setattr("memento.matrix.lint.EAGER", 1000)
         with pytest.warns(MatrixWarning) as caught:
             configurations = expand({names: values})
         assert [str(warning.message) for warning in caught] == [
             f"parameters[{names!r}] has duplicates, which are left out: {told}"
         ]
-        assert len(configurations) == len(set(configurations.keys())) >= 100_001
+        assert len(configurations) == len(set(configurations.keys())) >= 1001
 
     def test_true_beside_one_is_no_duplicate_in_a_long_list_either(self):
         with pytest.warns(MatrixWarning, match="they are two values of 'a', because int and bool differ"):
@@ -974,6 +997,8 @@ def matrices(draw):
         matrix["include"] = draw(st.lists(st.fixed_dictionaries(dict.fromkeys(flat, VALUES)), max_size=3))
     if draw(st.integers(0, 2)) == 0:
         matrix["replicates"] = draw(st.integers(1, 3))
+    if draw(st.integers(0, 2)) == 0:
+        matrix["sample"] = {"n": draw(st.integers(1, 6)), "seed": draw(st.integers(0, 3))}
     if draw(st.integers(0, 3)) == 0:
         matrix["settings"] = {"e": draw(st.integers(0, 1))}
     return matrix
@@ -1010,6 +1035,9 @@ def model(matrix):
         return all(point[name] in (value if isinstance(value, list) else [value]) for name, value in rule.items())
 
     kept = [point for point in points if not any(dropped(point, rule) for rule in matrix["exclude"])]
+    sample = matrix.get("sample")
+    if sample and sample["n"] < len(kept):
+        kept = [kept[rank] for rank in sorted(random.Random(sample["seed"]).sample(range(len(kept)), sample["n"]))]
     kept += [point for number, point in enumerate(matrix.get("include", ())) if point not in kept]
     unique = [point for number, point in enumerate(kept) if point not in kept[:number]]
     replicates = range(matrix["replicates"]) if "replicates" in matrix else [None]

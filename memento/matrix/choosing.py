@@ -8,10 +8,12 @@ from typing import NamedTuple
 from memento.config import Config
 from memento.errors import MatrixError
 from memento.matrix import lint
+from memento.matrix.block import Block
 from memento.matrix.diagram import Box, Cut, Diagram
 from memento.matrix.selection import Chain, Picked, Selection
 from memento.matrix.space import Space
 from memento.matrix.union import Boxed, without_earlier
+from memento.names import REPLICATE
 
 Predicate = Callable[[Config], object]
 
@@ -43,21 +45,18 @@ def _chosen(space: Space, choice: Choice, warn: lint.Warn) -> Boxed:
     block, start = space.blocks[choice.product], space.starts[choice.product]
     sizes = [len(axis) for axis in block.axes]
     cuts = [Cut(number) for number in range(len(choice.boxes))]
-    kept: Selection = Diagram(sizes, choice.boxes, cuts, start=start)
+    kept: Diagram | Picked = Diagram(sizes, choice.boxes, cuts, start=start)
     if choice.predicates:
         kept = Picked(_scan(space, kept, choice.predicates, warn))
-    product = Boxed(selection=kept, blocks=(choice.product,), boxes=None if choice.predicates else tuple(choice.boxes))
-    if choice.include is None and choice.sample is None:
-        return product
-    blocks: tuple[int, ...] = (choice.product,)
-    if choice.include is not None:
-        added = Diagram([len(axis) for axis in space.blocks[choice.include].axes], start=space.starts[choice.include])
-        beside = without_earlier(space, Boxed(selection=added, blocks=(choice.include,), boxes=None), [product])
-        kept = Chain([kept, beside.selection])
-        blocks = (choice.product, choice.include)
     if choice.sample is not None:
-        kept = _sampled(kept, *choice.sample, warn)
-    return Boxed(selection=kept, blocks=blocks, boxes=None)
+        kept = _sampled(kept, block, start, *choice.sample, warn)
+    listed = choice.predicates or choice.sample is not None
+    product = Boxed(selection=kept, blocks=(choice.product,), boxes=None if listed else tuple(choice.boxes))
+    if choice.include is None:
+        return product
+    added = Diagram([len(axis) for axis in space.blocks[choice.include].axes], start=space.starts[choice.include])
+    beside = without_earlier(space, Boxed(selection=added, blocks=(choice.include,), boxes=None), [product])
+    return Boxed(selection=Chain([kept, beside.selection]), blocks=(choice.product, choice.include), boxes=None)
 
 
 def _scan(space: Space, base: Selection, predicates: Sequence[tuple[str, Predicate]], warn: lint.Warn) -> list[int]:
@@ -100,11 +99,22 @@ def _excluded(predicate: Predicate, config: Config, place: str) -> bool:
     )
 
 
-def _sampled(base: Selection, count: int, seed: int, warn: lint.Warn) -> Selection:
-    if count >= base.count:
-        if count > base.count:
-            warn(f"sample['n'] is {count:,}, but there are only {base.count:,} configurations; all of them are taken")
+def _sampled(
+    base: Diagram | Picked, block: Block, start: int, count: int, seed: int, warn: lint.Warn
+) -> Diagram | Picked:
+    """Return the positions of `count` configurations, each with all of its replicates that `base` has."""
+    repeats = block.places[REPLICATE][2] if REPLICATE in block.places else 1
+    groups: Selection
+    if isinstance(base, Diagram):
+        groups = base.in_groups(repeats)
+    else:
+        groups = Picked(dict.fromkeys((position - start) // repeats for position in base.positions()))
+    if count >= groups.count:
+        if count > groups.count:
+            warn(f"sample['n'] is {count:,}, but there are only {groups.count:,} configurations; all of them are taken")
         return base
     import random
 
-    return Picked(base.at(rank) for rank in sorted(random.Random(seed).sample(range(base.count), count)))
+    drawn = [groups.at(rank) for rank in sorted(random.Random(seed).sample(range(groups.count), count))]
+    positions = (start + group * repeats + number for group in drawn for number in range(repeats))
+    return Picked(position for position in positions if base.rank(position) is not None)

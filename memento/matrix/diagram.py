@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
 from itertools import chain
 from typing import NamedTuple
 
@@ -105,6 +106,13 @@ class Diagram:
         """Return the positions in order."""
         return chain.from_iterable(_runs(self._root, self.start, first))
 
+    def in_groups(self, size: int) -> Diagram:
+        """Return which groups of so many positions have any left, numbered from 0; the last axes make up a group."""
+        groups = copy(self)
+        groups.start, groups._root = 0, _grouped(self._root, size, {})
+        groups.count = groups._root.count
+        return groups
+
 
 class _Builder:
     """Makes the nodes of one diagram, each once."""
@@ -180,6 +188,20 @@ def _marks_of(axis: int, boxes: Sequence[Box]) -> tuple[list[tuple[int, int]], i
         for index in box.get(axis, ()):
             spanning[index] = spanning.get(index, unmarked) | 1 << number
     return sorted(spanning.items()), unmarked
+
+
+def _grouped(node: _Node, size: int, known: dict[_Node, _Node]) -> _Node:
+    """Return the same with one position for each group of `size` that has any left."""
+    if node not in known:
+        if node.size <= size:
+            known[node] = _Node(1, None if node.count else [])
+        elif node.children is None:
+            known[node] = _Node(node.size // size, None)
+        else:
+            children = zip(node.firsts, node.lengths, node.children, strict=True)
+            segments = [(first, length, _grouped(child, size, known)) for first, length, child in children]
+            known[node] = _Node(node.size // size, segments)
+    return known[node]
 
 
 def _runs(node: _Node, base: int, skip: int = 0) -> Iterator[range]:

@@ -2,7 +2,8 @@
 
 The product and what is included become blocks of a space; `choosing` then decides which positions are configurations::
 
-    matrix ─> Block(product), Block(include) ─> exclude ─> sample ─> without earlier matrices ─> Configurations
+    matrix ─> Block(product) ─> exclude ─> sample ┐
+           └> Block(include) ─> without these ────┴─> without earlier matrices ─> Configurations
 """
 
 from __future__ import annotations
