@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib
 import os
+import random
 import signal
+import sys
 import time
+import types
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
 
 from memento.errors import OptionError, WorkerStartError
@@ -16,7 +20,7 @@ from memento.executors.processes.crew import usable_cpus
 from memento.executors.processes.executor import ProcessExecutor
 from memento.task import Status, Task
 from tests.executors import experiments
-from tests.executors.harness import Gathered, gather, key_of, make_job, run
+from tests.executors.harness import Gathered, gather, key_of, make_job, run, until
 
 # way → status, what the message says, what the traceback says; twelve more are tried in tests/faults
 QUICK_DEATHS = [
@@ -92,6 +96,34 @@ def test_what_an_experiment_leaves_behind_does_not_reach_the_next(way: Any, tmp_
     assert values.pop(5) == "fine"
     assert set(values.values()) == {(here, None, "SIG_DFL", False)}
     assert gathered.outcomes[9].log.data == b"still heard\n"
+
+
+@pytest.mark.parametrize("kind", [numpy.random.MT19937, numpy.random.PCG64])
+def test_workers_that_are_forked_draw_other_random_numbers_than_one_another_and_their_parent(
+    kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch = types.ModuleType("torch")
+    torch.seed = lambda: setattr(torch, "seeded", os.getpid())  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch", torch)
+
+    def experiment(context: Any, config: Any) -> tuple[int, int, float, float]:
+        (tmp_path / f"begun-{os.getpid()}").touch()
+        until(lambda: len(list(tmp_path.glob("begun-*"))) == 2)  # so that each is in a worker of its own
+        return os.getpid(), sys.modules["torch"].seeded, numpy.random.rand(), random.random()
+
+    before = numpy.random.get_bit_generator()
+    numpy.random.set_bit_generator(kind(0))
+    random.seed(0)
+    executor = ProcessExecutor(2, start_method="fork")
+    try:
+        gathered = run(executor, tmp_path, experiment, 2)
+        ours = os.getpid(), 0, numpy.random.rand(), random.random()
+    finally:
+        executor.close()
+        numpy.random.set_bit_generator(before)
+    one, another = gathered.values().values()
+    assert one[0] == one[1]
+    assert all(len(set(drawn)) == 3 for drawn in zip(one, another, ours, strict=True))
 
 
 def test_a_child_that_comes_back_from_the_experiment_is_not_a_second_worker(tmp_path: Path) -> None:

@@ -49,7 +49,8 @@ class ProcessExecutor:
     Args:
         workers: how many; by default as many as this process may use CPUs.
         start_method: "forkserver" (a clean process is forked), "spawn" (a fresh interpreter), or "fork" (this process
-            is forked, with everything in its memory: quick to start, unsafe with threads and CUDA).
+            is forked, with everything in its memory but the states of the global random generators of Python, numpy and
+            torch, which each worker seeds anew: quick to start, unsafe with threads and CUDA).
         max_tasks_per_worker: replace a worker after so many experiments.
         environment: further variables for the workers, set before anything is imported.
 

@@ -26,6 +26,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from memento.executors.processes import child
+from memento.executors.processes.reseeding import reseed
 from memento.executors.processes.wire import Lines, send_line
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ class _Supervisor:
             self._control.close()
             os.close(self._wake)
             os.close(self._waker)
+            reseed()
             child.main(channel, request["spool"], request["name"], request["environment"])
         finally:
             os._exit(1)
