@@ -97,7 +97,12 @@ class Context(Recorded):
         return checkpoint_path(self._root, self._key).exists()
 
     def restore(self, default: Any = _MISSING) -> Any:
-        """Return the last checkpoint, or `default` where there is none; what was recorded before it counts again.
+        """Return the last checkpoint, or `default` where there is none.
+
+        The metrics and records are then those that there were when the checkpoint was made, in their order, and what
+        is recorded from now on comes after them. What was recorded since then, or before this call by another attempt,
+        does not count: so `restore` also rolls back, and calling it twice changes nothing. Without a checkpoint, all
+        that was recorded stays.
 
         Raises:
             NotStored: there is no checkpoint, and no default was given.
@@ -113,8 +118,9 @@ class Context(Recorded):
             ) from None
         if found.run != checkpoints.UNKNOWN:
             self._begun_by = found.run  # what comes of it is still that run's code's, however far this one takes it
+        state = payload.decode(found.codec, found.state, found.summary)  # where this fails, what was recorded stays
         self._record_again(found.metrics)
-        return payload.decode(found.codec, found.state, found.summary)
+        return state
 
     def progress(self, delta: float, total: float | None = None) -> None:
         """Add `delta` to the steps done, out of `total` (once known); shown in the progress bar."""

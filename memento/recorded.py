@@ -177,10 +177,14 @@ class Recorded:
         return self.collect_metrics()
 
     def _record_again(self, metrics: memoryview) -> None:
-        """Begin with the metrics and records that there were when the checkpoint was made."""
-        if records := payload.records_in(metrics):
-            from memento.recording.packing import unpack_tree
+        """Have the metrics and records that there were when the checkpoint was made, and no others."""
+        columns, records = payload.unpack_metrics(metrics), payload.records_in(metrics)
+        series = self._begin_series()
+        recorder = self.recorder if records else self._recorder
+        with self._spilling:  # what is spilled is as it was before, or as it is afterwards
+            series.begin_with(columns)
+            if recorder is not None:
+                from memento.recording.packing import begin_with
 
-            unpack_tree(records).set_parent(self.recorder)
-        if metrics:
-            self._begin_series().put_before(payload.unpack_metrics(metrics))
+                begin_with(recorder, records)
+            self._spilled = -1  # there may be as many points as before, and yet others

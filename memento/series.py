@@ -27,11 +27,10 @@ class Series:
             operation of the list, which no other thread can come between. It is the same dict always.
     """
 
-    __slots__ = ("_first", "_lock", "_settled", "recent")
+    __slots__ = ("_lock", "_settled", "recent")
 
     def __init__(self) -> None:
         self.recent: dict[str, list[float]] = {}
-        self._first: tuple[str, ...] = ()
         self._settled: dict[str, Points] = {}
         self._lock = threading.Lock()
 
@@ -56,7 +55,8 @@ class Series:
         for name, points in list(self.recent.items()):
             if len(points) > MOST_RECENT:
                 with self._lock:
-                    self._settle(name)
+                    if name in self.recent:  # another thread may have begun with other metrics meanwhile
+                        self._settle(name)
 
     def _settle(self, name: str) -> None:
         points = self.recent[name]
@@ -74,16 +74,14 @@ class Series:
             names = list(self.recent)
             for name in names:
                 self._settle(name)
-            in_order = dict.fromkeys([*self._first, *names])
-            return {name: (self._settled[name][0][:], self._settled[name][1][:]) for name in in_order}
+            return {name: (self._settled[name][0][:], self._settled[name][1][:]) for name in names}
 
-    def put_before(self, columns: Mapping[str, Points]) -> None:
-        """Let each metric begin with the points in `columns`, and these metrics come first."""
+    def begin_with(self, columns: Mapping[str, Points]) -> None:
+        """Have the metrics in `columns` and no others; points recorded from now on come after theirs."""
         with self._lock:
-            self._first = (*columns, *self._first)
-            for name, (xs, ys) in columns.items():
-                later = self._settled.get(name, (array("d"), array("d")))
-                self._settled[name] = xs + later[0], ys + later[1]
+            self.recent.clear()
+            self.recent.update({name: [] for name in columns})
+            self._settled = {name: (xs[:], ys[:]) for name, (xs, ys) in columns.items()}
 
 
 def point_of(name: str, value: Any, now: float) -> tuple[float, float]:

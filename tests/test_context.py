@@ -16,9 +16,18 @@ import pytest
 
 from memento import checkpoints, payload
 from memento.context import Context
-from memento.errors import DamagedEntry, NotStored
+from memento.errors import DamagedEntry, NotStored, UnreadableResult
 
 KEY = bytes(range(16))
+
+
+class Refusing:
+    def __reduce__(self) -> Any:
+        return _refuse, ()
+
+
+def _refuse() -> None:
+    raise ValueError("not again")
 
 
 def context(root: Path, **options: Any) -> Context:
@@ -96,6 +105,101 @@ def test_what_was_recorded_before_a_checkpoint_is_not_lost_with_the_attempt(tmp_
     third = context(tmp_path, attempt=3)
     third.restore()
     assert recorded(third) == {"loss": ([0.0, 1.0], [1.0, 0.5]), "lr": ([0.0], [0.1])}
+
+
+def steps(of: Context) -> list[Any]:
+    return of.recorder.records.values("step")
+
+
+def test_restore_rolls_metrics_and_records_back_to_the_checkpoint(tmp_path: Path) -> None:
+    one = context(tmp_path)
+    losses = one.recorder.sub_record_keeper(training=True)
+    for step in range(5):
+        one.record({"loss": (step, 0.5)})
+        losses.push(step=step)
+        if step == 2:
+            one.checkpoint(step)
+    one.record({"diverged": 1.0})
+    assert one.restore() == 2
+    assert recorded(one) == {"loss": ([0, 1, 2], [0.5] * 3)}
+    assert steps(one) == [0, 1, 2]
+    one.record({"loss": (3, 0.25)})
+    losses.push(step=3)
+    assert recorded(one) == {"loss": ([0, 1, 2, 3], [0.5] * 3 + [0.25])}
+    assert steps(one) == [0, 1, 2, 3]
+    assert len(one.recorder) == 4
+    assert one.recorder.records.where(training=True).values("step") == [0, 1, 2, 3]
+
+
+def test_to_restore_twice_changes_nothing(tmp_path: Path) -> None:
+    first = context(tmp_path)
+    first.record({"loss": (0, 0.5)})
+    first.recorder.push(step=0)
+    first.checkpoint("state")
+    second = context(tmp_path, attempt=2)
+    for _ in range(3):
+        assert second.restore() == "state"
+        assert recorded(second) == {"loss": ([0.0], [0.5])}
+        assert steps(second) == [0]
+        assert len(second.recorder) == 1
+
+
+def test_records_stay_in_their_order_through_many_attempts_and_as_flat_as_they_were(tmp_path: Path) -> None:
+    sizes = []
+    for attempt in range(40):
+        one = context(tmp_path, attempt=attempt)
+        step = one.restore(default=0)
+        one.recorder.data["phase"] = "late" if step >= 60 else "early"
+        one.recorder.push(step=step)
+        one.recorder.sub_record_keeper(training=True).push(step=step + 1)
+        one.recorder.sub_record_keeper(training=False).push(step=step + 2)
+        one.checkpoint(step + 3)
+        sizes.append(len(b"".join(one.collect_metrics())))
+    last = context(tmp_path)
+    last.restore()
+    assert steps(last) == list(range(120))
+    assert last.recorder.records.values("training") == [None, True, False] * 40
+    assert [record["phase"] for record in last.recorder.records] == ["early"] * 60 + ["late"] * 60
+    assert sizes[39] - sizes[38] < 1.1 * (sizes[20] - sizes[19])
+
+
+def test_records_stay_in_few_pieces_through_many_attempts(tmp_path: Path) -> None:
+    for attempt in range(150):
+        one = context(tmp_path, attempt=attempt)
+        step = one.restore(default=0)
+        one.recorder.push(step=step)
+        one.checkpoint(step + 1)
+    assert steps(one) == list(range(150))
+    assert len(list(one.recorder.records.parts())) <= 64
+
+
+def test_a_state_that_cannot_be_read_leaves_what_was_recorded_as_it_is(tmp_path: Path) -> None:
+    one = context(tmp_path)
+    one.checkpoint(Refusing())
+    one.record({"loss": (0, 0.5)})
+    with pytest.raises(UnreadableResult, match="not again"):
+        one.restore()
+    assert recorded(one) == {"loss": ([0.0], [0.5])}
+
+
+def test_what_was_recorded_stays_where_there_is_no_checkpoint_to_restore(tmp_path: Path) -> None:
+    one = context(tmp_path)
+    one.record({"loss": (0, 0.5)})
+    one.recorder.push(step=0)
+    assert one.restore(default=0) == 0
+    assert recorded(one) == {"loss": ([0.0], [0.5])}
+    assert steps(one) == [0]
+
+
+def test_a_checkpoint_made_before_anything_was_recorded_restores_to_nothing(tmp_path: Path) -> None:
+    one = context(tmp_path)
+    one.checkpoint(0)
+    one.record({"loss": (0, 0.5)})
+    one.recorder.push(step=0)
+    one.restore()
+    assert recorded(one) == {}
+    assert steps(one) == []
+    assert one.collect_metrics() == []
 
 
 def test_every_kind_of_state_comes_back(tmp_path: Path) -> None:

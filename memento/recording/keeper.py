@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from memento.errors import OptionError
 from memento.recording.buffer import FILLER, Buffer
 from memento.recording.chunks import WIDEST_UNION, Chunk, join_last
-from memento.recording.columns import ABSENT, Column
+from memento.recording.columns import ABSENT
 from memento.recording.shared import SharedData, check_name
 from memento.recording.snapshot import UNCHANGING, as_it_is, as_they_are
 
@@ -253,10 +253,17 @@ class RecordKeeper:
             self._chunks.append(chunk)
             join_last(self._chunks)
 
-    def _take_in(self, length: int, columns: dict[str, Column]) -> None:
-        """Have recorded `length` records with these columns."""
-        self._chunks.append(Chunk(self, length, columns))
-        self._folded += length
+    def _begin_with(self, chunks: list[Chunk], keepers: list[RecordKeeper]) -> None:
+        """Have recorded `chunks`, those of `keepers`, and nothing else; what is recorded later comes after them."""
+        with _memory_lock:
+            begun_with = {chunk.level for chunk in self._chunks}  # of an earlier call, which nobody else holds
+            self._subs = [sub for sub in self._subs if sub not in begun_with]
+            for keeper in self._below():
+                keeper._take_all()
+                keeper._folded = 0
+            for keeper in keepers:
+                keeper._move(self)
+            self._chunks, self._folded = chunks, sum(chunk.length for chunk in chunks)
 
     def _take(self, buffer: Buffer) -> Chunk | None:
         """Return what waits in `buffer`, which counts as recorded; the caller holds the journal's or memory's lock."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from memento.recording.chunks import Chunk, StoredLevel
+from memento.recording.chunks import Chunk, StoredLevel, join_last
 from memento.recording.keeper import RecordKeeper
 from memento.recording.segments import MAGIC, pack_frame, unpack
 
@@ -23,17 +23,22 @@ def pack_tree(top: RecordKeeper) -> bytes:
     return MAGIC + pack_frame(0.0, levels, [(numbers[chunk.level], chunk) for chunk in chunks])
 
 
-def unpack_tree(data: Buffer) -> RecordKeeper:
-    """Return a tree of keepers that have recorded what was packed as `data`."""
-    segment = unpack(data)
+def begin_with(top: RecordKeeper, data: Buffer) -> None:
+    """Have recorded what was packed as `data` and nothing else, in its order; what is recorded later comes after it.
+
+    Keepers below `top` stay where they are, and what is recorded by them counts as before. No bytes stand for nothing.
+    """
     keepers: dict[int, RecordKeeper] = {}
-    for level in segment.levels.values():
-        keepers[id(level)] = RecordKeeper(level.data)
-        if level.parent is not None:
-            keepers[id(level)].set_parent(keepers[id(level.parent)])
-    for chunk in segment.chunks:
-        keepers[id(chunk.level)]._take_in(chunk.length, chunk.columns)
-    return keepers[id(segment.levels[0])]
+    chunks: list[Chunk] = []
+    for chunk in unpack(data).chunks if data else ():
+        if id(chunk.level) not in keepers:
+            # All that is above it in one: with a level for each time, a checkpoint would hold ever deeper trees.
+            shared = chunk.shared()
+            plain = chunks and not shared and not chunks[-1].level.data
+            keepers[id(chunk.level)] = cast(RecordKeeper, chunks[-1].level) if plain else RecordKeeper(shared)
+        chunks.append(Chunk(keepers[id(chunk.level)], chunk.length, chunk.columns))
+        join_last(chunks)
+    top._begin_with(chunks, list(dict.fromkeys(keepers.values())))
 
 
 def unpack_chunks(data: Buffer, above: list[Mapping[str, Any]]) -> list[Chunk]:
