@@ -6,14 +6,10 @@ after that it is bytes until somebody reads it.
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]  # signal.getsignal makes an enum of every answer
 import contextlib
 import os
-import signal
 import socket
-import sys
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +23,7 @@ from memento.job import Call, Job
 from memento.layout import CHECKPOINTS, blob_path
 from memento.measure import Meter
 from memento.output import Output
+from memento.surroundings import Surroundings
 from memento.task import EMPTY_PART, Failure, Outcome, Part, Status, Task
 
 if TYPE_CHECKING:
@@ -237,45 +234,3 @@ def call(experiment: Callable[..., Any], how: Call, context: Context, config: An
     if how.replicate:
         arguments["replicate"] = config.replicate
     return experiment(**arguments)
-
-
-class Surroundings:
-    """What an experiment may have changed in its process and the next one must find as it was."""
-
-    SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGHUP, signal.SIGUSR1)
-
-    def __init__(self) -> None:
-        self._directory = os.getcwd()
-        self._environment = dict(_plain_environment())
-        self._import_path, self._arguments = list(sys.path), list(sys.argv)
-        self._handlers = list(map(_signal.getsignal, self.SIGNALS))
-        # Handlers can only be set, and an experiment can only have set them, in the main thread.
-        self._main = threading.current_thread() is threading.main_thread()
-
-    def restore(self) -> None:
-        """Put back the working directory, the environment, the import path, the arguments and the signal handlers."""
-        if self._main:
-            _signal.setitimer(_signal.ITIMER_REAL, 0)
-            if list(map(_signal.getsignal, self.SIGNALS)) != self._handlers:
-                for number, handler in zip(self.SIGNALS, self._handlers, strict=True):
-                    if handler is not None:
-                        signal.signal(number, handler)
-        try:
-            moved = os.getcwd() != self._directory
-        except FileNotFoundError:
-            moved = True
-        if moved:
-            with contextlib.suppress(OSError):
-                os.chdir(self._directory)
-        if _plain_environment() != self._environment:
-            os.environ.clear()
-            os.environ.update({os.fsdecode(name): os.fsdecode(value) for name, value in self._environment.items()})
-        if sys.path != self._import_path:
-            sys.path[:] = self._import_path
-        if sys.argv != self._arguments:
-            sys.argv = list(self._arguments)
-
-
-def _plain_environment() -> Mapping[Any, Any]:
-    # The mapping below os.environ, which spares decoding every variable after every experiment.
-    return getattr(os.environ, "_data", os.environ)

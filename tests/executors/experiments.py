@@ -178,6 +178,9 @@ def changes_everything() -> str:
     sys.stdout.close()
     sys.path.insert(0, "/nowhere")
     sys.argv = ["/nowhere"]
+    os.umask(0o777)
+    for limit in (resource.RLIMIT_NOFILE, resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
+        resource.setrlimit(limit, (40, resource.getrlimit(limit)[1]))
     return "fine"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import random
+import resource
 import signal
 import sys
 import time
@@ -69,6 +70,13 @@ def test_who_times_out_behind_a_short_experiment_is_not_run_twice(tmp_path: Path
     assert ran.read_text() == "7\n"
 
 
+def mask_and_limits() -> tuple[int, ...]:
+    mask = os.umask(0o77)
+    os.umask(mask)
+    limits = (resource.RLIMIT_NOFILE, resource.RLIMIT_CORE, resource.RLIMIT_FSIZE)
+    return (mask, *(resource.getrlimit(limit)[0] for limit in limits))
+
+
 @pytest.mark.parametrize(
     "way",
     [experiments.leaves_a_thread, experiments.leaves_processes, experiments.changes_everything],
@@ -85,6 +93,7 @@ def test_what_an_experiment_leaves_behind_does_not_reach_the_next(way: Any, tmp_
             os.environ.get("LD_SOMETHING"),
             signal.getsignal(signal.SIGTERM).name,
             "/nowhere" in os.sys.path + os.sys.argv,
+            mask_and_limits(),
         )
 
     executor = ProcessExecutor(1)
@@ -94,7 +103,7 @@ def test_what_an_experiment_leaves_behind_does_not_reach_the_next(way: Any, tmp_
         executor.close()
     values = gathered.values()
     assert values.pop(5) == "fine"
-    assert set(values.values()) == {(here, None, "SIG_DFL", False)}
+    assert set(values.values()) == {(here, None, "SIG_DFL", False, mask_and_limits())}
     assert gathered.outcomes[9].log.data == b"still heard\n"
 
 

@@ -35,6 +35,7 @@ from memento.output import FileOutput
 from memento.packing import unpack_job
 from memento.sources import load_from
 from memento.spool import SpoolWriter
+from memento.surroundings import notice_changes
 from memento.task import KEY_BYTES, Task
 from memento.worker import Worker
 
@@ -68,6 +69,7 @@ def main(channel: int, spool: str, name: str, environment: Mapping[str, str]) ->
     # This thread alone, which runs the experiment: to look into others while they run can crash the dump.
     faulthandler.register(TRACE_SIGNAL, trace, all_threads=False)
     end = _tell_of_exit(trace)
+    notice_changes()
     connection = socket.socket(fileno=channel)
     status = 1
     try:
