@@ -134,7 +134,10 @@ class Context(Recorded):
 
     @property
     def directory(self) -> Path:
-        """A folder of this attempt's own for files, made when first asked for, kept with the result."""
+        """A folder of this attempt's own for files, made when first asked for, kept with the result.
+
+        It begins empty, also after `restore`: what earlier attempts wrote stays in the folders of those.
+        """
         return private_folder(artifact_path(self._root, self._key, self._run, self.attempt))
 
     @property

@@ -132,8 +132,8 @@ class Memento:
             notify_on_complete: tell the notification provider when the run is over.
             on_error: "raise" (finish everything, then raise), "return" (failures are results too), or "stop" (start
                 nothing new after the first failure, then raise).
-            max_failures: start nothing new after so many failures. While it is not given, twenty configurations in a
-                row with one and the same error end the run as well.
+            max_failures: start nothing new after so many failures. While it is not given, one and the same error of ten
+                configurations in a row, and of ten more taken from all over the matrix, ends the run as well.
             timeout: seconds one experiment may run before its worker is ended.
             retries: how often a failed experiment is tried again: a number, or numbers by cause such as
                 ``{"killed": 2, "timeout": 1, ConnectionError: 3}``.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from memento import checkpoints, payload
+from memento import Config, Memento, checkpoints, payload
 from memento.context import Context
 from memento.errors import DamagedEntry, NotStored, UnreadableResult
 
@@ -310,3 +310,20 @@ def test_a_million_points_cost_sixteen_bytes_each(tmp_path: Path) -> None:
         one.record({"loss": (step, 0.5)})
     size = sum(memoryview(chunk).nbytes for chunk in one.collect_metrics())
     assert size <= 20_000 * 16 + 100
+
+
+def writes_before_it_fails(context: Context, config: Config) -> int:
+    begun = context.restore(default=0)
+    (context.directory / f"epoch {begun}.txt").write_text("weights")
+    context.checkpoint(begun + 1)
+    if context.attempt == 1:
+        raise OSError
+    return int(begun)
+
+
+def test_an_attempt_that_goes_on_has_a_folder_of_its_own_and_the_files_of_the_one_before_stay_in_that_ones() -> None:
+    result = Memento(writes_before_it_fails, executor="serial").run({"parameters": {"a": [1]}}, retries=1)[0]
+    assert result.inner == 1
+    folders = [attempt.directory for attempt in result.attempts]
+    assert [[file.name for file in folder.iterdir()] for folder in folders] == [["epoch 0.txt"], ["epoch 1.txt"]]
+    assert result.directory == folders[1]
