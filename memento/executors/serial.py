@@ -38,18 +38,21 @@ class SerialExecutor:
     beside = True
 
     def __init__(self) -> None:
-        self._tasks: deque[Task] = deque()
-        self._stopping = False
         self._worker: Worker | None = None
         self._spool: SpoolWriter | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self._tasks: deque[Task] = deque()
+        self._stopping = False
         self._reports: list[Report] = []
         self._begun: set[bytes] = set()
+        self._read = 0
 
     def start(self, job: Job) -> None:
         """Make the one worker, in place of that of an earlier job."""
         self._let_go()
-        self._stopping = False
-        self._read = 0
+        self._reset()
         self._spool = SpoolWriter(Path(job.spool) / "serial.spool")
         self._worker = Worker(
             job,

@@ -18,6 +18,7 @@ from memento import Memento
 from memento.errors import WorkerStartError
 from memento.executors.processes.executor import ProcessExecutor
 from memento.executors.processes.supervisor import end_sessions, start_of
+from memento.executors.serial import SerialExecutor
 from memento.executors.threads import ThreadExecutor
 from memento.layout import checkpoint_path
 from memento.spool import SpoolWriter
@@ -270,6 +271,26 @@ def test_a_thread_that_cannot_make_its_spool_ends_the_run_by_what_the_disk_said(
         executor.submit([Task(index=0, key=key_of(0))])
         with pytest.raises(IsADirectoryError, match=r"thread-1\.spool"):
             gather(executor, {key_of(0): 0}, Gathered(), 2)
+    finally:
+        executor.close()
+
+
+def test_what_a_run_here_that_ended_by_an_error_had_still_to_tell_is_not_told_to_the_next(tmp_path: Path) -> None:
+    def experiment(context: Any, config: Any) -> bytes:
+        context.progress(1, 2)
+        return bytes(200_000)
+
+    job = make_job(tmp_path / "one", experiment)
+    (tmp_path / "one" / "blobs").touch()  # where the folder of large results belongs
+    executor = SerialExecutor()
+    try:
+        executor.start(job)
+        executor.submit([Task(index=index, key=key_of(index)) for index in range(2)])
+        with pytest.raises(OSError):  # noqa: PT011 - what is said depends on the machine
+            gather(executor, {key_of(0): 0}, Gathered(), 1)
+        executor.start(make_job(tmp_path / "two", experiment))
+        assert list(executor.wait(0)) == []
+        assert list(executor.stop()) == []
     finally:
         executor.close()
 
