@@ -59,6 +59,25 @@ GIVEN: dict[str, tuple[str, str]] = {
         "import os\nLR = json.load(open(os.path.join(os.getcwd(), 'settings.json')))['lr']\n"
         "def experiment(): return LR", "LR",
     ),
+    "a path": ("import pathlib\nHELD = pathlib.Path(str(KNOWN['lr']))\ndef experiment(): return HELD", "HELD"),
+    "a member of an enum": (
+        "import enum\nclass Kind(enum.Enum): A = 7; B = 8\nHELD = Kind(KNOWN['lr'])\n"
+        "def experiment(): return HELD", "HELD",
+    ),
+    "a small array": (
+        "import numpy\nHELD = numpy.array([KNOWN['lr'], 1])\ndef experiment(): return HELD.sum()", "HELD",
+    ),
+    "a date, a span and a decimal": (
+        "import datetime, decimal\nHELD = [datetime.date(2020, 1, KNOWN['lr']), datetime.timedelta(KNOWN['lr']),\n"
+        "        decimal.Decimal(KNOWN['lr'])]\ndef experiment(): return HELD", "HELD",
+    ),
+    "one of two classes": (
+        "class A: pass\nclass B: pass\nHELD = {7: A, 8: B}[KNOWN['lr']]\ndef experiment(): return HELD()", "HELD",
+    ),
+    "one of two functions, set by another": (
+        "def a(): return 1\ndef b(): return 2\nHELD = None\ndef main():\n    global HELD\n"
+        "    HELD = {7: a, 8: b}[KNOWN['lr']]\nmain()\ndef experiment(): return HELD()", "HELD",
+    ),
     "an option that is called time": (
         "import types\nargs = types.SimpleNamespace(time=KNOWN['lr'])\nLIMIT = args.time * 2\n"
         "def experiment(): return LIMIT", "LIMIT",
@@ -82,6 +101,18 @@ UNSETTLED: dict[str, tuple[str, str]] = {
     "the time at which an object was made": (
         "import time\nclass Clock:\n    def __init__(self): self.began = time.time()\nCLOCK = Clock()\n"
         "def experiment(): return CLOCK.began", "CLOCK = Clock()",
+    ),
+    "a name of the run that a helper makes": (
+        "from uuid import uuid4 as make\ndef named(): return make().hex\nRUN = named()\nOUT = f'out/{RUN}'\n"
+        "def experiment(): return OUT, RUN", "RUN = named(); OUT = f'out/{RUN}'",
+    ),
+    "a default that is the time": (
+        "import time\ndef use(t=time.time()): return t\ndef experiment(): return use()",
+        "use.__defaults__ = (time.time() + 5,)",
+    ),
+    "a list that is shuffled": (
+        "from random import shuffle\nORDER = list(range(9))\nshuffle(ORDER)\ndef experiment(): return ORDER",
+        "ORDER.reverse()",
     ),
     "where the module lies": (
         "import os\nHERE = os.path.dirname(__file__)\nclass Paths:\n    root = os.path.join(HERE, 'data')\n"

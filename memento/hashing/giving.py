@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
 from memento.hashing.ever_new import is_ever_new, is_of_a_place
 from memento.hashing.keys import digest
 from memento.hashing.uses import chain_of
+
+Scope = Mapping[str, Any]
 
 UNTOLD: Any = object()
 """Stands for a value that statements do not tell."""
@@ -19,21 +21,22 @@ _CONTAINERS = frozenset({"dict", "list", "set"})
 _MAKERS = frozenset({"__init__", "__new__", "__post_init__", "__attrs_post_init__", "__setstate__"})
 
 
-def is_computed(nodes: list[ast.AST]) -> bool:
+def is_computed(nodes: list[ast.AST], scope: Scope) -> bool:
     """Return whether what these statements assign cannot be told from them, as `int(os.environ["N"])` cannot."""
     statements = [one for one in nodes if not isinstance(one, ast.FunctionDef)]
     given = [node.value for one in statements for node in ast.walk(one) if isinstance(node, ast.Assign | ast.AnnAssign)]
     inside = [node for value in given if value is not None for node in ast.walk(value)]
     asked = any(isinstance(node, ast.Call | ast.Subscript | ast.Attribute) for node in inside)
-    return asked and not is_ever_new(inside) and not _names_in(inside) <= _CONTAINERS
+    shuffled = any(isinstance(one, ast.Expr) and is_ever_new(ast.walk(one), scope) for one in statements)
+    return asked and not shuffled and not is_ever_new(inside, scope) and not _names_in(inside) <= _CONTAINERS
 
 
-def is_given_in(nodes: Iterable[ast.AST], name: str) -> bool:
+def is_given_in(nodes: Iterable[ast.AST], name: str, scope: Scope) -> bool:
     """Return whether loops and the like give `name` a value, and none that is never meant to be the same."""
     walked = [inner for node in nodes for inner in ast.walk(node)]
     given: list[ast.AST] = [*given_in(nodes, name)]
     given += [inner.iter for inner in walked if is_loop(inner) and name in targets_of(inner)]
-    return bool(walked) and not any(is_ever_new(ast.walk(one)) for one in given)
+    return bool(walked) and not any(is_ever_new(ast.walk(one), scope) for one in given)
 
 
 def is_of_a_place_in(nodes: list[ast.AST], value: Any) -> bool:
@@ -54,6 +57,13 @@ def set_by_makers(node: ast.AST) -> set[int]:
                 if isinstance(target, ast.expr) and chain_of(target)[:1] == (own,):
                     found.add(id(inner))
     return found
+
+
+def is_never_the_same(node: ast.ClassDef, scope: Scope) -> bool:
+    """Return whether what the class of `node` makes is another each time, by what it or its makers ask for."""
+    methods = [one for one in node.body if isinstance(one, ast.FunctionDef) and one.name not in _MAKERS]
+    left = {id(inner) for method in methods for inner in ast.walk(method)}
+    return is_ever_new((inner for inner in ast.walk(node) if id(inner) not in left), scope)
 
 
 def _names_in(nodes: Iterable[ast.AST]) -> set[str]:
@@ -97,18 +107,18 @@ def given_in(nodes: Iterable[ast.AST], name: str) -> list[ast.expr]:
     ]
 
 
-def told_by(nodes: list[ast.AST], name: str) -> Any:
+def told_by(nodes: list[ast.AST], name: str, scope: Scope) -> Any:
     """Return the digest of the one value that `nodes` give `name`, empty where they give it several by turns.
 
     Untold is what is made of other things, which are watched themselves, and what is never meant to be the same.
     """
     given = given_in(nodes, name)
     for one in nodes:
-        if isinstance(one, ast.Expr) and is_ever_new(ast.walk(one)):
+        if isinstance(one, ast.Expr) and is_ever_new(ast.walk(one), scope):
             return UNTOLD
         for inner in ast.walk(one):
             if is_loop(inner) and name in targets_of(inner):
-                if is_ever_new(ast.walk(inner.iter)):
+                if is_ever_new(ast.walk(inner.iter), scope):
                     return UNTOLD
                 given += [ast.Constant(None), ast.Constant(None)]
     values = [literal(value) for value in given]

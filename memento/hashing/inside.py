@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import argparse
 import functools
+import math
 import types
 from collections import deque
 from collections.abc import Iterable, Iterator
+from enum import Enum
+from pathlib import PurePath
 from typing import Any
 
 from memento.hashing.forms import PLAIN
-from memento.hashing.naming import resolve
+from memento.hashing.naming import module_of, resolve
 
 LARGEST_PLAIN = 500
+# By name, so that nobody has to load them: what is of one of these has nothing inside that could change.
+_LEAVES = frozenset(
+    ["complex", "range", "slice", "Decimal", "Fraction", "UUID", "date", "datetime", "time", "timedelta", "timezone"]
+)
+_LEAF_MODULES = frozenset({"builtins", "decimal", "fractions", "uuid", "datetime"})
 _DEEPEST_VALUE = 6
 _CARRIED = (types.FunctionType, type, types.MappingProxyType, functools.partial)
 _WITHOUT_CODE = frozenset({"numpy", "pandas", "scipy", "torch", "datetime", "decimal", "pathlib"})
 
 
 def is_plain(value: Any) -> bool:
-    """Return whether `value` is a number, a text or the like, or a few hundred of such in lists, dicts or namespaces.
+    """Return whether `value` is a number, a text, a path, a date or the like, or a few hundred of such.
+
+    They may be in lists, dicts or namespaces, or in an array.
 
     Example:
         >>> is_plain({"lr": 0.1, "layers": [8, 8]}), is_plain(object())
@@ -35,9 +45,24 @@ def is_plain(value: Any) -> bool:
             waiting += [*item, *item.values()]
         elif type(item) in (list, tuple, set, frozenset):
             waiting += item
-        elif type(item) not in PLAIN:
+        elif type(item) not in PLAIN and not _is_leaf(item) and not _is_small_of_numpy(item):
             return False
     return not waiting
+
+
+def _is_leaf(value: Any) -> bool:
+    kind = type(value)
+    if isinstance(value, PurePath | Enum):
+        return True
+    return kind.__module__ in _LEAF_MODULES and kind.__name__ in _LEAVES
+
+
+def _is_small_of_numpy(value: Any) -> bool:
+    """Return whether `value` is a number, a type, or an array of a few hundred numbers, of numpy."""
+    if module_of(type(value)).partition(".")[0] != "numpy":
+        return False
+    shape, kind = getattr(value, "shape", None), getattr(getattr(value, "dtype", value), "kind", "O")
+    return kind != "O" and isinstance(shape, tuple) and math.prod(shape) <= LARGEST_PLAIN
 
 
 def code_in(value: Any) -> Iterator[types.FunctionType | type]:
@@ -55,7 +80,7 @@ def code_in(value: Any) -> Iterator[types.FunctionType | type]:
         kind = type(item)
         if kind in PLAIN or id(item) in seen:
             continue
-        if kind.__module__.partition(".")[0] in _WITHOUT_CODE:
+        if module_of(kind).partition(".")[0] in _WITHOUT_CODE:
             waiting.extend((part, depth + 1) for part in _in_numpy(item))
             continue
         seen.add(id(item))

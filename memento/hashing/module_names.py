@@ -14,7 +14,7 @@ from memento.hashing.giving import is_computed, is_given_in
 from memento.hashing.held import attributes_of, is_settled
 from memento.hashing.inside import home_of, is_plain
 from memento.hashing.keys import digest
-from memento.hashing.naming import module_name
+from memento.hashing.naming import is_importable, module_name
 from memento.hashing.project import file_of_module, is_library, is_project
 from memento.hashing.uses import (
     absolute_name,
@@ -69,10 +69,12 @@ class ModuleNames:
             self._watched.record(record, syntax.digest_of(telling))
             self._follow(telling, vars(owner), {name}, record)
         origins = origins_of(tree, name)
-        if is_computed(telling) or is_given_in(around, name):
+        if is_computed(telling, vars(owner)) or is_given_in(around, name, vars(owner)):
             self._values.add_computed(record, name, owner, option, [*nodes, *behind(nodes, tree)])
         elif nodes or setters or (name in vars(owner) and not origins):
             self._values.add_name(record, name, owner, nodes, setters)
+        if isinstance(value, types.FunctionType | type) and (nodes or setters):
+            self._use_chosen(record, name, owner)
         is_own = not origins
         for origin in origins:
             # The value came from another module of the project, perhaps under another name.
@@ -94,6 +96,13 @@ class ModuleNames:
         meant = sorted(one for one in imported_as(tree, name, package) if is_library(one))
         if meant:
             self._watched.record(f"{module_name(owner.__name__)}.{name}", " ".join(meant))
+
+    def _use_chosen(self, record: str, name: str, owner: types.ModuleType) -> None:
+        """Watch which function or class a name stands for that is given one of several."""
+        value = vars(owner)[name]
+        self._watched.record(record, f"is {module_name(home_of(value))}.{value.__qualname__}")
+        if is_importable(value):
+            self._values.assign(owner.__name__, name, value)
 
     def _use_put_there(self, record: str, name: str, owner: types.ModuleType) -> None:
         """Watch what the program has put in the place of what a module itself has under a name; workers get it too."""

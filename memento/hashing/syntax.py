@@ -189,15 +189,18 @@ def class_of(tree: ast.Module, qualname: str) -> ast.ClassDef | None:
     """Return the class called `qualname` in `tree`."""
     around: ast.AST = tree
     for name in qualname.replace(".<locals>", "").split("."):
-        scopes = [
-            node
-            for node in statements_of(around)
-            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and node.name == name
-        ]
-        if not scopes:
+        inside = _scopes_in(around).get(name)
+        if inside is None:
             return None
-        around = scopes[-1]
+        around = inside
     return around if isinstance(around, ast.ClassDef) else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _scopes_in(around: ast.AST) -> dict[str, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Return the classes and functions that a module, class or function defines, by name; of several the last."""
+    kinds = ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    return {node.name: node for node in statements_of(around) if isinstance(node, kinds)}
 
 
 def statements_of(around: ast.AST) -> Iterator[ast.stmt]:

@@ -198,6 +198,8 @@ def _assigns(statement: ast.stmt, name: str) -> bool:
         targets = [statement.target]
     if any(isinstance(node, ast.Name) and node.id == name for target in targets for node in ast.walk(target)):
         return True
+    if isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        return False
     # Of an `if`, `for`, `with` or `try` all counts that stands in it.
     inside = [node for node in ast.iter_child_nodes(statement) if isinstance(node, ast.stmt | ast.excepthandler)]
     stored = any(

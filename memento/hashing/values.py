@@ -7,6 +7,7 @@ what the code itself fills or counts up while it runs, a cache or a counter, the
 from __future__ import annotations
 
 import ast
+import sys
 import types
 from collections.abc import Callable, Collection
 from functools import partial
@@ -18,6 +19,7 @@ from memento.hashing.giving import (
     defaults_of,
     given_in,
     is_computed,
+    is_never_the_same,
     is_of_a_place_in,
     literal,
     set_by_makers,
@@ -142,30 +144,34 @@ class Values:
             value = _plain(vars(one.owner).get(one.name))
             if value is UNTOLD or (one.owner.__name__, one.name) in self._set or id(value) in self._filled:
                 continue
-            told = b"" if one.setters or not one.nodes else told_by(one.nodes, one.name)
-            if any(is_ever_new(ast.walk(given)) for given in given_in(one.setters, one.name)):
+            told = b"" if one.setters or not one.nodes else told_by(one.nodes, one.name, vars(one.owner))
+            asked = given_in(one.setters, one.name)
+            if any(is_ever_new(ast.walk(given), vars(one.owner)) for given in asked):
                 continue
             if told is not UNTOLD and told != digest(value):
                 record(one.record, digest(value).hex())
                 self.assign(one.owner.__name__, one.name, vars(one.owner)[one.name])
-        self._unlike = {kind for _, kind, node, _ in self._classes if is_ever_new(ast.walk(node))}
+        self._unlike = {kind for _, kind, node, _ in self._classes if is_never_the_same(node, _scope_of(kind))}
         for name, key, owner, option, nodes in self._computed:
             if (owner.__name__, key) not in self._set:
                 self._tell_computed(record, name, key, owner, option, nodes)
         for name, kind, node, around in self._classes:
+            scope = _scope_of(kind)
             for attribute, known in list(vars(kind).items()):
                 value = _plain(known)
                 if value is UNTOLD or attribute.startswith("_") or attribute in self._attributes:
                     continue
                 nodes = [one for one in node.body if attribute in targets_of(one)]
-                told = told_by(nodes, attribute) if nodes else b""
-                if told is UNTOLD and is_computed(nodes) and not is_of_a_place_in([*nodes, *around], value):
+                told = told_by(nodes, attribute, scope) if nodes else b""
+                if told is UNTOLD and is_computed(nodes, scope) and not is_of_a_place_in([*nodes, *around], value):
                     told = b""
                 if id(known) not in self._filled and told is not UNTOLD and told != digest(value):
                     record(name, digest((attribute, value)).hex())
                     self.assign(kind.__module__, f"{kind.__qualname__}.{attribute}", known)
         for name, function, defined in self._functions:
-            made = [self._form(value) for value, given in defaults_of(function, defined) if literal(given) is UNTOLD]
+            given = [(value, one) for value, one in defaults_of(function, defined) if literal(one) is UNTOLD]
+            scope = function.__globals__
+            made = [self._form(value) for value, one in given if not is_ever_new(ast.walk(one), scope)]
             if any(value is not UNTOLD and id(value) not in self._filled for value in made):
                 record(name, digest([None if value is UNTOLD else value for value in made]).hex())
 
@@ -213,6 +219,10 @@ class Values:
             if not is_plain(value) and self._held_in(value):
                 lookups.add_inside(partial(self._held_in, value))
         lookups.close(set_by_code=self._set, filled_by_code=self._filled)
+
+
+def _scope_of(kind: type) -> dict[str, Any]:
+    return vars(sys.modules[kind.__module__])
 
 
 def _plain(value: Any) -> Any:
