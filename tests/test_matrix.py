@@ -24,6 +24,7 @@ from memento.hashing import KeyMaker, digest
 from memento.matrix import generate_configurations
 from memento.matrix.configurations import Configurations
 from memento.matrix.grids import grid, random_grid
+from memento.matrix.union import _may_share as may_share
 
 GPUS = "write a whole number of devices, or a share of one below 1"
 
@@ -194,6 +195,32 @@ class TestUnion:
         assert dicts(union) == [{"a": 1}, {"b": 1}]
         assert union.names == ("a", "b")
         assert union.varying == ("a", "b")
+
+    def test_matrices_without_parameters_are_one_configuration_for_each_of_their_settings(self):
+        matrices = [{"parameters": {}, "settings": {"e": number % 2}} for number in range(6)]
+        assert [config.settings.e for config in generate_configurations(matrices)] == [0, 1]
+
+    @pytest.mark.parametrize(
+        "matrix",
+        [
+            lambda number: {"parameters": {"a": [number], "seed": [0]}},
+            lambda number: {"parameters": {"a": list(range(number, number + 4)), "seed": range(10**6)}},
+            lambda number: {"parameters": {"a": [number % 20], "b": [number // 20]}, "replicates": 2},
+            lambda number: {"parameters": {"a": [number]}, "include": [{"a": -number}], "sample": {"n": 1}},
+        ],
+        ids=["apart", "overlapping", "by-two-names", "included"],
+    )
+    def test_of_many_matrices_each_is_compared_with_a_few(self, matrix, monkeypatch):
+        compared = []
+
+        def counted(space, one, other):
+            compared.append(other)
+            return may_share(space, one, other)
+
+        monkeypatch.setattr("memento.matrix.union._may_share", counted)
+        union = quiet([matrix(number) for number in range(400)])
+        assert len(compared) < 400 * 5
+        assert all(config in union for number in range(0, 400, 21) for config in quiet(matrix(number))[:9])
 
     def test_an_empty_list_is_refused(self):
         with pytest.raises(MatrixError, match=r"the list of matrices is empty; write at least one"):

@@ -12,7 +12,7 @@ from memento.matrix.block import Block
 from memento.matrix.diagram import Box, Cut, Diagram
 from memento.matrix.selection import Chain, Picked, Selection
 from memento.matrix.space import Space
-from memento.matrix.union import Boxed, without_earlier
+from memento.matrix.union import Boxed, Earlier, without_earlier
 from memento.names import REPLICATE
 
 Predicate = Callable[[Config], object]
@@ -31,13 +31,17 @@ class Choice(NamedTuple):
 
 def selected(space: Space, choices: Sequence[Choice], warn: lint.Warn) -> Selection:
     """Return the positions that are configurations, of all matrices."""
-    done: list[Boxed] = []
+    done: list[Selection] = []
+    earlier = Earlier(space)
     for choice in choices:
         boxed = _chosen(space, choice, warn)
-        done.append(without_earlier(space, boxed, done))
+        left = without_earlier(space, boxed, earlier.near(boxed))
+        done.append(left.selection)
+        if len(choices) > 1:
+            earlier.add(left)
         if not boxed.selection.count:
             warn(f"{choice.place}: everything is excluded, so there is nothing to run")
-    return done[0].selection if len(done) == 1 else Chain(one.selection for one in done)
+    return done[0] if len(done) == 1 else Chain(done)
 
 
 def _chosen(space: Space, choice: Choice, warn: lint.Warn) -> Boxed:

@@ -53,6 +53,7 @@ class Chain:
 
     def __init__(self, parts: Iterable[Selection]) -> None:
         self._parts = [part for part in parts if part.count]
+        self._firsts = [part.at(0) for part in self._parts]
         self._before = [0]
         for part in self._parts:
             self._before.append(self._before[-1] + part.count)
@@ -65,11 +66,9 @@ class Chain:
 
     def rank(self, position: int) -> int | None:
         """Return how many positions come before this one."""
-        for part, before in zip(self._parts, self._before, strict=False):
-            rank = part.rank(position)
-            if rank is not None:
-                return before + rank
-        return None
+        number = bisect_right(self._firsts, position) - 1
+        rank = None if number < 0 else self._parts[number].rank(position)
+        return None if rank is None else self._before[number] + rank
 
     def positions(self, first: int = 0) -> Iterator[int]:
         """Return the positions in order."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from memento.matrix.axis import Axis
@@ -11,6 +12,11 @@ from memento.matrix.configurations import find
 from memento.matrix.diagram import Box, Cut, Diagram
 from memento.matrix.selection import Selection, Without
 from memento.matrix.space import Space
+
+SHORT = 1000
+"""Matrices are told apart by the values of axes that have no more than these."""
+MANY = 10
+"""Where so many times more matrices share the values of one more name, it is quicker to compare those left in full."""
 
 
 class Boxed(NamedTuple):
@@ -22,6 +28,89 @@ class Boxed(NamedTuple):
     selection: Selection
     blocks: tuple[int, ...]
     boxes: tuple[Box, ...] | None
+
+
+class Earlier:
+    """The matrices of a union so far, found by the values that they have.
+
+    To look at all of them for each later one would take ten seconds for two thousand matrices.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._all: list[Boxed] = []
+        self._by_names: dict[object, _ByValue] = {}
+
+    def add(self, one: Boxed) -> None:
+        """Add what is left of a matrix."""
+        if one.selection.count:
+            for number in one.blocks:
+                block = self._space.blocks[number]
+                self._by_names.setdefault(_names_of(block), _ByValue()).add(len(self._all), block)
+            self._all.append(one)
+
+    def near(self, later: Boxed) -> list[Boxed]:
+        """Return those that may have a configuration of `later`, in order, and few others."""
+        found: set[int] = set()
+        for number in later.blocks:
+            block = self._space.blocks[number]
+            if (known := self._by_names.get(_names_of(block))) is not None:
+                found |= known.near(block)
+        return [self._all[number] for number in sorted(found)]
+
+
+class _ByValue:
+    """The numbers of matrices by the values that they have for each of the same names."""
+
+    def __init__(self) -> None:
+        self._numbers: list[int] = []
+        self._having: dict[str, dict[bytes, list[int]]] = {}
+        self._any: dict[str, list[int]] = {}
+
+    def add(self, number: int, block: Block) -> None:
+        """Add a block of the matrix of this number."""
+        self._numbers.append(number)
+        for name in block.keyed_names:
+            values = _values_of(name, block)
+            if values is None:
+                self._any.setdefault(name, []).append(number)
+                continue
+            having = self._having.setdefault(name, {})
+            for value in values:
+                having.setdefault(value, []).append(number)
+
+    def near(self, block: Block) -> set[int]:
+        """Return the numbers that share a value of each name with `block`, as far as few share it."""
+        shared = sorted((self._sharing(name, block) for name in block.keyed_names), key=_total)
+        if not shared:
+            return set(self._numbers)
+        found = set(chain.from_iterable(shared[0]))
+        for lists in shared[1:]:
+            if _total(lists) > MANY * len(found):
+                break
+            found.intersection_update(chain.from_iterable(lists))
+        return found
+
+    def _sharing(self, name: str, block: Block) -> list[list[int]]:
+        values = _values_of(name, block)
+        having = self._having.get(name, {})
+        lists = list(having.values()) if values is None else [having[value] for value in values if value in having]
+        return [*lists, self._any.get(name, [])]
+
+
+def _total(lists: Iterable[Sequence[int]]) -> int:
+    return sum(map(len, lists))
+
+
+def _names_of(block: Block) -> object:
+    """Return what two blocks have in common that may share a configuration: names and settings."""
+    return frozenset(block.keyed_names), frozenset(block.setting_digests.items())
+
+
+def _values_of(name: str, block: Block) -> set[bytes] | None:
+    """Return the digests of the values of a name; None where there are many."""
+    axis, _, size, column = block.places[name]
+    return None if size > SHORT else {row[column] for row in axis.all_digests()}
 
 
 def without_earlier(space: Space, later: Boxed, earlier: Sequence[Boxed]) -> Boxed:
@@ -55,7 +144,14 @@ def _comparable(one: Block, other: Block) -> bool:
 def _overlap(one: Block, other: Block) -> bool:
     """Whether no axis that both have shows that they share nothing."""
     matched = [_same_axis(axis, other) for axis in one.axes]
-    return all(match is None or bool(_common(axis, match)) for axis, match in zip(one.axes, matched, strict=True))
+    return all(
+        match is None or _same_range(axis, match) or bool(_common(axis, match))
+        for axis, match in zip(one.axes, matched, strict=True)
+    )
+
+
+def _same_range(axis: Axis, other: Axis) -> bool:
+    return isinstance(axis.values, range) and axis.values == other.values
 
 
 def _same_axis(axis: Axis, block: Block) -> Axis | None:
@@ -111,7 +207,7 @@ def _translated(block: Block, earlier: Block, boxes: Sequence[Box]) -> tuple[Box
         if other is None:
             return None
         place = earlier.axes.index(other)
-        if isinstance(axis.values, range) and axis.values == other.values:
+        if _same_range(axis, other):
             ours[place] = number, None
             continue
         common = _common(axis, other)
