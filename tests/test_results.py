@@ -909,6 +909,16 @@ def test_the_csv_file_has_the_same_columns_as_the_frame(tmp_path: Path) -> None:
     assert cancelled[:4] == ["größer,\n", "1.0", "cancelled", ""]
 
 
+def test_nothing_that_steers_a_terminal_is_shown(made: Made) -> None:
+    made.add({"a": "\x1b]0;title\x07"}, {"\x1b[31mred": "\x9b2J"})
+    made.add({"a": "b"}, failure=Failure(type="ValueError", message="multi\nline \x1b[2J\x1b[31m evil"))
+    for shown in (str(made.results), made.results._repr_html_()):
+        assert not set(shown) & {"\x1b", "\x07", "\x9b"}
+        assert "ValueError: multi line evil" in shown
+        assert "red" in shown
+    assert "failed (ValueError: multi line evil)" in repr(made.results[1])
+
+
 def test_integers_that_python_refuses_to_write_in_decimal_are_shown_and_written(made: Made, tmp_path: Path) -> None:
     made.add({"n": 10**5000}, 1)
     assert "int of 16610 bits" in str(made.results)

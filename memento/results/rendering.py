@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from memento.hashing import readable
 from memento.hashing.text import WIDEST_INTEGER
 from memento.results.tables import Columns, table_of
+from memento.wording import one_line
 
 if TYPE_CHECKING:
     from memento.results.result import Result
@@ -62,15 +63,13 @@ def _excerpt(results: Any, limit: int) -> tuple[list[str], list[list[str]]]:
     columns = {name: column for name, column in table.items() if any(value is not None for value in column)}
     cells = {place: [_cell(column[row]) for column in columns.values()] for row, place in enumerate(there)}
     rows = [[_GAP] * (1 + len(columns)) if place is None else [str(place), *cells[place]] for place in places]
-    return ["", *columns], rows
+    return ["", *(one_line(name) for name in columns)], rows
 
 
 def _cell(value: Any) -> str:
     if _is_wide(value):
         value = readable(value)
-    text = "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
-    text = " ".join(text.split())
-    return text if len(text) <= WIDEST_CELL else text[: WIDEST_CELL - 1] + _GAP
+    return one_line("" if value is None else f"{value:.6g}" if isinstance(value, float) else value, WIDEST_CELL)
 
 
 def write_csv(table: Columns, path: str | PathLike[str]) -> None:

@@ -14,6 +14,7 @@ from memento.errors import NotStored
 from memento.results.metrics import Metrics
 from memento.results.reading import Reader
 from memento.task import STATUS_FROM_CODE, STATUS_IN_HEAD, Failure, Outcome, Status, value_in
+from memento.wording import one_line
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -265,8 +266,8 @@ class Result(_Ended):
 
 
 def _told(ended: _Ended) -> str:
-    error = ended.error
-    return ended.status.value if error is None else f"{ended.status.value} ({error.type}: {error.message})"
+    error, status = ended.error, ended.status.value
+    return status if error is None else f"{status} ({one_line(f'{error.type}: {error.message}')})"
 
 
 def _duration(time: timedelta) -> str:
