@@ -31,7 +31,7 @@ from memento.sources import KeptLoader
 # So many names are in a note.
 SHOWN = 3
 # Beyond this many functions and values the rest is not looked at, and a note says so.
-LARGEST = 500
+LARGEST = 2000
 
 # Who calls one of these may reach whatever is defined beside it.
 _REACHING = frozenset({"globals", "eval", "exec"})

@@ -123,8 +123,13 @@ def assignments_of(tree: ast.Module, name: str, *, mutable: bool = False) -> lis
 
     What `mutable` says may be changed by each call that it is given to.
     """
-    statements = [tree.body[place] for place in _mentions(tree).get(name, ())]
-    return [one for one in statements if _assigns(one, name) or _changes(one, name, mutable=mutable)]
+    return list(_assignments(tree, name, mutable))
+
+
+@functools.lru_cache(maxsize=4096)
+def _assignments(tree: ast.Module, name: str, mutable: bool) -> tuple[ast.AST, ...]:
+    statements = (tree.body[place] for place in _mentions(tree).get(name, ()))
+    return tuple(one for one in statements if _assigns(one, name) or _changes(one, name, mutable=mutable))
 
 
 def behind(nodes: list[ast.AST], tree: ast.Module) -> list[ast.AST]:
