@@ -5,7 +5,8 @@ A line holds nothing else as long as it says everything. Where it does not, it e
     types      what JSON cannot say: a JSON pointer into the line → a note of `memento.capture.notation`
     key        the key of the call, where the arguments cannot be told exactly from the line
     arguments  the names of the arguments, where the function takes further ones by `**name`
-    returned   "dict", where the function returned a dict whose only entry is called `result`
+    returned   "dict", where the function returned a dict whose only entry is called `result`; or the class of dict that
+               it returned, as module:Class
 
 Strict JSON in ASCII, one line each, whatever the values are. This is a file format: only add to it.
 """
@@ -18,9 +19,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from memento.capture.notation import SIMPLE, Notes, first_step, from_plain, is_simple, step_to, to_plain
+from memento.capture.notation import SIMPLE, Notes, as_kind, first_step, from_plain, is_simple, step_to, to_plain
 from memento.errors import NameClash
 from memento.hashing import KeyMaker, digest
+from memento.hashing.naming import qualified
 
 NOTE = "$memento"
 RESULT = "result"
@@ -68,7 +70,7 @@ def fields_of(result: Any) -> dict[str, Any]:
         "".join(result)  # the quickest way to see that every name is a string
     except TypeError:
         return {RESULT: result}
-    return result
+    return {RESULT: result} if NOTE in result else result
 
 
 def result_of(fields: dict[str, Any]) -> Any:
@@ -139,8 +141,8 @@ def text_of(
         tell_key: keep the key in any case, not only where the line cannot tell the arguments exactly.
         tell_names: keep the arguments' names, as the function does not declare them all.
     """
-    returned_dict = isinstance(result, dict) and len(result) == 1 and RESULT in result
-    if written is None and not (tell_key or tell_names or returned_dict) and is_quick(record.values()):
+    returned = _returned(result)
+    if written is None and not (tell_key or tell_names or returned) and is_quick(record.values()):
         try:
             text = _encode(record)
         except ValueError:  # NaN, an infinity, or an integer of too many digits
@@ -160,11 +162,18 @@ def text_of(
         noted["key"] = found.hex()
     if tell_names:
         noted["arguments"] = list(arguments)
-    if returned_dict:
-        noted["returned"] = "dict"
+    if returned:
+        noted["returned"] = returned
     if notes:
         noted["types"] = notes
     return _encode({**plain, NOTE: noted} if noted else plain)
+
+
+def _returned(result: Any) -> str | None:
+    """Return what the line's note says of the dict that was returned; None where the line says it all."""
+    if type(result) is dict:
+        return "dict" if len(result) == 1 and RESULT in result else None
+    return qualified(type(result)) if isinstance(result, dict) and fields_of(result) is result else None
 
 
 def read_line(data: bytes | str, names: Collection[str] = (), measures: Collection[str] = ()) -> Line | None:
@@ -187,12 +196,15 @@ def read_line(data: bytes | str, names: Collection[str] = (), measures: Collecti
     given = noted.get("arguments", names)
     arguments = {name: record[name] for name in given if name in record}
     fields = {name: value for name, value in record.items() if name not in arguments and name not in measures}
-    result = fields if noted.get("returned") == "dict" else result_of(fields)
+    returned, whole = noted.get("returned"), True
+    result = fields if returned else result_of(fields)
+    if returned and returned != "dict":
+        result, whole = as_kind(fields, returned)
     key = bytes.fromhex(noted["key"]) if "key" in noted else None
     return Line(
         record=record,
         arguments=arguments if len(arguments) == len(given) else None,
         result=result,
         key=key,
-        exact=not any(first_step(pointer) in fields for pointer in inexact),
+        exact=whole and not any(first_step(pointer) in fields for pointer in inexact),
     )

@@ -6,16 +6,19 @@ What is written, the note, and what is read back:
     int of more than 1,024 bits          "0x…"                 int                  the same
     NaN                                  null                  float                NaN
     infinity                             "Infinity"            float                infinity
-    numbers of numpy and other libraries numbers                                    Python's numbers
+    numbers of numpy                     numbers                                    Python's numbers
     tuple, set, frozenset                list (sets sorted)    tuple, set, …        the same
     dict with other keys than strings    list of pairs         dict                 the same
     datetime, date, time                 "2024-05-01T12:00:00" datetime, date, time the same
     timedelta                            seconds               timedelta            the same
+    pandas.Timestamp                     the same as datetime  Timestamp:ns         the same
     Path, UUID, Decimal, Fraction        their text            path, UUID, …        the same
     an Enum's member                     its name              enum:module:Class    the member, where Class is imported
     bytes                                base64                bytes                the same
     complex                              [real, imaginary]     complex              the same
     numpy.datetime64                     "2024-05-01"          datetime64           the same
+    a subclass of one of these           as its base           tuple:module:Class   a named tuple of a known Class
+                                                               like:module:Class    OrderedDict, Counter; else the base
     numpy.ndarray of plain numbers, …    nested lists          ndarray:<f8          an array
     a dataclass                          object of its fields  dataclass:Class      a dict
     anything else                        its short text        text:Class           the text
@@ -31,21 +34,21 @@ import datetime
 import decimal
 import enum
 import fractions
-import importlib
 import math
 import sys
 import uuid
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
-from pathlib import Path, PurePath
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
+from memento.capture import arrays, times
 from memento.hashing import readable
 from memento.hashing.naming import qualified, resolve
 from memento.hashing.text import WIDEST_INTEGER
 
 SIMPLE = frozenset({type(None), bool, int, str})
 """Types of which every value is its own JSON, but for the widest integers."""
-_INFINITIES = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 
 class Notes(dict[str, str]):
@@ -125,14 +128,14 @@ def _plain(value: Any, notes: Notes, place: str) -> Any:
     if kind is int:
         return _noted(hex(value), "int", notes, place)
     if kind is float:
-        return value if math.isfinite(value) else _noted(_not_finite(value), "float", notes, place)
+        return value if math.isfinite(value) else _noted(arrays.not_finite(value), "float", notes, place)
     if kind is list:
         return _listed(value, notes, place)
     if kind is dict and all(type(name) is str for name in value):
         return {name: _plain(inner, notes, place + step_to(name)) for name, inner in value.items()}
     writer = _WRITERS.get(kind)
     if writer is not None:
-        return _noted(writer(value, notes, place), kind.__name__, notes, place)
+        return _noted(writer(value, notes, place), _note_of(value, kind), notes, place)
     return _of_a_kind(value, notes, place)
 
 
@@ -141,8 +144,9 @@ def _noted(plain: Any, note: str, notes: Notes, place: str) -> Any:
     return plain
 
 
-def _not_finite(value: float) -> str | None:
-    return _INFINITIES.get(value)
+def _note_of(value: Any, kind: type) -> str:
+    more = times.note_of(value) if kind in _ZONED else ""
+    return f"{kind.__name__}:{more}" if more else kind.__name__
 
 
 def _listed(values: Iterable[Any], notes: Notes, place: str) -> list[Any]:
@@ -174,11 +178,14 @@ _WRITERS: dict[type, Callable[[Any, Notes, str], Any]] = {
     datetime.datetime: lambda value, *_: value.isoformat(),
     datetime.date: lambda value, *_: value.isoformat(),
     datetime.time: lambda value, *_: value.isoformat(),
-    datetime.timedelta: lambda value, *_: value.total_seconds(),
+    datetime.timedelta: lambda value, *_: times.seconds_of(value),
     decimal.Decimal: lambda value, *_: str(value),
     fractions.Fraction: lambda value, *_: str(value),
     uuid.UUID: lambda value, *_: str(value),
 }
+
+
+_ZONED = frozenset({datetime.datetime, datetime.time})
 
 
 def _datetime_of(value: Any) -> datetime.datetime:
@@ -204,50 +211,37 @@ def _of_a_kind(value: Any, notes: Notes, place: str) -> Any:
     if isinstance(value, enum.Enum):
         return _noted(value.name or str(value), f"enum:{qualified(type(value))}", notes, place)
     if isinstance(value, PurePath):
-        return _noted(str(value), "path", notes, place)
+        concrete = isinstance(value, Path) and isinstance(value, type(Path()))
+        return _noted(str(value), "path" if concrete else f"path:{type(value).__name__}", notes, place)
     if isinstance(value, type) or callable(value):
         return _text(value, notes, place)
+    pandas, numpy = sys.modules.get("pandas"), sys.modules.get("numpy")
+    if pandas is not None and type(value) is getattr(pandas, "Timestamp", None):
+        return _noted(value.isoformat(), times.timestamp_note(value), notes, place)
+    if numpy is not None and isinstance(value, numpy.generic):
+        return _scalar(value, notes, place)
     for base, plainer in _BASES.items():
         if isinstance(value, base) and (base is not datetime.datetime or value == value):  # pandas' NaT is no time
-            notes.approximate = True
-            return _plain(plainer(value), notes, place)
+            plain = _plain(plainer(value), notes, place)
+            return _noted(plain, f"{notes.get(place, 'like')}:{qualified(type(value))}", notes, place)
     if dataclasses.is_dataclass(value):
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         return _noted(_plain(fields, notes, place), f"dataclass:{qualified(type(value))}", notes, place)
-    numpy = sys.modules.get("numpy")
-    if numpy is not None and isinstance(value, numpy.generic):
-        return _scalar(value, notes, place)
-    if numpy is not None and isinstance(value, numpy.ndarray) and value.dtype.kind in "biufUM":
-        return _array(value, notes, place)
+    if numpy is not None and isinstance(value, numpy.ndarray) and arrays.is_listed(value):
+        plain, note = arrays.listed(value)
+        return _noted(plain, note, notes, place)
     return _text(value, notes, place)
 
 
 def _scalar(value: Any, notes: Notes, place: str) -> Any:
     kind = value.dtype.kind
     if kind == "M":
-        return _noted(str(value), "datetime64", notes, place)
-    ours: Callable[[Any], Any] | None = {"b": bool, "i": int, "u": int, "f": float, "c": complex}.get(kind)
-    if ours is None:
+        return _noted(str(value), times.datetime64_note(value), notes, place)
+    number = arrays.number_of(value)
+    if number is None:
         return _text(value, notes, place)
     notes.approximate = True
-    return _plain(ours(value), notes, place)
-
-
-def _array(value: Any, notes: Notes, place: str) -> Any:
-    dtype = value.dtype
-    empty = f":{','.join(map(str, value.shape))}" if value.size == 0 else ""
-    notes[place] = f"ndarray:{dtype.str}{empty}"
-    if dtype.kind == "M":
-        return value.astype(str).tolist()
-    if dtype.kind == "f":
-        return _finite(value.astype(float).tolist())
-    return value.tolist()
-
-
-def _finite(values: Any) -> Any:
-    if isinstance(values, list):
-        return [_finite(value) for value in values]
-    return values if math.isfinite(values) else _not_finite(values)
+    return _plain(number, notes, place)
 
 
 def _text(value: Any, notes: Notes, place: str) -> str:
@@ -261,51 +255,63 @@ def _text(value: Any, notes: Notes, place: str) -> str:
 
 def _restored(plain: Any, note: str) -> tuple[Any, bool]:
     name, _, more = note.partition(":")
-    if name == "ndarray":
-        return _array_from(plain, more), True
     if name == "enum":
-        kind = resolve(*more.split(":"))
-        kind = kind or resolve("__main__", more.partition(":")[2])
+        kind = _class_of(more)
         return (kind[plain], True) if isinstance(kind, enum.EnumMeta) else (plain, False)
+    if name in _DESCRIBED:
+        read: tuple[Any, bool] = _DESCRIBED[name](plain, more)
+        return read
     reader = _READERS.get(name)
-    return (plain, False) if reader is None else (reader(plain), True)
+    if reader is None:
+        return plain, False
+    value = reader(plain)
+    return as_kind(value, more) if more else (value, True)
 
 
-def _array_from(plain: Any, described: str) -> Any:
-    numpy = importlib.import_module("numpy")
-    dtype, _, shape = described.partition(":")
-    if numpy.dtype(dtype).kind == "f":
-        plain = _with_not_finite(plain)
-    array = numpy.array(plain, dtype=dtype)
-    return array.reshape([int(length) for length in shape.split(",")]) if shape else array
+def _class_of(described: str) -> Any:
+    module, _, name = described.partition(":")
+    return resolve(module, name) or resolve("__main__", name)
 
 
-def _with_not_finite(values: Any) -> Any:
-    if isinstance(values, list):
-        return [_with_not_finite(value) for value in values]
-    return _float(values)
+def as_kind(value: Any, described: str) -> tuple[Any, bool]:
+    """Return `value` as one of a subclass of its class where it is known how that is made, and whether it is."""
+    kind = _class_of(described)
+    if kind in (Counter, OrderedDict) and isinstance(value, dict):
+        return kind(value), True
+    if isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_make"):
+        return kind._make(value), True
+    return value, False
 
 
-def _float(plain: Any) -> float:
-    return math.nan if plain is None else float(plain)
+def _path(plain: str, name: str) -> tuple[PurePath, bool]:
+    pure = {"PurePosixPath": PurePosixPath, "PureWindowsPath": PureWindowsPath}.get(name)
+    return (Path(plain), not name) if pure is None else (pure(plain), True)
+
+
+_DESCRIBED: dict[str, Callable[[Any, str], tuple[Any, bool]]] = {
+    "datetime": times.datetime_from,
+    "time": times.time_from,
+    "Timestamp": times.timestamp_from,
+    "datetime64": lambda plain, dtype: (times.datetime64_from(plain, dtype), True),
+    "ndarray": lambda plain, described: (arrays.array_from(plain, described), True),
+    "path": _path,
+}
+"""Readers of notes that say more than a class behind the name."""
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
     "int": lambda plain: int(plain, 16),
-    "float": _float,
+    "like": lambda plain: plain,
+    "float": arrays.float_from,
     "tuple": tuple,
     "set": set,
     "frozenset": frozenset,
     "dict": dict,
     "bytes": base64.b64decode,
     "complex": lambda plain: complex(*plain),
-    "datetime": datetime.datetime.fromisoformat,
     "date": datetime.date.fromisoformat,
-    "time": datetime.time.fromisoformat,
-    "timedelta": lambda plain: datetime.timedelta(seconds=plain),
+    "timedelta": times.timedelta_from,
     "Decimal": decimal.Decimal,
     "Fraction": fractions.Fraction,
     "UUID": uuid.UUID,
-    "path": Path,
-    "datetime64": lambda plain: importlib.import_module("numpy").datetime64(plain),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import datetime
 import decimal
@@ -10,7 +11,8 @@ import fractions
 import json
 import math
 import uuid
-from pathlib import Path
+import zoneinfo
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 import pandas as pd
@@ -37,6 +39,9 @@ class Level(enum.IntEnum):
 class Point:
     x: int
     when: datetime.date
+
+
+Pair = collections.namedtuple("Pair", "a b")
 
 
 class Opaque:
@@ -79,6 +84,7 @@ VALUES = [
     (Level.HIGH, "HIGH"),
     (np.float64(0.5), 0.5),
     (np.float32(0.1), 0.10000000149011612),
+    (np.longdouble(0.5), 0.5),
     (np.int64(3), 3),
     (np.bool_(True), True),
     (np.datetime64("2024-05-01"), "2024-05-01"),
@@ -128,6 +134,128 @@ def test_an_array_is_nested_lists_for_others_and_the_same_array_again(array, pla
     assert seen == plain
     assert (back.dtype, back.shape) == (array.dtype, array.shape)
     np.testing.assert_array_equal(back, array)
+
+
+BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
+KEPT = [
+    (pd.Timestamp("2020-01-01 00:00:00.000000001"), "2020-01-01T00:00:00.000000001"),
+    (pd.Timestamp("2020-01-01").as_unit("s"), "2020-01-01T00:00:00"),
+    (pd.Timestamp("2020-10-25 02:30+01:00").tz_convert("Europe/Berlin"), "2020-10-25T02:30:00+01:00"),
+    (pd.Timestamp("2020-01-01", tz="UTC"), "2020-01-01T00:00:00+00:00"),
+    (datetime.datetime(2020, 10, 25, 2, 30, fold=1, tzinfo=BERLIN), "2020-10-25T02:30:00+01:00"),
+    (datetime.datetime(2020, 10, 25, 2, 30, tzinfo=BERLIN), "2020-10-25T02:30:00+02:00"),
+    (
+        datetime.datetime(2020, 3, 29, 2, 30, fold=1, tzinfo=BERLIN),
+        "2020-03-29T02:30:00+02:00",
+    ),  # there is no such time
+    (datetime.datetime(2020, 1, 1, fold=1), "2020-01-01T00:00:00"),
+    (datetime.time(1, 2, fold=1, tzinfo=BERLIN), "01:02:00"),
+    (datetime.time(1, 2, tzinfo=zoneinfo.ZoneInfo("UTC")), "01:02:00+00:00"),
+    (datetime.timedelta(days=999999999, microseconds=1), [999999999, 0, 1]),
+    (datetime.timedelta.max, [999999999, 86399, 999999]),
+    (datetime.timedelta.min, -86399999913600.0),
+    (np.datetime64(5, "W"), "1970-02-05"),
+    (np.datetime64(5, "25s"), "1970-01-01T00:02:05"),
+    (np.datetime64("NaT", "ns"), "NaT"),
+    (np.datetime64(5, "as"), "1970-01-01T00:00:00.000000000000000005"),
+    (PurePosixPath("a"), "a"),
+    (PureWindowsPath("a"), "a"),
+    (Pair(1, (2,)), [1, [2]]),
+    (collections.OrderedDict(b=1, a=(2,)), {"b": 1, "a": [2]}),
+    (collections.Counter({1: 2}), [[1, 2]]),
+]
+
+
+@pytest.mark.parametrize(("value", "plain"), KEPT, ids=lambda value: type(value).__name__)
+def test_what_an_iso_text_or_a_base_does_not_say_is_noted_and_comes_back(value, plain, tmp_path):
+    seen, back = written_and_read(value, tmp_path / "values.jsonl")
+
+    assert seen == plain
+    assert (type(back), repr(back)) == (type(value), repr(value))
+    assert getattr(back, "dtype", None) == getattr(value, "dtype", None)
+    assert getattr(back, "unit", None) == getattr(value, "unit", None)
+
+
+class Text(str):
+    __slots__ = ()
+
+
+class OwnZone(datetime.tzinfo):
+    def utcoffset(self, when):
+        return datetime.timedelta(hours=1)
+
+
+CHANGED = [
+    (Text("a"), "a"),
+    (collections.defaultdict(int, a=1), {"a": 1}),
+    (datetime.datetime(2020, 1, 1, tzinfo=OwnZone()), "2020-01-01T00:00:00+01:00"),
+    (pd.Timestamp("2020-01-01", tz=OwnZone()), "2020-01-01T00:00:00+01:00"),
+    (np.ma.array([1.0, 2.0], mask=[True, False]), [None, 2.0]),
+    (np.ma.array([True, False], mask=[True, False]), [None, False]),
+    (np.ma.masked, "masked"),
+    (np.array([1, 3], dtype=np.longdouble) / 3, [1 / 3, 1.0]),
+    (np.longdouble(1) / 3, "np.longdouble('0.33333333333333333334')"),
+    (pd.NaT, "NaT"),
+    (pd.Period("2020-01"), "Period('2020-01', 'M')"),
+]
+
+
+@pytest.mark.parametrize(("value", "plain"), CHANGED, ids=lambda value: type(value).__name__)
+def test_a_result_that_does_not_come_back_as_it_was_is_computed_again(value, plain, tmp_path):
+    if np.finfo(np.longdouble).eps == np.finfo(float).eps and "longdouble" in repr(value):
+        pytest.skip("no float of numpy is longer than Python's here")
+    path, calls = tmp_path / "results.jsonl", []
+
+    @memfile(path, skip=True)
+    def func():
+        calls.append(1)
+        return {"value": value}
+
+    for _ in range(2):
+        assert func()["value"] is value
+    assert len(calls) == 2
+    assert json.loads(path.read_text().splitlines()[0], parse_constant=refuse)["value"] == plain
+
+
+def test_a_returned_dict_of_another_class_is_that_again_or_computed_again(tmp_path):
+    calls = []
+
+    @memfile(tmp_path / "results.jsonl", skip=True)
+    def func(kind):
+        calls.append(kind.__name__)
+        return collections.defaultdict(int, a=1) if kind is collections.defaultdict else kind({"result": 1})
+
+    kinds = (collections.OrderedDict, collections.Counter, collections.defaultdict, dict)
+    for kind in kinds:
+        func(kind)
+    assert [type(func(kind)) for kind in kinds] == list(kinds)
+    assert calls == ["OrderedDict", "Counter", "defaultdict", "dict", "defaultdict"]
+
+
+def test_a_returned_dict_with_an_entry_called_like_the_notes_is_kept_whole(tmp_path):
+    func = memfile(tmp_path / "results.jsonl", skip=True)(lambda: {"$memento": 1})
+
+    assert func() == func() == {"$memento": 1}
+
+
+OLDER = [
+    ("2020-01-01T00:00:00", "datetime", datetime.datetime(2020, 1, 1)),
+    ("01:02:00", "time", datetime.time(1, 2)),
+    (1.5, "timedelta", datetime.timedelta(seconds=1.5)),
+    ("2020-01-01", "datetime64", np.datetime64("2020-01-01")),
+    ("a", "path", Path("a")),
+    ([1, 2], "tuple", (1, 2)),
+    ([[1, 2]], "dict", {1: 2}),
+]
+
+
+@pytest.mark.parametrize(("plain", "note", "value"), OLDER, ids=lambda value: str(value))
+def test_notes_of_earlier_versions_are_read_as_they_were(plain, note, value, tmp_path):
+    path = tmp_path / "results.jsonl"
+    path.write_text(json.dumps({"value": plain, "$memento": {"types": {"/value": note}}}) + "\n")
+
+    (record,) = read_memfile(path)
+    assert (type(record["value"]), record["value"]) == (type(value), value)
 
 
 def test_what_json_has_no_form_for_is_its_text_or_its_fields_and_never_an_error(tmp_path):
