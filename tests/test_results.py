@@ -557,6 +557,21 @@ def test_the_frame_has_a_row_for_each_configuration() -> None:
     assert str(frame.accuracy.dtype) == "float64"
 
 
+def test_integers_keep_their_digits_in_the_frame_also_beside_failures(made: Made) -> None:
+    values = {"n": 2**60 + 1, "wide": 2**63 + 1, "few": 3, "some": 0.5}
+    made.add({"a": 1}, values).add({"a": 2}, failure=Failure(type="ValueError", message="no"))
+    frame = made.results.to_frame()
+    assert {name: str(frame[name].dtype) for name in values} == {
+        "n": "Int64",
+        "wide": "object",
+        "few": "float64",
+        "some": "float64",
+    }
+    assert [frame[name][0] for name in values] == list(values.values())
+    assert [bool(pd.isna(frame[name][1])) for name in values] == [True] * 4
+    assert made.results.pivot("status", "a", "n").loc["succeeded", 1] == 2**60 + 1
+
+
 def test_a_text_with_half_a_surrogate_pair_spoils_no_table(made: Made) -> None:
     made.add({"file": "odd\udcff.csv"}, 1)
     made.add({"file": "good.csv"}, 2)
@@ -736,6 +751,15 @@ def test_losses_that_diverged_have_the_mean_and_deviation_that_numpy_gives(made:
         repr(float(number)) for number in expected
     ]
     assert frame.loc["fine", ["mean", "std"]].tolist() == [2.0, 0.0]
+
+
+def test_integers_beyond_the_digits_of_floats_have_their_own_mean_and_deviation(made: Made) -> None:
+    for replicate in range(2):
+        made.add({"a": 1}, {"n": 2**60 + 1 + 2 * replicate, "wide": replicate * 10**200}, replicate=replicate)
+    (row,) = made.results.aggregate("n")[["mean", "std"]].to_numpy().tolist()
+    assert row == [float(2**60 + 2), 2**0.5]
+    (row,) = made.results.aggregate("wide")[["mean", "std"]].to_numpy().tolist()
+    assert row == [5e199, math.inf]
 
 
 @pytest.mark.parametrize(("sign", "mean"), [(1, math.inf), (-1, -math.inf)])

@@ -15,9 +15,16 @@ if TYPE_CHECKING:
     from memento.payload import Points
     from memento.results.result import Result
 
+EXACT_IN_FLOATS = 1 << 53
+"""Up to here a float has a value for each integer."""
+
 
 def frame_of(columns: Columns) -> pd.DataFrame:
-    """Return `columns` as a DataFrame; half a surrogate pair, which Arrow cannot hold, becomes an escape."""
+    """Return `columns` as a DataFrame, with every digit of integers.
+
+    Half a surrogate pair, which Arrow cannot hold, becomes an escape.
+    """
+    columns = {name: _whole(values) for name, values in columns.items()}
     try:
         frame: pd.DataFrame = _pandas().DataFrame(columns)
     except UnicodeEncodeError:
@@ -27,6 +34,17 @@ def frame_of(columns: Columns) -> pd.DataFrame:
 
 def _escaped(value: Any) -> Any:
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def _whole(values: list[Any]) -> Any:
+    """Return `values`, as "Int64" where pandas would make floats of integers because some are missing, and err."""
+    if None not in values or not any(type(value) is int for value in values):
+        return values
+    there = [value for value in values if value is not None]
+    if any(type(value) is not int for value in there) or max(map(abs, there)) <= EXACT_IN_FLOATS:
+        return values
+    fit = all(-(1 << 63) <= value < 1 << 63 for value in there)
+    return _pandas().array(values, dtype="Int64" if fit else object)
 
 
 def frame_of_points(points: Points) -> pd.DataFrame:

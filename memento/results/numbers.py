@@ -142,7 +142,7 @@ def aggregate_table(results: Sequence[Result], name: str) -> Columns:
     table = {**parameters_of(firsts), **settings_of(firsts)}
     statistics: Columns = {"mean": [], "std": [], "n": [], "missing": []}
     for rows in groups:
-        values = [number for row in rows if (number := numbers[row]) is not None]
+        values = _given(numbers, rows)
         mean = _mean(values)
         row = mean, _deviation(values, mean), len(values), len(rows) - len(values)
         for statistic, value in zip(statistics, row, strict=True):
@@ -160,8 +160,8 @@ def best_group(results: Sequence[Result], name: str, *, maximize: bool) -> list[
         NotStored: no experiment that succeeded has such a number.
     """
     numbers, groups = _by_configuration(results, name)
-    given = ([number for row in rows if (number := numbers[row]) is not None] for rows in groups)
-    return _best_of(groups, [_number(_mean(values)) for values in given], name, maximize=maximize)
+    means = [_number(_mean(_given(numbers, rows))) for rows in groups]
+    return _best_of(groups, means, name, maximize=maximize)
 
 
 def _by_configuration(results: Sequence[Result], name: str) -> tuple[list[float | None], list[list[int]]]:
@@ -172,8 +172,7 @@ def _by_configuration(results: Sequence[Result], name: str) -> tuple[list[float 
             "write 'replicates': 5 in the matrix to run each of them five times",
             option="replicates",
         )
-    numbers = [None if number is None else _as_float(number) for number in numbers_of(results, name)]
-    return numbers, _without_replicates([result.config for result in results])
+    return numbers_of(results, name), _without_replicates([result.config for result in results])
 
 
 def _without_replicates(configs: Iterable[Config]) -> list[list[int]]:
@@ -184,6 +183,17 @@ def _without_replicates(configs: Iterable[Config]) -> list[list[int]]:
         own = frozenset((name, digested(value)) for name, value in config.asdict().items())
         groups.setdefault((own, digested(config.settings)), []).append(row)
     return list(groups.values())
+
+
+def _given(numbers: Sequence[float | None], rows: Iterable[int]) -> Sequence[float]:
+    """Return the numbers that there are in `rows`: floats, or integers where all are and floats come near them."""
+    values = [number for row in rows if (number := numbers[row]) is not None]
+    floats = [_as_float(value) for value in values]
+    return values if _are_integers(values) and all(map(math.isfinite, floats)) else floats
+
+
+def _are_integers(values: Iterable[float]) -> bool:
+    return all(isinstance(value, int) for value in values)
 
 
 def _as_float(number: float) -> float:
@@ -201,12 +211,21 @@ def _mean(values: Sequence[float]) -> float:
 def _deviation(values: Sequence[float], mean: float) -> float:
     if len(values) < 2:
         return math.nan
+    if _are_integers(values):  # whose mean may lie between two floats
+        many, total = len(values), sum(values)
+        above = many * sum(value * value for value in values) - total * total
+        try:
+            return float((above / (many * (many - 1))) ** 0.5)
+        except OverflowError:
+            return math.inf
     squares = [(value - mean) * (value - mean) for value in values]  # where ** raises, * gives infinity
     return float((_sum(squares) / (len(values) - 1)) ** 0.5)
 
 
 def _sum(values: Sequence[float]) -> float:
-    """Return the sum of `values`: as exact as can be, and infinite or NaN where theirs is."""
+    """Return the sum of `values`: exact of integers, else as exact as can be, and infinite or NaN where theirs is."""
+    if _are_integers(values):
+        return sum(values)
     try:
         return math.fsum(values)
     except (OverflowError, ValueError):  # losses that diverged: too large, or infinities of both signs
