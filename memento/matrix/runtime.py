@@ -15,6 +15,8 @@ RUNTIME_KEYS = (
 )  # fmt: skip
 _MEMORY = re.compile(r"\d+(\.\d+)?\s*[KMGT]?(i?B)?", re.IGNORECASE)
 _TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}")
+# Slurm itself reads also what has one digit for the minutes.
+_CLOCK = re.compile(r"(\d+-)?\d+(:\d+){0,2}")
 
 
 def check_runtime(runtime: object) -> dict[str, Any]:
@@ -46,7 +48,7 @@ def seconds_of(time: str | int) -> float:
     Raises:
         OptionError: it has none of them.
     """
-    if not _time(time):
+    if not _CLOCK.fullmatch(str(time)):
         raise OptionError(f"time={time!r} is not a time; write {_RUNTIME_RULES['time'][1]}", option="time", value=time)
     days, dash, clock = str(time).rpartition("-")
     parts = [int(part) for part in clock.split(":")]
