@@ -56,13 +56,24 @@ def size(count: float) -> str:
 
 
 def one_line(text: object, limit: int = 200) -> str:
-    r"""Return `text` on one line of at most `limit` characters, without anything that steers a terminal.
+    r"""Return `text` on one line of at most `limit` characters, without anything that steers a terminal or breaks it.
 
-    >>> one_line("a\n\x1b[31mb", 10), one_line("abcdefgh", 5)
-    ('a b', 'abcd…')
+    >>> one_line("a\n\x1b[31mb", 10), one_line("abcdefgh", 5), one_line("\ud800")
+    ('a b', 'abcd…', '\\ud800')
     """
-    shown = _UNSHOWABLE.sub(" ", _TAGS.sub("", str(text)[: 20 * limit])).strip()
+    shown = printable(_UNSHOWABLE.sub(" ", _TAGS.sub("", str(text)[: 20 * limit])).strip())
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+def printable(text: str) -> str:
+    r"""Return `text` with each half of a surrogate pair, which no file or terminal takes, as an escape.
+
+    Such halves stand for the bytes of a file's name that are no UTF-8.
+
+    >>> printable("data\udcff.csv")
+    'data\\udcff.csv'
+    """
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def plural(count: int, noun: str) -> str:

@@ -580,6 +580,14 @@ def test_a_text_with_half_a_surrogate_pair_spoils_no_table(made: Made) -> None:
     assert frame.result.tolist() == [1, 2]
 
 
+def test_half_a_surrogate_pair_is_an_escape_in_text_html_and_csv(made: Made, tmp_path: Path) -> None:
+    results = made.add({"fi\udcffle": "odd\udcff.csv"}, 1).results
+    results.to_csv(tmp_path / "table.csv")
+    for text in (str(results), results._repr_html_(), (tmp_path / "table.csv").read_text(encoding="utf-8")):
+        assert all(escape in text for escape in ("fi\\udcffle", "odd\\udcff.csv"))
+        assert text.encode("utf-8")
+
+
 def test_single_values_are_the_column_result(made: Made) -> None:
     frame = made.add({"a": 1}, 0.5).add({"a": 2}, 0.7).results.to_frame()
     assert frame.result.tolist() == [0.5, 0.7]

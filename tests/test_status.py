@@ -178,6 +178,20 @@ def test_a_reader_that_has_read_enough_is_no_error(store_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_what_the_terminal_cannot_show_is_escaped(store_path: Path) -> None:
+    def fails(context: Any, config: Any) -> None:
+        raise ValueError("no file nö\udcff.csv")
+
+    Memento(fails, executor="serial").run({"parameters": {"file": ["ü\udcff.csv"]}}, on_error="return")
+    for encoding, shown in (("utf-8", "nö\\udcff.csv"), ("ascii", "n\\xf6\\udcff.csv")):
+        done = subprocess.run(
+            [sys.executable, "-m", "memento", "status"],
+            capture_output=True, check=False, env={**os.environ, "PYTHONIOENCODING": encoding},
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert f"ValueError: no file {shown}" in done.stdout.decode(encoding)
+
+
 WAITING = """
 import time
 from pathlib import Path

@@ -7,6 +7,7 @@ the parsed arguments and returns the exit code.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for module in SUBCOMMANDS:
         module.add(subparsers)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # what the terminal or the pipe cannot show is escaped, as in errors
+        sys.stdout.reconfigure(errors="backslashreplace")
     options = parser.parse_args(arguments)
     try:
         code: int = options.run(options)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from memento.errors import MissingExtra, OptionError
 from memento.results.tables import Columns, free_name, parameters_of, replicates_of, table_of
+from memento.wording import printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,7 @@ def frame_of(columns: Columns) -> pd.DataFrame:
 
 
 def _escaped(value: Any) -> Any:
-    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+    return printable(value) if isinstance(value, str) else value
 
 
 def _whole(values: list[Any]) -> Any:

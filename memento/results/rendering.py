@@ -73,8 +73,11 @@ def _cell(value: Any) -> str:
 
 
 def write_csv(table: Columns, path: str | PathLike[str]) -> None:
-    """Write `table` as a CSV file: UTF-8, times as ISO 8601, missing values empty, the widest integers in hex."""
-    with open(path, "w", newline="", encoding="utf-8", errors="surrogatepass") as file:
+    """Write `table` as a CSV file: UTF-8, times as ISO 8601, missing values empty, the widest integers in hex.
+
+    Half a surrogate pair, which UTF-8 cannot hold, becomes an escape.
+    """
+    with open(path, "w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(table)
         writer.writerows([_field(value) for value in row] for row in zip(*table.values(), strict=True))
