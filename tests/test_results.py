@@ -860,6 +860,23 @@ def test_pivot_takes_several_parameters(made: Made) -> None:
     assert frame.loc[(1, 1)].tolist() == [10, 20]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "what"),
+    [
+        ({"a": 1}, {"a": True}, "a=1, b=5 and differ in a (1 and True are equal); "),
+        ({"a": 0.0}, {"a": -0.0}, "a=0.0, b=5 and differ in a (0.0 and -0.0 are equal); "),
+        ({"a": "x", "c": 1}, {"a": "x", "c": 2}, "a='x', b=5 and differ in c; "),
+    ],
+)
+def test_pivot_says_what_differs_in_a_cell_that_two_configurations_share(
+    made: Made, first: dict[str, Any], second: dict[str, Any], what: str
+) -> None:
+    made.add({"b": 5, **first}, 1).add({"b": 5, **second}, 2)
+    with pytest.raises(OptionError) as caught:
+        made.results.pivot("a", "b", "result")
+    assert str(caught.value).startswith(f"2 configurations share the cell {what}")
+
+
 def test_pivot_refuses_to_take_two_configurations_together(made: Made) -> None:
     made.add({"model": "svm", "lr": 1, "depth": 2}, 1, replicate=0).add(
         {"model": "svm", "lr": 1, "depth": 3}, 2, replicate=1

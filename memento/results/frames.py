@@ -117,7 +117,12 @@ def _shared_cell(table: Columns, shared: pd.DataFrame, chosen: Sequence[str], na
     cells = shared.groupby(list(chosen), dropna=False).ngroup()
     rows = [int(row) for row in shared.index[cells == cells.iloc[0]]]
     cell = ", ".join(f"{name}={table[name][rows[0]]!r}" for name in chosen)
-    differing = [name for name in names if name not in chosen and len({repr(table[name][row]) for row in rows}) > 1]
+    seen = {name: {repr(table[name][row]): None for row in rows} for name in dict.fromkeys([*names, *chosen])}
+    differing = [
+        f"{name} ({' and '.join(values)} are equal)" if name in chosen else name
+        for name, values in seen.items()
+        if len(values) > 1
+    ]
     what = f" and differ in {', '.join(differing)}" if differing else ""
     return OptionError(
         f"{len(rows)} configurations share the cell {cell}{what}; "
