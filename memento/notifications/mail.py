@@ -126,7 +126,7 @@ class EmailNotificationProvider(MessageProvider):
 
         message = EmailMessage()
         # A line break would begin a header of the attacker's choice: an error message is a stranger's text.
-        message["Subject"] = one_line(subject, 160)
+        message["Subject"] = _showable(one_line(subject, 160))
         message["From"] = self.from_addr
         message["To"] = ", ".join(self.to_addrs)
         message["Date"] = format_datetime(localtime())

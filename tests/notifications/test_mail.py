@@ -360,7 +360,14 @@ def test_an_error_message_cannot_become_a_header(serve, trusting):
     assert inbox.mails[0][2] == ["bob@example.org"]
 
 
-@given(subject=st.text(), content=st.text(st.characters(exclude_categories=())))
+def test_the_first_failure_is_mailed_whatever_a_file_name_holds(serve, trusting):
+    inbox, port = serve()
+    tell(provider(port, trusting), failed(1, message="no such file: 'd\udce4ta.csv'"))
+    (message,) = inbox.messages()
+    assert message["Subject"] == "Task failed: ValueError: no such file: 'd\\udce4ta.csv'"
+
+
+@given(subject=st.text(st.characters(exclude_categories=())), content=st.text(st.characters(exclude_categories=())))
 def test_whatever_a_subject_and_a_content_hold_the_headers_stay_ours(subject, content):
     mails = EmailNotificationProvider(SmtpConfiguration("h", 587), "ada@example.org", "bob@example.org")
 
