@@ -75,7 +75,6 @@ class CallLedger(SqliteStore):
 
     def __init__(self, root: Path, database: Path) -> None:
         super().__init__(root, database)
-        self._file = _identity(database)
         self._synced = float("-inf")
         self._looked = float("-inf")
         self.forget_process()
@@ -89,7 +88,7 @@ class CallLedger(SqliteStore):
 
     def is_gone(self) -> bool:
         """Return whether the file was removed or replaced since it was opened."""
-        return _identity(self.database) != self._file
+        return self._ledger.is_gone()
 
     def success(self, key: bytes) -> Found | None:
         """Return the newest outcome of `key`, if it can be used."""
@@ -267,14 +266,6 @@ def _opened(place: str) -> CallLedger:
             with open_store(folder_of(place) / FOLDER) as made:
                 ledger = _open[place] = CallLedger(made.root, made.database)
         return ledger
-
-
-def _identity(database: Path) -> tuple[int, int] | None:
-    try:
-        state = os.stat(database)
-    except OSError:
-        return None
-    return state.st_dev, state.st_ino
 
 
 def _begin_as_a_child() -> None:

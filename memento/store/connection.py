@@ -12,6 +12,7 @@ from pathlib import Path
 
 from memento.errors import StoreError, StoreTooNew
 from memento.store import schema
+from memento.store.sameness import file_at, first_run, has_begun_with, replaced
 from memento.store.trouble import BUSY_TIMEOUT_MS, explain
 
 SETTLING_MS = 1000
@@ -23,7 +24,8 @@ _ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
 class Ledger:
     """The ledger at `database`, open from now on; any thread may ask, one at a time is served.
 
-    With `read_only` nothing is written to it, whatever happens.
+    With `read_only` nothing is written to it, whatever happens. One that was removed or replaced since is refused when
+    it is opened again or written to: what its numbers stand for there would be something else.
     """
 
     def __init__(self, database: Path, *, read_only: bool = False) -> None:
@@ -32,6 +34,8 @@ class Ledger:
         self._read_only = read_only
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = schema.connect(database, read_only=read_only)
+        self._file = file_at(database)
+        self._first = b""
         with _registry:
             _ledgers.add(self)
 
@@ -40,7 +44,7 @@ class Ledger:
         """Enter with the connection.
 
         Raises:
-            StoreError: SQLite gave up.
+            StoreError: SQLite gave up, or it was removed or replaced.
         """
         with self._lock:
             try:
@@ -55,7 +59,7 @@ class Ledger:
         Without `sync` a power cut may undo it, which claims can afford: all runs are dead then.
 
         Raises:
-            StoreError: SQLite gave up, or the store is read-only.
+            StoreError: SQLite gave up, the store is read-only, or it was removed or replaced.
         """
         with self._lock:
             self.require_writable()
@@ -76,6 +80,7 @@ class Ledger:
         try:
             database.execute("BEGIN IMMEDIATE")
             self._check_format(database)
+            self.check_file()
             yield
             database.execute("COMMIT")
         finally:
@@ -118,15 +123,50 @@ class Ledger:
                 path=str(self.database),
             )
 
+    def check_file(self) -> None:
+        """Raise StoreError if it was removed or replaced since it was opened."""
+        if file_at(self.database) != self._file:
+            raise replaced(self.database)
+
+    def is_gone(self) -> bool:
+        """Return whether it was removed or replaced since it was opened, or cannot be opened again."""
+        if self._connection is None:
+            try:
+                with self.reading():
+                    pass
+            except StoreError:
+                return True
+        return file_at(self.database) != self._file
+
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._connection = schema.connect(self.database, read_only=self._read_only)
+            self.check_file()  # first: where there is none, one would be made
+            connection = schema.connect(self.database, read_only=self._read_only)
+            if self._first and not has_begun_with(connection, self._first):
+                connection.close()
+                raise replaced(self.database)
+            self._connection = connection
         return self._connection
+
+    @property
+    def first(self) -> bytes:
+        """The id of the first run in it; empty while there is none."""
+        with self._lock:
+            if not self._first and self._connection is not None:
+                self._first = first_run(self._connection)
+            return self._first
+
+    def expect(self, first: bytes) -> None:
+        """Refuse it from now on, whenever something is asked, unless its first run is `first`."""
+        with self._lock:
+            self.close()
+            self._first = first
 
     def close(self) -> None:
         """Close it; it is opened again when something is asked. Idempotent."""
         with self._lock:
             if self._connection is not None:
+                _ = self.first  # while it is not open, another may take its place
                 self._connection.close()
                 self._connection = None
 

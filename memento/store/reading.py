@@ -17,7 +17,7 @@ from memento.store.connection import Ledger
 from memento.store.entries import BY_KEY, COLUMNS, DAMAGED, REPLACED, is_intact, prefix_of
 from memento.store.parts import matches, read_file
 from memento.store.trouble import is_damage
-from memento.task import KEY_IN_HEAD, PART_NAMES, STATUS_IN_HEAD, SUCCEEDED, WHOLE, Part
+from memento.task import IDENTITY_IN_HEAD, KEY_IN_HEAD, PART_NAMES, STATUS_IN_HEAD, SUCCEEDED, WHOLE, Part
 
 LOADED_AT_ONCE = 500  # parts held in memory together: below 33 MB
 SCANNED_PER_KEY = 4  # up to how many rows for each key the whole table is read
@@ -94,7 +94,7 @@ class Reader:
                 if mark == REPLACED:
                     continue
                 if not mark and number not in known_damaged:
-                    self._set_apart(number, b"", f"entry {number} of the ledger does not match its checksum")
+                    self._set_apart(number, head, b"", f"entry {number} of the ledger does not match its checksum")
                 lost[number] = prefix if agrees(head, prefix) else None
                 continue
             key = head[KEY_IN_HEAD]
@@ -171,7 +171,9 @@ class Reader:
 
         Raises:
             DamagedEntry: they do not match their digest; from now on the entry counts as not stored.
-            NotStored: they were evicted to make room; the record of the entry is all that is left.
+            NotStored: they were evicted to make room, and the record of the entry is all that is left; or the store
+                that `entry` was read from has given way to another, which stays as it is.
+            StoreError: the ledger cannot be read, or was removed or replaced.
         """
         (data,) = self.load_many([entry], part)
         return data
@@ -213,23 +215,43 @@ class Reader:
                 ) from error
             if mapped is not None:
                 return mapped
-        with self._ledger.reading() as database:
-            if database.execute("SELECT 1 FROM outcomes WHERE id = ? AND evicted", [entry.id]).fetchone():
-                raise NotStored(
-                    f"the {name} of {entry.key.hex()} was evicted from the store to make room; its record is kept"
-                )
+        self._refuse_gone(entry, name)
         message = f"the {name} of {entry.key.hex()} does not match its digest"
-        self._set_apart(entry.id, entry.key, message)
+        self._set_apart(entry.id, entry.head, entry.key, message)
         self._give_up_unmarked(entry)
         raise DamagedEntry(
             f"{message}; the entry is set aside, and running the matrix again computes it anew", path=str(self.database)
         )
 
-    def _set_apart(self, number: int, key: bytes, message: str) -> None:
+    def _refuse_gone(self, entry: Entry, name: str) -> None:
+        """Raise what tells that the part `name` of `entry` is not damaged but gone, if it is."""
+        self._ledger.check_file()
+        try:
+            with self._ledger.reading() as database:
+                row = database.execute("SELECT head, evicted FROM outcomes WHERE id = ?", [entry.id]).fetchone()
+        except StoreError as error:
+            if not is_damage(error.__cause__):
+                raise
+            row = None
+        head, evicted = row or (None, None)
+        if is_intact(head) and head != entry.head and not (evicted and _same(head, entry.head)):
+            raise NotStored(
+                f"the {name} of {entry.key.hex()} is not stored any more: {self.database} is another store than the "
+                "one it was read from, and was left as it is; running the matrix again finds or computes it"
+            )
+        if evicted:
+            raise NotStored(
+                f"the {name} of {entry.key.hex()} was evicted from the store to make room; its record is kept"
+            )
+
+    def _set_apart(self, number: int, head: Any, key: bytes, message: str) -> None:
+        """Have the row that was read with this `head` count as damaged from now on."""
         self.damaged.append((key, message))
         self._set_aside.add(number)
         with suppress(StoreError), self._ledger.writing() as database:
-            database.execute("UPDATE outcomes SET damaged = ? WHERE id = ?", [DAMAGED, number])
+            # A flipped bit can make a text of it, which comes as bytes.
+            where = "id = ? AND CAST(head AS BLOB) IS CAST(? AS BLOB)"
+            database.execute(f"UPDATE outcomes SET damaged = ? WHERE {where}", [DAMAGED, number, head])
 
     def _give_up_unmarked(self, entry: Entry) -> None:
         """Add a marked row above one that could not be marked: its columns are mixed up, and to touch it is unsafe."""
@@ -268,6 +290,11 @@ def _lacks_newer(rows: Sequence[tuple[Any, ...]]) -> bool:
     for number, prefix, mark, _ in rows:
         newest[prefix] = max((number, mark), newest.get(prefix, (0, 0)))
     return any(mark == REPLACED for _, mark in newest.values())
+
+
+def _same(head: Any, other: bytes) -> bool:
+    """Whether two whole heads are of one outcome: the one of a forgotten call is written anew, without its value."""
+    return bool(head[IDENTITY_IN_HEAD] == other[IDENTITY_IN_HEAD])
 
 
 def agrees(head: Any, prefix: Any) -> bool:

@@ -79,4 +79,7 @@ class SqliteStore(Sharer):
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return SqliteStore, (self.root, self.database)
+        return SqliteStore, (self.root, self.database), self._ledger.first
+
+    def __setstate__(self, first: bytes) -> None:
+        self._ledger.expect(first)

@@ -61,7 +61,7 @@ class Writer(Historian):
             else:
                 if replaced:
                     new = {head[KEY_IN_HEAD] for head, _ in frames if has_succeeded(head)}
-                    mark_replaced(database, [replaced[key] for key in new & replaced.keys()])
+                    mark_replaced(database, [(replaced[key], prefix_of(key)) for key in new & replaced.keys()])
                 entries = insert(database, frames, newest + 1)
             claims.change_claims(database, run.id, run.written, left)
         run.claimed = run.written = left
@@ -94,7 +94,8 @@ class Writer(Historian):
             new.setdefault(frame[0][IDENTITY_IN_HEAD], frame)
         kept = [frame for identity, frame in new.items() if identity not in stored]
         successes = {head[KEY_IN_HEAD] for head, _ in kept if has_succeeded(head)}
-        mark_replaced(database, [number for number, _, mark, head in rows if not mark and _is_of(head, successes)])
+        older = [(number, prefix) for number, prefix, mark, head in rows if not mark and _is_of(head, successes)]
+        mark_replaced(database, older)
         insert(database, kept, newest_in(database) + 1)
         return len(kept)
 
@@ -140,13 +141,14 @@ def newest_in(database: sqlite3.Connection) -> int:
     return newest or 0
 
 
-def mark_replaced(database: sqlite3.Connection, numbers: Iterable[int]) -> None:
-    """Mark successes of which newer ones are being stored, inside a transaction.
+def mark_replaced(database: sqlite3.Connection, older: Iterable[tuple[int, int]]) -> None:
+    """Mark successes, given by their numbers and prefixes, of which newer ones are being stored, in a transaction.
 
     A reader who cannot see the newer one, because a bit in an index or in a page has flipped, then knows that there is
     one, rather than to take the older for it.
     """
-    database.executemany("UPDATE outcomes SET damaged = ? WHERE id = ?", [(REPLACED, number) for number in numbers])
+    query = f"UPDATE outcomes SET damaged = {REPLACED} WHERE id = ? AND prefix = ?"
+    database.executemany(query, older)
 
 
 def _is_of(head: Any, keys: Container[bytes]) -> bool:
