@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from memento.capture.lines import Written, fields_of, key_of, record_of, result_of, text_of
+from memento.capture.notation import made_again
 from memento.errors import UnkeyableValue
 
 if TYPE_CHECKING:
@@ -110,9 +111,9 @@ class Call:
             return None  # recorded all the same; only `skip` would need it, and then it was asked for before the call
 
     @property
-    def returned_dict(self) -> bool:
-        """Whether the entries of what it returned are fields of the record."""
-        return fields_of(self.result) is self.result
+    def returned_kind(self) -> type | None:
+        """The class of dict that was returned, of which the entries are fields of the record; None for all else."""
+        return type(self.result) if fields_of(self.result) is self.result else None
 
     def complete(self, result: Any, measures: dict[str, Any]) -> None:
         """Make the record.
@@ -125,24 +126,30 @@ class Call:
         self.record = record_of(self.arguments, result, measures)
 
 
-def found_in(record: dict[str, Any], call: Call, *, returned_dict: bool) -> Found:
-    """Return what `record`, of an earlier call with the arguments of `call`, says; its result is a dict of its own."""
+def found_in(record: dict[str, Any], call: Call, *, returned_kind: type | None) -> Found | None:
+    """Return what `record`, of an earlier call with the arguments of `call`, says; its result is a dict of its own.
+
+    None where a dict of a class was returned that is not made again.
+    """
     given, measured = call.arguments, call.stack.measured
     fields = {name: value for name, value in record.items() if name not in given and name not in measured}
-    return Found(record=record, result=fields if returned_dict else result_of(fields))
+    if returned_kind is None:
+        return Found(record=record, result=result_of(fields))
+    result, whole = (fields, True) if returned_kind is dict else made_again(fields, returned_kind)
+    return Found(record=record, result=result) if whole else None
 
 
 class Known:
     """The calls that were made in this process, each under its key."""
 
     def __init__(self) -> None:
-        self._calls: dict[bytes, tuple[dict[str, Any], bool]] = {}
+        self._calls: dict[bytes, tuple[dict[str, Any], type | None]] = {}
 
     def keep(self, call: Call) -> None:
         """Remember `call`, of which the record is complete."""
-        self._calls[call.key] = call.record, call.returned_dict
+        self._calls[call.key] = call.record, call.returned_kind
 
     def find(self, call: Call) -> Found | None:
         """Return what an earlier call with the arguments of `call` gave."""
         known = self._calls.get(call.key)
-        return None if known is None else found_in(known[0], call, returned_dict=known[1])
+        return None if known is None else found_in(known[0], call, returned_kind=known[1])

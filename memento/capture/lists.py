@@ -71,7 +71,7 @@ class _InList:
         self.skip = skip
         self.take = None if skip else data.append
         self._data = data
-        self._known: dict[bytes, tuple[dict[str, Any], bool]] = {}  # … and whether the function returned a dict
+        self._known: dict[bytes, tuple[dict[str, Any], type | None]] = {}  # … and the class of dict returned, if any
         self._seen = 0
         self._last: dict[str, Any] | None = None
         self._lock = threading.RLock()
@@ -87,7 +87,7 @@ class _InList:
         with self._lock:
             self._look(call)
             self._data.append(record)
-            self._known.setdefault(call.key, (record, call.returned_dict))
+            self._known.setdefault(call.key, (record, call.returned_kind))
             self._seen, self._last = len(self._data), record
 
     def find(self, call: Call) -> Found | None:
@@ -97,7 +97,7 @@ class _InList:
             known = self._known.get(key)
         if known is None:
             return None
-        return found_in(known[0], call, returned_dict=known[1])
+        return found_in(known[0], call, returned_kind=known[1])
 
     def _look(self, call: Call) -> None:
         """Take note of records that others have appended; of all of them when the list was changed otherwise."""
@@ -115,7 +115,7 @@ class _InList:
         arguments = {name: record[name] for name in names if name in record}
         if len(arguments) == len(names) and not call.instance:
             with contextlib.suppress(UnkeyableValue):  # such a call says so itself when it is made
-                self._known.setdefault(key_of(arguments), (record, False))
+                self._known.setdefault(key_of(arguments), (record, None))
 
 
 class _ByFunction:

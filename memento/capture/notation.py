@@ -274,8 +274,12 @@ def _class_of(described: str) -> Any:
 
 
 def as_kind(value: Any, described: str) -> tuple[Any, bool]:
+    """Return `value` as one of the class described as `module:Class`, as `made_again` does."""
+    return made_again(value, _class_of(described))
+
+
+def made_again(value: Any, kind: Any) -> tuple[Any, bool]:
     """Return `value` as one of a subclass of its class where it is known how that is made, and whether it is."""
-    kind = _class_of(described)
     if kind in (Counter, OrderedDict) and isinstance(value, dict):
         return kind(value), True
     if isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_make"):

@@ -57,8 +57,12 @@ def _test_of(condition: Any) -> Callable[[Any], bool]:
     if callable(condition):
         return condition  # type: ignore[no-any-return]
     if isinstance(condition, list | tuple | set | frozenset | range):
-        wanted = [_test_of(value) for value in condition]
+        wanted = [_test_of(value) if callable(value) else _test_of_one(value) for value in condition]
         return lambda value: any(test(value) for test in wanted)
+    return _test_of_one(condition)
+
+
+def _test_of_one(condition: Any) -> Callable[[Any], bool]:
     if condition is not None and is_missing(condition):
         kind = type(plain_of(condition))
         return lambda value: type(plain_of(value)) is kind and is_missing(value)
@@ -181,6 +185,8 @@ def total(name: str, values: Sequence[Any]) -> Any:
         return math.fsum(values) if floats else sum(values)
     except (OverflowError, ValueError):  # beyond the largest float on the way, or both infinities
         return sum(values)
+    except TypeError:  # decimals and fractions, which do not add up
+        return math.fsum(values)
 
 
 def mean(name: str, values: Sequence[Any]) -> float:
@@ -199,7 +205,10 @@ def deviation(name: str, values: Sequence[Any]) -> float:
 def median(name: str, values: Sequence[Any]) -> float:
     """Return the median of `values`."""
     _check_numbers(name, values)
-    return statistics.median(values) if values else NAN
+    try:
+        return statistics.median(values) if values else NAN
+    except TypeError:  # decimals and fractions, which have no order
+        return statistics.median(map(float, values))
 
 
 def smallest(name: str, values: Sequence[Any]) -> Any:

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from memento import memfile, read_memfile
+from memento import memfile, memfunc, memlist, read_memfile
 
 
 class Colour(enum.Enum):
@@ -217,10 +217,16 @@ def test_a_result_that_does_not_come_back_as_it_was_is_computed_again(value, pla
     assert json.loads(path.read_text().splitlines()[0], parse_constant=refuse)["value"] == plain
 
 
-def test_a_returned_dict_of_another_class_is_that_again_or_computed_again(tmp_path):
+@pytest.mark.parametrize("where", ["file", "list", "function"])
+def test_a_returned_dict_of_another_class_is_that_again_or_computed_again(where, tmp_path):
     calls = []
+    decorate = {
+        "file": lambda: memfile(tmp_path / "results.jsonl", skip=True),
+        "list": lambda: memlist([], skip=True),
+        "function": lambda: memfunc(str, skip=True),
+    }[where]
 
-    @memfile(tmp_path / "results.jsonl", skip=True)
+    @decorate()
     def func(kind):
         calls.append(kind.__name__)
         return collections.defaultdict(int, a=1) if kind is collections.defaultdict else kind({"result": 1})

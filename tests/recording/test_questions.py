@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import decimal
+import fractions
 import math
 import re
 import statistics
@@ -191,6 +193,32 @@ def test_a_column_with_arrays_is_counted_and_otherwise_told_to_be_no_number():
         records.max("value")
     with pytest.raises(OptionError, match=r"^values of 'list' such as \[1\] cannot be keys of a dict"):
         records.groupby("list")
+
+
+def test_decimals_fractions_and_the_longest_floats_count_together():
+    import numpy as np
+
+    keeper = RecordKeeper()
+    for value in (decimal.Decimal("1.5"), fractions.Fraction(1, 2), np.longdouble(2), 4, decimal.Decimal("nan")):
+        keeper.push(value=value)
+    records = keeper.records
+
+    assert [records.sum("value"), records.mean("value"), records.median("value"), records.count("value")] == [
+        8.0,
+        2.0,
+        1.75,
+        4,
+    ]
+
+
+def test_a_list_of_lists_finds_lists():
+    keeper = RecordKeeper()
+    for value in ([1, 2], (1, 2), 1, 2):
+        keeper.push(value=value)
+
+    assert keeper.records.where(value=[[1, 2]]).values("value") == [[1, 2]]
+    assert keeper.records.where(value=[(1, 2), 2]).values("value") == [(1, 2), 2]
+    assert keeper.records.where(value=[lambda value: value == 1, 2]).values("value") == [1, 2]
 
 
 def test_times_have_an_order_but_no_mean():
