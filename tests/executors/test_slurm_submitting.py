@@ -54,8 +54,8 @@ def numbers(came: list[Batch | Refusal]) -> list[int]:
     return [-one.batch.number if isinstance(one, Refusal) else one.number for one in came]
 
 
-RUNNING = "echo '54|3|RUNNING|0|node2|(null)'"
-ENDED = "echo '54|3|COMPLETED|0|node2|(null)'"
+RUNNING = "echo '54|3|RUNNING|0|node2|None|(null)'"
+ENDED = "echo '54|3|COMPLETED|0|node2|None|(null)'"
 
 
 @pytest.mark.parametrize(

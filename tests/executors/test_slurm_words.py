@@ -417,6 +417,45 @@ def test_jobs_that_do_not_begin_any_more_end_the_run_when_nothing_else_runs(fold
         tracker.look()
 
 
+@pytest.mark.parametrize("reason", ["PartitionTimeLimit", "QOSMaxWallDurationPerJobLimit", "AssocMaxCpuPerJobLimit"])
+def test_a_job_that_waits_for_ever_ends_a_run_in_which_nothing_has_begun(
+    folder: Path, slurm: Slurm, reason: str
+) -> None:
+    slurm.queued = [state("PENDING", reason=reason)]
+    tracker = Tracker(folder, RUN)
+    for _ in range(2):
+        with pytest.raises(SlurmError, match=rf"Slurm job 7_0 waits in the queue for ever \({reason}\)"):
+            tracker.look()
+
+
+def test_a_job_that_waits_for_ever_is_cancelled_and_fails_what_it_holds_while_others_go_on(
+    folder: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cancelled: list[str] = []
+    monkeypatch.setattr(commands, "cancel", cancelled.extend)
+    begin(folder)
+    Batch(run=RUN, number=2, parts=[[Task(index=5, key=key_of(5), attempt=2)]]).write(folder)
+    slurm.queued = [
+        state("RUNNING"),
+        replace(state("PENDING", reason="PartitionTimeLimit"), job="8", tag=f"memento:{RUN.hex()}:2"),
+    ]
+    tracker = Tracker(folder, RUN)
+    _, lost = tracker.look()
+    assert isinstance(lost, Lost)
+    assert (lost.task.key, lost.task.attempt, lost.final, lost.failure.cause) == (key_of(5), 2, True, "node")
+    assert cancelled == ["8_0"]
+    assert tracker.look() == []
+    assert Tracker(folder, RUN).keys == {key_of(0), key_of(1)}  # nor does anybody else await it
+
+
+@pytest.mark.parametrize(
+    "reason", ["Priority", "Resources", "QOSMaxJobsPerUserLimit", "QOSGrpCpuLimit", "JobArrayTaskLimit"]
+)
+def test_a_job_that_waits_for_others_is_waited_for(folder: Path, slurm: Slurm, reason: str) -> None:
+    slurm.queued = [state("PENDING", reason=reason)]
+    assert Tracker(folder, RUN).look() == []
+
+
 def test_a_job_that_breaks_after_it_has_begun_loses_what_it_ran_and_says_why(folder: Path, slurm: Slurm) -> None:
     (folder / "1-0.broken").write_text("node1: Traceback\nOSError: [Errno 5] Input/output error")
     lost, returned = ends(folder, slurm, "FAILED", node="node1", exit="1:0")
@@ -447,22 +486,23 @@ def test_an_answer_of_sacct_that_was_cut_off_loses_only_what_was_cut() -> None:
 
 
 def test_a_line_of_squeue_is_read_with_its_signal_and_its_tag() -> None:
-    (said,) = commands._queued("54|3|NODE_FAIL|9|node2|memento:0001020304050607:2   ")
+    (said,) = commands._queued("54|3|NODE_FAIL|9|node2|None|memento:0001020304050607:2   ")
     assert said == JobState(
-        job="54", index=3, state="NODE_FAIL", node="node2", exit="0:9", tag="memento:0001020304050607:2",
+        job="54", index=3, state="NODE_FAIL", node="node2", exit="0:9", reason="None",
+        tag="memento:0001020304050607:2",
     )  # fmt: skip
     assert commands._queued("slurm_load_jobs error: Unable to contact") == []
 
 
 def test_tasks_that_were_cancelled_before_they_began_share_a_line_of_squeue() -> None:
-    said = commands._queued("62|3-5,9%1|CANCELLED|0||memento:00:1")
+    said = commands._queued("62|3-5,9%1|CANCELLED|0||None|memento:00:1")
     assert [(state.index, state.state) for state in said] == [
         (3, "CANCELLED"),
         (4, "CANCELLED"),
         (5, "CANCELLED"),
         (9, "CANCELLED"),
     ]
-    (single,) = commands._queued("63|N/A|RUNNING|0|node1|(null)")
+    (single,) = commands._queued("63|N/A|RUNNING|0|node1|None|(null)")
     assert single.index is None
 
 

@@ -216,6 +216,11 @@ def test_what_the_cluster_cannot_give_is_said_by_its_own_words() -> None:
     assert results[0].inner == 1
 
 
+def test_a_job_that_asks_for_more_time_than_there_is_does_not_wait_for_ever() -> None:
+    with pytest.raises(SlurmError, match=r"waits in the queue for ever \(PartitionTimeLimit\): it asks for more than"):
+        Memento(plain, executor=SlurmExecutor(time="02:00:00")).run({"parameters": {"n": [1]}})
+
+
 def test_what_can_have_no_more_than_was_too_little_fails_by_that_and_nothing_else_does() -> None:
     results = Memento(in_need, executor=SlurmExecutor(memory="3G", pack=1)).run(
         {"parameters": {"n": [0, 1, 2]}}, retries={"memory": 5}, on_error="return"

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from memento.errors import OptionError, SlurmError
 from memento.matrix.runtime import seconds_of
@@ -34,8 +34,9 @@ class JobState:
     """What Slurm says of one job, or of one task of a job array.
 
     `job` is the id of the whole array, `index` the task's (None: no array), `state` the long form ("RUNNING"), `exit`
-    the exit code and signal as in "0:9" where it is known. Whose job it is say `tag`, the comment, in squeue, and
-    `folder`, where it was submitted to run, in sacct, which keeps comments only where it was told to.
+    the exit code and signal as in "0:9" where it is known, `reason` why it is pending. Whose job it is say `tag`, the
+    comment, in squeue, and `folder`, where it was submitted to run, in sacct, which keeps comments only where it was
+    told to.
     """
 
     job: str
@@ -43,6 +44,7 @@ class JobState:
     state: str
     node: str = ""
     exit: str = ""
+    reason: str = ""
     tag: str = ""
     folder: str = ""
 
@@ -116,7 +118,7 @@ def submit(script: str) -> str:
 
 def queue() -> list[JobState] | None:
     """Return this user's jobs, those that ended minutes ago included; None when that cannot be known now."""
-    form = "ArrayJobID:|,ArrayTaskID:|,State:|,exit_code:|,NodeList:|,Comment:"
+    form = "ArrayJobID:|,ArrayTaskID:|,State:|,exit_code:|,NodeList:|,Reason:|,Comment:"
     try:
         answer = run("squeue", "--noheader", "--array", "--me", "--states=all", f"--Format={form}")
     except CommandFailed:
@@ -125,12 +127,12 @@ def queue() -> list[JobState] | None:
 
 
 def _queued(line: str) -> list[JobState]:
-    fields = line.strip().split("|", 5)
-    if len(fields) != 6:
+    fields = line.strip().split("|", 6)
+    if len(fields) != 7:
         return []
-    job, indices, state, status, node, tag = fields
-    end = _exit_of(status)
-    return [JobState(job=job, index=index, state=state, node=node, exit=end, tag=tag) for index in _indices_of(indices)]
+    job, indices, state, status, node, reason, tag = fields
+    one = JobState(job=job, index=None, state=state, node=node, exit=_exit_of(status), reason=reason, tag=tag)
+    return [replace(one, index=index) for index in _indices_of(indices)]
 
 
 def _indices_of(text: str) -> list[int | None]:

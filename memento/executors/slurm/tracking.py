@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from memento.errors import WorkerStartError
+from memento.errors import SlurmError, WorkerStartError
 from memento.executors.slurm import commands
 from memento.executors.slurm.asking import FIRST, Questions
 from memento.executors.slurm.batch import Batch, id_of, output_of, void_of
@@ -35,6 +36,7 @@ from memento.executors.slurm.verdict import (
     named,
     told_by_itself,
     verdict_of,
+    waits_for_ever,
     word_of,
 )
 from memento.protocols import Delivered, Interrupted, Lost, Report, Returned
@@ -111,7 +113,7 @@ class Tracker:
 
         Raises:
             WorkerStartError: jobs end before they can begin anything.
-            SlurmError: their nodes do not see the store.
+            SlurmError: their nodes do not see the store, or they wait for ever.
         """
         self._unsaid += self._read()
         if not (self._misfortunes.has_run or self.returning):
@@ -162,7 +164,7 @@ class Tracker:
         now = time.monotonic()
         if state is not None and not is_over(state):
             part.ended_at = part.missing_since = part.over = None
-            return []
+            return self._refuse(part, state) if waits_for_ever(state) and not self.returning else []
         if state is not None:
             part.over = state
         if part.over is not None:  # and it may be forgotten by now
@@ -180,6 +182,32 @@ class Tracker:
             over = part.over or self._vanished(part)
             reports += self._close(part, replace(over, node=over.node or part.node))
         return reports
+
+    def _refuse(self, part: Followed, state: JobState) -> list[Report]:
+        """Cancel a job that would wait in the queue for ever; where no experiment has begun, all may be like it."""
+        message = (
+            f"Slurm job {named(state)} waits in the queue for ever ({state.reason}): it asks for more than a job may "
+            "have (sinfo -o '%P %l' lists the time that partitions grant)"
+        )
+        if not self._misfortunes.has_run:
+            raise SlurmError(message, command="squeue")
+        void_of(self._folder, part.batch.number, part.index).touch()
+        with suppress(SlurmError):  # should it begin one day, it ends at once
+            commands.cancel([named(state)])
+        failure = Failure(type="NeverBegun", message=message, cause="node", lineage=("NeverBegun",))
+        lost = [
+            Lost(
+                task=task._replace(attempt=part.following.get(key, task.attempt)),
+                status=Status.FAILED,
+                failure=failure,
+                started=time.time(),
+                runtime=0.0,
+                final=True,
+            )
+            for key, task in part.open.items()
+        ]
+        part.open.clear()
+        return list(lost)
 
     def _grace_for(self, part: Followed) -> float:
         """Return for how long a job that nobody knows may be missing."""

@@ -20,6 +20,8 @@ OVER = frozenset(
 # A job may show one of these for a moment before Slurm puts it back into the queue.
 MAY_COME_BACK = frozenset(["NODE_FAIL", "PREEMPTED", "BOOT_FAIL"])
 VANISHED = "VANISHED"
+# Why a job waits that asks for more than it may ever have; other limits are of all jobs together, and pass.
+_FOR_EVER = re.compile(r"PartitionTimeLimit|(?:Assoc|QOS)Max\w+PerJob(?:Limit)?")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +67,11 @@ _MEMORY_WORDS = ("oom-kill", "out-of-memory", "exceeded memory limit", "exceeded
 def is_over(state: JobState) -> bool:
     """Return whether the job will do nothing more."""
     return state.state in OVER
+
+
+def waits_for_ever(state: JobState) -> bool:
+    """Return whether the job is in the queue and will not leave it by itself."""
+    return state.state == "PENDING" and _FOR_EVER.fullmatch(state.reason) is not None
 
 
 def verdict_of(state: JobState, output: str) -> Verdict:
