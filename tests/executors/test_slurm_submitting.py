@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 
 from memento.executors.slurm.batch import Batch, batches_in
+from memento.executors.slurm.executor import SlurmExecutor
+from memento.executors.slurm.incarnation import Incarnation
 from memento.executors.slurm.refusal import Refusal, advice, passes
 from memento.executors.slurm.resources import Resources
 from memento.executors.slurm.submitting import Submitter
-from memento.task import Task
-from tests.executors.harness import key_of
+from memento.spool import frame_of
+from memento.task import Outcome, Status, Task
+from tests.executors.experiments import double
+from tests.executors.harness import key_of, make_job
 
 FAILED = "sbatch: error: Batch job submission failed:"
 POLICY = f"{FAILED} Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)"
@@ -154,3 +158,45 @@ def test_what_waits_for_other_jobs_to_end_says_so_and_is_submitted_then(
     command("sbatch", "echo 8")
     assert numbers(list(submitter.push())) == [1]
     assert submitter.held == ""
+
+
+def test_what_is_tried_again_waits_until_fewer_than_max_jobs_are_not_over(
+    command: Callable[[str, str], None], tmp_path: Path
+) -> None:
+    command("sbatch", f"grep -oe '--array=[^ ]*' >>{tmp_path}/arrays; wc -l <{tmp_path}/arrays")
+    executor, folder = SlurmExecutor(max_jobs=2, pack=1, snapshot=False), tmp_path / "spool"
+
+    def sent() -> list[str]:
+        list(executor.wait(0.0))
+        return (tmp_path / "arrays").read_text().split()
+
+    def deliver(*indices: int) -> None:
+        for index in indices:
+            Incarnation(folder, 1, index).deliver([frame_of(success(index))])
+        while not list(executor.wait(0.1)):  # until it is seen
+            pass
+
+    executor.start(make_job(tmp_path, double)._replace(run=RUN))
+    executor.submit(tasks(0, 1, 2, 3))
+    assert sent() == ["--array=0-3%2"]
+    deliver(0)
+    executor.submit([task._replace(attempt=2) for task in tasks(4, 5, 6)])
+    assert len(sent()) == 1
+    assert not executor.is_submitted
+    deliver(1, 2)
+    assert sent()[1:] == ["--array=0-0"]
+    assert len(sent()) == 2
+    executor.leave()  # after which nobody would submit the rest
+    assert sent()[2:] == ["--array=0-1%2"]
+    assert executor.is_submitted
+
+
+def success(index: int) -> Outcome:
+    return Outcome(key=key_of(index), run=RUN, attempt=1, status=Status.SUCCEEDED, started=1.0, runtime=1.0)
+
+
+def test_jobs_beyond_the_room_stay_with_who_asked(submitter: Submitter) -> None:
+    small, large = Resources(memory=1000 * MEGABYTE), Resources(memory=2000 * MEGABYTE)
+    left = submitter.make({small: tasks(0, 1), large: tasks(2, 3, 4)}, 3)
+    assert left == [(large, task) for task in tasks(3, 4)]
+    assert submitter.take_back() == tasks(0, 1, 2)

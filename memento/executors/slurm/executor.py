@@ -58,7 +58,7 @@ class SlurmExecutor:
         account: whom they are charged to.
         time: how long one job may run, in Slurm's forms, as "01:30:00" or a number of minutes.
         memory: for one configuration, as "2G".
-        max_jobs: how many jobs may run at once.
+        max_jobs: how many jobs of a run may run at once; what is tried again waits until fewer do.
         pack: how many configurations share a job; "auto" finds it from how long they took before.
         workers: how many of them run at once in a job, each in a process of its own.
         setup: lines of shell that are run first in each job, as ``["module load cuda"]``.
@@ -215,8 +215,8 @@ class SlurmExecutor:
         """Submit what is to be submitted, and return what came of that beside jobs."""
         assert self._tracker is not None
         assert self._submitter is not None
-        if self._tasks:
-            self._submitter.make(self._grouped())
+        if self._tasks and (room := self._submitter.room(self._tracker.alive)) != 0:
+            self._tasks = self._submitter.make(self._grouped(), room)
         reports: list[Report] = []
         for came in self._submitter.push():
             if isinstance(came, Refusal):
@@ -308,8 +308,9 @@ class SlurmExecutor:
 
         What was not submitted yet is submitted now.
         """
-        if self._tracker is None:
+        if self._tracker is None or self._submitter is None:
             return "nothing was submitted"
+        self._submitter.make(self._grouped())  # also what waits for room: nobody else would
         self._late += self._push()
         return (
             f"{self._tracker.described()}; run the same again to take in their results, here or on another machine of "

@@ -72,10 +72,22 @@ class Submitter:
         """Take note of how many seconds one configuration takes."""
         self._pace = pace
 
-    def make(self, tasks: Mapping[Resources, Sequence[Task]]) -> None:
-        """Form `tasks`, by what they need, into batches, to be submitted by `push`."""
+    def room(self, alive: int) -> int | None:
+        """Return how many jobs more may go out while `alive` ones are not over; None where all may, as they wait."""
+        waiting = sum(len(waiting.batch.parts) for waiting in self._waiting)
+        return max(0, self._max_jobs - alive - waiting) if self._max_jobs is not None and alive + waiting else None
+
+    def make(self, tasks: Mapping[Resources, Sequence[Task]], room: int | None = None) -> list[tuple[Resources, Task]]:
+        """Form `tasks`, by what they need, into batches, to be submitted by `push`; return those beyond `room` jobs.
+
+        Arrays that are made at once share `max_jobs` among them. What comes later, such as retries, cannot: Slurm knows
+        no limit for several arrays, so that of those no more jobs are made than there is room for.
+        """
         planned = [(resources, array) for resources, some in tasks.items() for array in self._arrays(resources, some)]
-        throttle, width = throttles(len(planned), self._max_jobs)
+        left: list[tuple[Resources, Task]] = []
+        if room is not None:
+            planned, left = _within(planned, room)
+        throttle, width = throttles(len(planned), self._max_jobs if room is None else None)
         for place, (resources, parts) in enumerate(planned):
             number = self._next
             self._next += 1
@@ -90,6 +102,7 @@ class Submitter:
             )
             after = number - width if place >= width else None
             self._waiting.append(_Waiting(batch=batch, resources=resources, throttle=throttle, after=after))
+        return left
 
     def _arrays(self, resources: Resources, tasks: Sequence[Task]) -> list[Sequence[list[Task]]]:
         size = per_job(len(tasks), pack=self._pack, pace=self._pace, together=self._together, time=resources.time)
@@ -184,3 +197,18 @@ class Submitter:
         back = [task for waiting in self._waiting for part in waiting.batch.parts for task in part]
         self._waiting.clear()
         return back
+
+
+_Planned = list[tuple[Resources, Sequence[list[Task]]]]
+
+
+def _within(planned: _Planned, room: int) -> tuple[_Planned, list[tuple[Resources, Task]]]:
+    """Return the first `room` jobs of what is planned, and the tasks of all others."""
+    kept: _Planned = []
+    left: list[tuple[Resources, Task]] = []
+    for resources, parts in planned:
+        if parts[:room]:
+            kept.append((resources, parts[:room]))
+        left += [(resources, task) for part in parts[room:] for task in part]
+        room -= len(parts[:room])
+    return kept, left

@@ -76,6 +76,11 @@ class Tracker:
         return sum(len(part.open) for part in self._parts.values())
 
     @property
+    def alive(self) -> int:
+        """How many jobs are not over, as far as is known."""
+        return sum(bool(part.open) for part in self._parts.values())
+
+    @property
     def keys(self) -> set[bytes]:
         """The keys of what is still awaited."""
         return {key for part in self._parts.values() for key in part.open}
