@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from memento.errors import SlurmError
+from memento.executors.slurm import commands
 from memento.executors.slurm.batch import Batch, batches_in
 from memento.executors.slurm.executor import SlurmExecutor
 from memento.executors.slurm.incarnation import Incarnation
 from memento.executors.slurm.refusal import Refusal, advice, passes
-from memento.executors.slurm.resources import Resources
+from memento.executors.slurm.resources import Resources, check_time
 from memento.executors.slurm.submitting import Submitter
 from memento.spool import frame_of
 from memento.task import Outcome, Status, Task
@@ -93,6 +95,25 @@ def test_a_refusal_says_what_to_do_where_sbatch_does_not() -> None:
     assert advice(f"sbatch: error: AssocMaxSubmitJobLimit {POLICY}").startswith("; put more configurations into each")
     assert advice(f"{FAILED} Memory required by task is not available").startswith("; ask for no more than a partition")
     assert advice(f"{FAILED} Invalid qos specification") == ""
+
+
+def test_a_time_that_no_partition_of_those_named_grants_is_refused_unless_something_else_may_grant_it(
+    command: Callable[[str, str], None],
+) -> None:
+    commands._time_limits.cache_clear()
+    command("sinfo", "echo 'short*|1:00:00'; echo 'long|2-00:00:00'; echo 'open|infinite'")
+    try:
+        for partition in (None, "short"):
+            with pytest.raises(SlurmError, match=r"a job may run for 60 min in .*, and 61 min were asked for"):
+                check_time(Resources(time=3601.0, partition=partition))
+        check_time(Resources(time=3600.0))
+        check_time(Resources(time=1e6, more=(("qos", "longer"),)))
+        check_time(Resources(time=1e5, partition="short,long"))
+        check_time(Resources(time=1e9, partition="open"))
+        check_time(Resources(time=1e9, partition="unknown"))
+        check_time(Resources())
+    finally:
+        commands._time_limits.cache_clear()
 
 
 def test_what_is_refused_for_good_names_what_was_asked_for_and_the_rest_is_submitted(

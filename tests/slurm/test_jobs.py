@@ -201,6 +201,12 @@ def test_an_unknown_partition_is_named_before_anything_is_submitted() -> None:
         Memento(plain, executor=SlurmExecutor(partition="mian")).run({"parameters": {"n": [1]}})
 
 
+def test_more_time_than_a_partition_grants_is_refused_before_anything_waits_for_ever() -> None:
+    with pytest.raises(SlurmError, match=r"a job may run for 60 min in the default partition, and 120 min were asked"):
+        Memento(plain, executor=SlurmExecutor(time="02:00:00")).run({"parameters": {"n": [1]}})
+    assert not jobs()
+
+
 def test_an_unknown_option_of_sbatch_is_named_with_the_nearest() -> None:
     asked = {"parameters": {"n": [1]}, "runtime": {"slurm": {"exclusiv": True}}}
     with pytest.raises(OptionError, match="sbatch knows no option 'exclusiv'; did you mean 'exclusive'"):

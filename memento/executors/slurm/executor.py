@@ -31,7 +31,14 @@ from memento.executors.slurm.batch import JOB, STOP
 from memento.executors.slurm.cancelling import cancel_all, cancel_waiting
 from memento.executors.slurm.growth import Growth
 from memento.executors.slurm.refusal import Refusal
-from memento.executors.slurm.resources import Resources, bytes_of, check_partition, checked_options, resources_of
+from memento.executors.slurm.resources import (
+    Resources,
+    bytes_of,
+    check_partition,
+    check_time,
+    checked_options,
+    resources_of,
+)
 from memento.executors.slurm.sharing import check_store
 from memento.executors.slurm.snapshot import take_snapshot
 from memento.executors.slurm.submitting import Submitter
@@ -184,6 +191,7 @@ class SlurmExecutor:
             defaults = replace(self._defaults, more=checked_options(self._more))
             known = self._known[id(runtime)] = resources_of(runtime, defaults)
             check_partition(known.partition)
+            check_time(known)
         return replace(known, cpus=task.cpus, gpus=task.gpus)
 
     # While it goes on

@@ -149,6 +149,21 @@ def check_partition(name: str | None) -> None:
             )
 
 
+def check_time(asked: Resources) -> None:
+    """Raise SlurmError where no partition that was `asked` for lets a job run so long: it would wait for ever.
+
+    Slurm takes such a job unless EnforcePartLimits is set. A QOS or a reservation may grant what a partition does not.
+    """
+    longest = commands.longest_time(asked.partition)
+    if asked.time is not None and asked.time > longest and not {"qos", "reservation", "q"} & dict(asked.more).keys():
+        where = f"partition {asked.partition}" if asked.partition else "the default partition"
+        raise SlurmError(
+            f"a job may run for {longest / 60:,.0f} min in {where}, and {math.ceil(asked.time / 60):,} min were asked "
+            "for, so that it would never begin; ask for less time, or for a partition that grants it (see sinfo)",
+            command="sinfo",
+        )
+
+
 def bytes_of(memory: str | int) -> int:
     """Return the bytes that `memory` stands for: a number of them, or a text, which counts megabytes without a unit.
 
