@@ -6,7 +6,7 @@ import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from operator import itemgetter
 from typing import Any
 
@@ -24,6 +24,8 @@ MEASURED = 50
 _head_of = itemgetter(1)
 _key_in, _run_in = itemgetter(KEY_IN_HEAD), itemgetter(RUN_IN_HEAD)
 _code_in = itemgetter(STATUS_IN_HEAD)
+# So many keys of older results are looked for at once: 20 MB of them.
+ALTERNATIVES = 200_000
 CODE_CHANGES = ("warn", "rerun", "ignore")
 
 
@@ -112,7 +114,7 @@ def _made_plan(
         entries[row] = None
     if force_run:
         plan.entries, plan.todo = [None] * len(keys), list(range(len(keys)))
-    if configurations.introduced and not force_run:
+    if newest and configurations.introduced and not force_run:
         _adopt_older(plan, configurations, store)
     if code_change != "ignore":
         _compare_code(plan, store, rerun=rerun)
@@ -171,16 +173,17 @@ def _tell_of_namesakes(plan: Plan, found: Mapping[bytes, Row]) -> None:
 
 def _adopt_older(plan: Plan, configurations: Configurations, store: Finder) -> None:
     """Find results that were stored before a parameter was introduced."""
-    alternatives = {row: configurations.alternatives(configurations[row]) for row in plan.todo}
-    found = store.find_rows([key for keys in alternatives.values() for key in keys])
-    own = _own(found, plan.standing, store)
     left = []
-    for row in plan.todo:
-        entries = (own.get(key) for key in alternatives[row])
-        entry = next((entry for entry in entries if entry is not None and _is_success(entry)), None)
-        plan.entries[row] = entry
-        if entry is None:
-            left.append(row)
+    at_once = ALTERNATIVES >> max(len(block.introduced) for block in configurations.space.blocks)  # of eight at most
+    for start in range(0, len(plan.todo), at_once):
+        rows = plan.todo[start : start + at_once]
+        alternatives = configurations.older_keys(rows)
+        own = _own(store.find_rows(list(chain.from_iterable(alternatives))), plan.standing, store)
+        for row, keys in zip(rows, alternatives, strict=True):
+            entry = next((one for key in keys if (one := own.get(key)) is not None and _is_success(one)), None)
+            plan.entries[row] = entry
+            if entry is None:
+                left.append(row)
     plan.todo = left
 
 

@@ -46,6 +46,7 @@ from memento.overview import overview
 from memento.protocols import Lost, Noted, Report
 from memento.standing import Standing
 from memento.store import open_store
+from memento.store.reading import Reader
 from memento.task import Failure, Task
 from tests import experiments
 from tests.experiments import noted
@@ -468,6 +469,26 @@ def test_an_introduced_parameter_finds_older_results(notes: Path) -> None:
     results = run(experiments.square, grown)
     assert [result.was_cached for result in results] == [True, False, True, False]
     assert len(noted(notes)) == 4
+
+
+def test_older_results_of_many_configurations_are_looked_for_in_pieces(
+    notes: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(experiments.square, matrix(notes, *range(30)), executor="serial")
+    grown = {**matrix(notes), "introduced": {"depth": 2, "width": 1, "notes": str(notes)}}
+    grown["parameters"] = {"x": list(range(40)), "depth": [2, 3], "width": [1]}
+    asked: list[int] = []
+
+    def counted(store: Reader, keys: Sequence[bytes]) -> Any:
+        asked.append(len(keys))
+        return find_rows(store, keys)
+
+    find_rows = Reader.find_rows
+    monkeypatch.setattr(Reader, "find_rows", counted)
+    monkeypatch.setattr("memento.plan.ALTERNATIVES", 64)  # two to the power of three names, for eight rows
+    results = run(experiments.square, [grown, {**grown, "settings": {"notes": f"{notes}2"}}], executor="serial")
+    assert [result.was_cached for result in results] == ([True, False] * 30 + [False] * 20) + [False] * 80
+    assert max(asked[1:]) <= 64
 
 
 def test_runtime_says_how_to_run_and_is_no_part_of_the_key(notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:

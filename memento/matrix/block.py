@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, product
+from itertools import chain, combinations, product
 from typing import Any
 
 from memento.hashing import KeyMaker
@@ -69,7 +69,7 @@ class Block:
             for column, name in enumerate(axis.names)
         }
         self._maker = KeyMaker(self.experiment, self.keyed_names, self.setting_digests)
-        self._makers: dict[frozenset[str], KeyMaker] = {}
+        self._makers: dict[frozenset[str], tuple[KeyMaker, list[int]]] = {}
         self._copied_settings: Any = None
 
     def indices(self, position: int) -> list[int]:
@@ -115,15 +115,40 @@ class Block:
                 )
             yield head + tails[position - first * inner]
 
-    def key_without(self, position: int, left_out: frozenset[str]) -> bytes:
-        """Return the key that the configuration had before these parameters and settings were introduced."""
-        maker = self._makers.get(left_out)
-        names = [name for name in self.keyed_names if name not in left_out]
-        if maker is None:
+    def older_keys(self, positions: Sequence[int]) -> list[list[bytes]]:
+        """Return, for each position, the keys of its configuration before introduced names were there, closest first."""
+        digests = [self.digests(position) for position in positions]
+        introduced = [
+            (name, self.keyed_names.index(name) if name in self.keyed_names else None, value)
+            for name, value in self.introduced_digests.items()
+        ]
+        # The rows of equal defaults lack the same names in each key: one maker and one choice of digests is for all.
+        alike: dict[tuple[str, ...], list[int]] = {}
+        for row, known in enumerate(digests):
+            default = tuple(
+                name
+                for name, column, value in introduced
+                if (self.setting_digests[name] if column is None else known[column]) == value
+            )
+            alike.setdefault(default, []).append(row)
+        found: list[list[bytes]] = [[] for _ in positions]
+        for default, rows in alike.items():
+            for count in range(1, len(default) + 1):
+                for left_out in map(frozenset, combinations(default, count)):
+                    maker, columns = self._maker_without(left_out)
+                    chosen = ([digests[row][column] for column in columns] for row in rows)
+                    for row, key in zip(rows, maker.keys(chosen), strict=True):
+                        found[row].append(key)
+        return found
+
+    def _maker_without(self, left_out: frozenset[str]) -> tuple[KeyMaker, list[int]]:
+        """Return what makes keys without these names, and the columns of the digests that it is given."""
+        if left_out not in self._makers:
+            columns = [column for column, name in enumerate(self.keyed_names) if name not in left_out]
+            names = tuple(self.keyed_names[column] for column in columns)
             settings = {name: one for name, one in self.setting_digests.items() if name not in left_out}
-            maker = self._makers[left_out] = KeyMaker(self.experiment, tuple(names), settings)
-        known = dict(zip(self.keyed_names, self.digests(position), strict=True))
-        return maker.key(tuple(known[name] for name in names))
+            self._makers[left_out] = KeyMaker(self.experiment, names, settings), columns
+        return self._makers[left_out]
 
     def private_settings(self) -> Settings:
         """Return the settings, with copies of those that an experiment could change, bare of any `Named`."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from itertools import chain, combinations, islice, repeat
+from itertools import chain, islice, repeat
 from typing import Any, overload
 
 from memento.config import Config, position_of, set_position, set_source, source_of
@@ -163,15 +163,20 @@ class Configurations(Sequence[Config]):
         if position is None:
             raise ValueError(f"{config} is not among these configurations")
         block, local = self.space.locate(position)
-        if not block.introduced:
-            return []
-        known = {**dict(zip(block.keyed_names, block.digests(local), strict=True)), **block.setting_digests}
-        default = [name for name, digest in block.introduced_digests.items() if known[name] == digest]
-        return [
-            block.key_without(local, frozenset(left_out))
-            for count in range(1, len(default) + 1)
-            for left_out in combinations(default, count)
-        ]
+        (keys,) = block.older_keys([local])
+        return keys
+
+    def older_keys(self, rows: Sequence[int]) -> list[list[bytes]]:
+        """Return what `alternatives` does for each of the configurations of these numbers, in less time."""
+        by_block: dict[Block, list[tuple[int, int]]] = {}
+        for place, row in enumerate(rows):
+            block, local = self.space.locate(self._selection.at(row))
+            by_block.setdefault(block, []).append((place, local))
+        found: list[list[bytes]] = [[] for _ in rows]
+        for block, there in by_block.items():
+            for (place, _), keys in zip(there, block.older_keys([local for _, local in there]), strict=True):
+                found[place] = keys
+        return found
 
     def __len__(self) -> int:
         return self._selection.count
