@@ -278,6 +278,28 @@ def test_jobs_that_end_before_they_begin_end_the_run_with_their_last_words() -> 
         Memento(plain, executor=SlurmExecutor(setup=["echo no such module", "exit 3"])).run({"parameters": {"n": [1]}})
 
 
+def meets_another(context: Any, config: Any) -> int:
+    Path(config.folder, f"{config.n}.begun").touch()
+    while len(list(Path(config.folder).glob("*.begun"))) < 2:
+        time.sleep(0.1)
+    return int(config.n)
+
+
+def test_a_job_that_cannot_begin_is_sent_again_while_another_goes_on(tmp_path: Path) -> None:
+    begun = tmp_path / "1.begun"
+    too_few_files = (
+        f"if [ $SLURM_ARRAY_TASK_ID = 1 ]; then until [ -e {begun} ]; do sleep 0.1; done; sleep 1; ulimit -n 12; fi"
+    )
+
+    results = Memento(meets_another, executor=SlurmExecutor(pack=1, setup=[too_few_files])).run(
+        {"parameters": {"n": [1, 2], "folder": [str(tmp_path)]}}
+    )
+
+    assert results is not None
+    assert [result.inner for result in results] == [1, 2]
+    assert [len(result.attempts) for result in results] == [1, 1]
+
+
 def test_what_runtime_says_reaches_the_job(tmp_path: Path) -> None:
     def experiment(context: Any, config: Any) -> Any:
         return os.environ["SLURM_CPUS_PER_TASK"], os.environ["SLURM_JOB_NAME"], context.time_left() < 200
