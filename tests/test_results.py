@@ -651,6 +651,21 @@ def test_times_of_numpy_stay_times_and_are_no_numbers(made: Made) -> None:
     assert not {"result.when", "none"} & set(frame)
 
 
+def test_times_of_pandas_stay_times(made: Made, tmp_path: Path) -> None:
+    import pandas as pd
+
+    when = pd.Timestamp("2020-01-01 00:00:00.000000001")
+    made.add({"when": when, "lasting": pd.Timedelta(1, "ns")}, 1)
+    made.add({"when": pd.NaT, "lasting": pd.NaT}, 2)
+
+    frame = made.results.to_frame()
+    assert (frame.when[0], frame.lasting[0]) == (when, pd.Timedelta(1, "ns"))
+    assert (frame.when.dtype.kind, frame.lasting.dtype.kind) == ("M", "m")
+    made.results.to_csv(tmp_path / "table.csv")
+    header, first, second = (line.split(",") for line in (tmp_path / "table.csv").read_text().splitlines())
+    assert (first[header.index("when")], second[header.index("when")]) == ("2020-01-01 00:00:00.000000001", "NaT")
+
+
 def test_settings_are_columns_where_they_differ(made: Made) -> None:
     made.add({"a": 1}, 1, settings={"seed": 1, "fold": 5}).add({"a": 1}, 2, settings={"seed": 2, "fold": 5})
     frame = made.results.to_frame()

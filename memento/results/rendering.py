@@ -84,7 +84,7 @@ def write_csv(table: Columns, path: str | PathLike[str]) -> None:
 
 
 def _field(value: Any) -> Any:
-    if isinstance(value, datetime.datetime):
+    if isinstance(value, datetime.datetime) and value == value:  # pandas' NaT is no time
         return value.isoformat(sep=" ")
     return hex(value) if _is_wide(value) else value
 

@@ -46,8 +46,8 @@ class ByIdentity:
 
 
 def shown(value: Any) -> Any:
-    """Return `value` as a table shows it: plain values and numpy's times as they are, others as readable text."""
-    if type(value) in _PLAIN:
+    """Return `value` as a table shows it: plain values and times as they are, others as readable text."""
+    if type(value) in _PLAIN or isinstance(value, datetime.datetime | datetime.timedelta):  # pandas' among them
         return value
     if getattr(value, "shape", None) == ():
         if is_time(value):
