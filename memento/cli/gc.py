@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from memento.cli.arguments import add_store
-from memento.store.garbage import Garbage
+from memento.store.garbage import Garbage, purge, trashed
 from memento.store.opening import open_store
 from memento.store.survey import survey
 from memento.wording import plural, size
@@ -58,18 +58,21 @@ _days.__name__ = "number of days"  # what argparse calls a text that is none
 
 def run(options: argparse.Namespace) -> int:
     """Find, and with the options move and remove; say what was done."""
-    with survey(options.store):
-        pass  # or a store would be made where there is none
     before = None if options.superseded is None else time.time() - DAY * options.superseded
-    with open_store(options.store) as store:
-        found = store.collect(dry_run=not options.move, superseded_before=before)
-        _tell(found, each=options.all)
-        if options.move and found:
-            print("moved to the trash")
-        if options.purge:
-            print(f"{size(store.purge())} removed for good")
-        elif store.trashed:
-            print(f"{size(store.trashed)} lie in the trash; --purge removes them for good")
+    with survey(options.store) as seen:  # also before anything is moved: a store would be made where there is none
+        found, left = ([], 0) if options.move else seen.garbage(before)
+    if options.move:
+        with open_store(options.store) as store:
+            found = store.collect(dry_run=False, superseded_before=before)
+    _tell(found, each=options.all)
+    if left:
+        print(f"what {plural(left, 'dead run')} left is not among it: --move takes that in first, as the next run does")
+    if options.move and found:
+        print("moved to the trash")
+    if options.purge:
+        print(f"{size(purge(seen.root))} removed for good")
+    elif trash := trashed(seen.root):
+        print(f"{size(trash)} lie in the trash; --purge removes them for good")
     return 0
 
 

@@ -116,7 +116,7 @@ class Block:
             yield head + tails[position - first * inner]
 
     def older_keys(self, positions: Sequence[int]) -> list[list[bytes]]:
-        """Return, for each position, the keys of its configuration before introduced names were there, closest first."""
+        """Return, for each position, the keys that its configuration had before introduced names, closest first."""
         digests = [self.digests(position) for position in positions]
         introduced = [
             (name, self.keyed_names.index(name) if name in self.keyed_names else None, value)

@@ -13,7 +13,7 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,14 +46,16 @@ class Garbage:
     entry: int | None = None
 
 
-def find_garbage(root: Path, database: sqlite3.Connection, superseded_before: float | None) -> list[Garbage]:
-    """Return what is garbage below `root`.
+def find_garbage(
+    root: Path, database: sqlite3.Connection, superseded_before: float | None, *, left: Container[bytes] = ()
+) -> list[Garbage]:
+    """Return what is garbage below `root`; values of the runs in `left`, which nobody has taken in, are none yet.
 
     Raises:
-        StoreError: a run goes on, or the ledger is damaged.
+        StoreError: a run that is not in `left` goes on, or the ledger is damaged.
     """
-    _refuse_while_runs_live(root, database)
-    return list(_garbage(root, database, superseded_before))
+    _refuse_while_runs_live(root, database, left)
+    return [one for one in _garbage(root, database, superseded_before) if _run_of(one.path) not in left]
 
 
 def record_evictions(database: sqlite3.Connection, found: list[Garbage]) -> None:
@@ -84,9 +86,14 @@ def purge(root: Path) -> int:
     return freed
 
 
-def _refuse_while_runs_live(root: Path, database: sqlite3.Connection) -> None:
+def runs_below(root: Path) -> dict[bytes, Path]:
+    """Return the runs that have a folder in the store in `root`: they go on, or have left something."""
+    return {run: folder for folder in _entries(root / "spool") if (run := runs.run_of(folder)) is not None}
+
+
+def _refuse_while_runs_live(root: Path, database: sqlite3.Connection, left: Container[bytes]) -> None:
     path = str(root)
-    if any(runs.run_of(folder) is not None for folder in _entries(root / "spool")):
+    if any(run not in left for run in runs_below(root)):
         raise StoreError(f"a run goes on over the store {root}; collect its garbage when no run does", path=path)
     (rows, newest) = database.execute("SELECT count(*), coalesce(max(id), 0) FROM outcomes").fetchone()
     if rows != newest or database.execute("PRAGMA quick_check(1)").fetchone()[0] != b"ok":
@@ -193,6 +200,12 @@ def _blob(name: str) -> Identity | None:
 def _artifact(path: Path) -> Identity | None:
     run, _, attempt = path.name.partition(".")
     return _identity(path.parent.name, run, attempt)
+
+
+def _run_of(path: Path) -> bytes | None:
+    """Return the run of a value or an artifact; None for what is neither."""
+    owner = _blob(path.name) or _artifact(path)
+    return None if owner is None else owner[1]
 
 
 def _identity(key: str, run: str, attempt: str) -> Identity | None:

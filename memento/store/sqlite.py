@@ -27,7 +27,7 @@ class SqliteStore(Sharer):
         have succeeded since. Records always stay.
 
         Args:
-            dry_run: only tell.
+            dry_run: only tell; what runs have left that died is taken in all the same.
             superseded_before: also large values and artifacts of results that ended before this moment (seconds since
                 the epoch) and were replaced by newer ones; reading one says that it was evicted. And checkpoints from
                 before it that another script of the same name has put aside, and whose own never came for them.

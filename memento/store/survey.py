@@ -16,6 +16,7 @@ from memento.errors import StoreError
 from memento.spool import is_final
 from memento.store import claims, runs
 from memento.store.entries import is_intact
+from memento.store.garbage import Garbage, find_garbage, runs_below
 from memento.store.history import Historian, run_checksum
 from memento.store.opening import existing
 from memento.task import KEY_IN_HEAD
@@ -79,6 +80,18 @@ class Survey(Historian):
                 )
             )  # fmt: skip
         return found
+
+    def garbage(self, superseded_before: float | None = None) -> tuple[list[Garbage], int]:
+        """Return what nothing asks for any more (see `collect`), and how many dead runs have left what is not judged.
+
+        Raises:
+            StoreError: a run goes on, or the ledger is damaged.
+        """
+        awaited = {one.id for one in self.records() if one.engine is not None and one.claimed - one.delivered.keys()}
+        folders = runs_below(self.root)
+        left = {run for run, folder in folders.items() if run not in awaited and not runs.is_alive(folder)}
+        with self._ledger.reading() as database:
+            return find_garbage(self.root, database, superseded_before, left=left), len(left)
 
     def __enter__(self) -> Self:
         return self

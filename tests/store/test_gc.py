@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +13,10 @@ import pytest
 
 from memento import Memento, layout, open_store
 from memento.cli.main import main
-from tests.store.helpers import RUN, key_of
+from memento.spool import SpoolWriter
+from tests.store.helpers import RUN, key_of, outcome_of
 from tests.store.test_garbage import put
+from tests.test_status import files_of
 
 
 def large(context: Any, config: Any) -> bytes:
@@ -85,9 +89,43 @@ def test_nothing_is_made_where_there_is_no_store_and_nothing_touched_while_a_run
     run()
     with open_store() as store:
         going_on = store.begin_run(experiment="e", code={}, about={})
-        assert main(["gc", "--move"]) == 1
-        assert "a run goes on over the store" in capsys.readouterr().err
+        for options in ([], ["--move"]):
+            assert main(["gc", *options]) == 1
+            assert "a run goes on over the store" in capsys.readouterr().err
         store.end_run(going_on)
+
+
+def contents(store_path: Path) -> tuple[dict[str, bytes], list[str]]:
+    """Return the files of a store, and what is in its ledger: its write-ahead log comes and goes as others close it."""
+    files = {name: data for name, data in files_of(store_path).items() if not name.startswith("ledger.")}
+    with contextlib.closing(sqlite3.connect(store_path / "ledger.sqlite")) as database:
+        return files, list(database.iterdump())
+
+
+def test_what_a_dead_run_left_is_neither_judged_nor_touched_unless_it_is_to_move(
+    orphan: Path, store_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with open_store() as store:
+        dead = store.begin_run(experiment="e", code={}, about={})
+        value = put(layout.blob_path(store_path, key_of(2), dead.id, 1, "value"))
+        writer = SpoolWriter(dead.spool / "w.spool")
+        writer.append(outcome_of(2, b"12345", run=dead.id, in_file=True))
+        writer.close()
+        dead.unlock()
+    before = contents(store_path)
+    assert gc(capsys) == (
+        0,
+        [
+            "1 path, 2.5 kB: each belongs to no outcome",
+            "1 path, 2.5 kB in all that nothing asks for",
+            "what 1 dead run left is not among it: --move takes that in first, as the next run does",
+        ],
+    )
+    assert contents(store_path) == before
+    assert gc(capsys, "--move")[1][-2] == "moved to the trash"
+    assert not orphan.exists()
+    assert value.exists()
+    assert not dead.spool.exists()
 
 
 @pytest.mark.parametrize("days", ["soon", "-1", "inf", "nan"])
