@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from memento import open_store
+from memento import Memento, SlurmError, ThreadExecutor, open_store
 from memento.executors.slurm import cancelling, commands
 from memento.executors.slurm.batch import Batch
 from memento.executors.slurm.commands import JobState
 from memento.executors.slurm.incarnation import Incarnation
 from memento.executors.slurm.tracking import Tracker
+from memento.job import Job
 from memento.layout import REMOTE
 from memento.running import attending
 from memento.running.attending import Attendance
@@ -136,3 +142,34 @@ def test_a_cancel_says_which_jobs_it_could_not_reach(
     attendance.close()
 
     assert told == [SILENT]
+
+
+class Elsewhere(ThreadExecutor):
+    """Stands for an executor whose jobs go on elsewhere and cannot be reached when they are to be stopped."""
+
+    cancels, is_submitted = True, True
+
+    def preview(self, job: Job, tasks: Sequence[Task], *, script: bool = False) -> str:
+        return ""
+
+    def learn(self, key: bytes, cause: str) -> None:
+        pass
+
+    def leave(self) -> str:
+        return SILENT
+
+    def stop(self) -> None:
+        super().stop()
+        raise SlurmError(SILENT)
+
+
+def test_a_run_whose_jobs_cannot_be_stopped_keeps_its_folder_and_its_claims(store: SqliteStore) -> None:
+    def experiment(context: Any, config: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        while not context.should_stop:
+            time.sleep(0.01)
+
+    with pytest.raises(SlurmError, match="squeue does not answer"):
+        Memento(experiment, executor=Elsewhere(1)).run({"parameters": {"x": [1]}}, cache_path=store.root)
+    (folder,) = (store.root / "spool").iterdir()
+    assert store.claims_of(bytes.fromhex(folder.name))

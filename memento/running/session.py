@@ -200,7 +200,7 @@ class Session:
         self.interrupts.hold()
         try:
             if self.left is None:
-                self._executor.stop()
+                self._stop()
             self._hear(0.0)
             self._intake.commit(self._run)
         finally:
@@ -210,6 +210,14 @@ class Session:
             else:
                 self._store.leave(self._run)
         self._look_up()
+
+    def _stop(self) -> None:
+        try:
+            self._executor.stop()
+        except Exception as error:
+            if self._remote is not None:  # its jobs may go on: what they give is taken in by whoever comes next
+                self.left = str(error)
+            raise
 
     # Handing out
 
