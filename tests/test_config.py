@@ -328,6 +328,21 @@ class TestCopies:
         assert config.a == [1]
 
 
+def counter():
+    number = 0
+
+    def add():
+        """Count one more."""
+        nonlocal number
+        number += 1
+        return number
+
+    def total():
+        return number
+
+    return add, total
+
+
 class TestPrivate:
     """`space.private(position)`: what an experiment is given."""
 
@@ -385,6 +400,42 @@ class TestPrivate:
         for position, value in enumerate(values):
             assert configurations.space.private(position).v is value
             assert type(configurations.space.private(position)._source) is type(configurations.space)
+
+    def test_what_a_closure_holds_is_its_own(self):
+        space = generate_configurations({"parameters": {"count": [counter()], "x": [1, 2, 3]}}).space
+        counts = [space.private(position).count for position in range(3)]
+        assert [(add(), add(), total()) for add, total in counts] == [(1, 2, 2)] * 3
+        assert space.config(0).count[1]() == 0
+
+    def test_what_a_functions_defaults_and_attributes_hold_is_its_own(self):
+        remember = lambda x, seen=[]: seen.append(x) or list(seen)  # noqa: E731
+        remember.calls = []
+        remember.itself = remember
+        space = generate_configurations({"parameters": {"f": [remember], "x": [1, 2]}}).space
+        first, second = space.private(0).f, space.private(1).f
+        first.calls.append(1)
+        assert (first(1), second(2), second.calls, second.itself) == ([1], [2], [], second)
+        assert (remember.__defaults__, remember.calls) == (([],), [])
+
+    def test_a_copied_function_uses_the_globals_of_its_module_and_is_called_as_before(self):
+        space = generate_configurations({"parameters": {"count": [counter()], "x": [1, 2]}}).space
+        copied, original = space.private(0).count[0], space.config(0).count[0]
+        assert copied is not original
+        assert copied.__globals__ is globals()
+        assert (copied.__qualname__, copied.__doc__, copied.__module__) == (
+            "counter.<locals>.add",
+            "Count one more.",
+            __name__,
+        )
+
+    def test_beside_what_is_copied_classes_members_of_enums_and_functions_of_modules_stay_themselves(self):
+        class Local:
+            pass
+
+        kept = [Local, Colour.RED, counter, len]
+        values = generate_configurations({"parameters": {"v": [[*kept, lambda: 1]]}}).space.private(0).v
+        assert all(value is one for value, one in zip(values, kept, strict=False))
+        assert values[4]() == 1
 
     def test_beside_a_value_that_is_copied_the_others_are_shared(self):
         text = "".join(["never", "interned"])

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import copy
-import pickle
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from enum import Enum
 from itertools import chain
 from json.encoder import encode_basestring
-from types import BuiltinFunctionType, FunctionType, NoneType
+from types import NoneType
 from typing import Any
 
 from memento.errors import UnkeyableValue
 from memento.hashing import DIGEST_BYTES, digest, digest_each, readable
 from memento.hashing.labels import bare
-from memento.payload.home import dumps
+from memento.matrix.copying import atomic, copier_of
 
 EAGER = 100_000
 """Axes with more values than this are digested when a digest is first needed, where all of them are plain."""
 
-_ATOMIC = frozenset(
-    (str, int, float, bool, NoneType, bytes, complex, range, FunctionType, BuiltinFunctionType),
-)
 _PLAIN = frozenset((str, int, float, bool, NoneType, bytes, complex))
 _NUMBERS = frozenset((int, float))
 _SHORT = 10**15
@@ -165,38 +159,10 @@ class Axis:
         return copier()
 
 
-def atomic(value: Any) -> bool:
-    """Whether `value` cannot be changed, so that experiments can share it."""
-    if type(value) in _ATOMIC or isinstance(value, (type, Enum)):
-        return True
-    if type(value) is tuple:
-        return all(map(atomic, value))
-    numpy = sys.modules.get("numpy")  # asks nothing of those who do not use it
-    return numpy is not None and isinstance(value, (numpy.number, numpy.bool_))
-
-
 def is_plain(kind: type) -> bool:
     """Whether values of this type that are equal as keys are also equal to Python, all but NaN."""
     numpy = sys.modules.get("numpy")
     return kind in _PLAIN or (numpy is not None and issubclass(kind, (numpy.number, numpy.bool_)))
-
-
-def copier_of(value: Any) -> Callable[[], Any]:
-    """Return a function that gives a new copy of `value` at each call, as it is now.
-
-    The copy is made through pickle, which an experiment's values survive anyway on their way to a worker; then by
-    `deepcopy`; what neither can copy, an open file for example, is given as it is.
-    """
-    try:
-        data = dumps(value)
-        pickle.loads(data)
-    except Exception:  # a value's own pickling may raise anything
-        try:
-            original = copy.deepcopy(value)
-            return lambda: copy.deepcopy(original)
-        except Exception:
-            return lambda: value
-    return lambda: pickle.loads(data)
 
 
 def fragment(name: str, value: Any) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 from memento.hashing import KeyMaker
 from memento.hashing.labels import bare
-from memento.matrix.axis import EAGER, Axis, atomic, copier_of
+from memento.matrix.axis import EAGER, Axis
+from memento.matrix.copying import atomic, copier_of
 from memento.names import REPLICATE
 from memento.point import digests_of
 from memento.settings import Settings

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from memento.config import Config, config_at
-from memento.matrix.axis import EAGER, atomic
+from memento.matrix.axis import EAGER
 from memento.matrix.block import Block
+from memento.matrix.copying import atomic
 from memento.names import REPLICATE
 from memento.settings import Settings
 
@@ -78,7 +79,9 @@ class Space:
         """Return the configuration at `position` with values of its own.
 
         Whatever an experiment does to `config.model` is seen by no other configuration. Each mutable value is copied
-        when it is first read, and kept as long as the configuration.
+        when it is first read, and kept as long as the configuration. Shared are what neither pickle nor `deepcopy` can
+        copy, and what belongs to a module: its functions, its classes, and the members of its enums, which would not
+        be themselves otherwise.
         """
         block, local = self.locate(position)
         if self._mutable is None:
