@@ -19,7 +19,7 @@ from memento.hashing.naming import is_importable, qualified
 from memento.memoizing import travelling
 from memento.memoizing.arguments import Arguments
 from memento.memoizing.remembering import MISSING, Memory
-from memento.memoizing.steps import CacheProvider, Steps, awaited, driven, steps, steps_of_provider
+from memento.memoizing.steps import CacheProvider, Steps, advanced, awaited, steps, steps_of_provider
 from memento.plan import CODE_CHANGES
 
 P = ParamSpec("P")
@@ -136,7 +136,18 @@ class Cache(Generic[P, R]):
         if self._is_coroutine_function:
             return self._in_coroutine(function, force_cache, force_run)
         found, needed = self._begun(function, force_cache, force_run)
-        return found if needed is None else driven(needed, _given_bare(function))
+        if needed is None:
+            return found
+        function = _given_bare(function)
+        asked, value = advanced(needed)
+        while asked:
+            try:
+                answer = function()
+            except BaseException:
+                needed.close()  # not thrown into them: a StopIteration would not come out as it was
+                raise
+            asked, value = advanced(needed, answer)
+        return value
 
     async def _in_coroutine(self, function: functools.partial[Any], force_cache: bool, force_run: bool) -> Any:
         found, needed = self._begun(function, force_cache, force_run)

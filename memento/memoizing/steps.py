@@ -97,29 +97,37 @@ def steps_of_provider(
     return value
 
 
-def driven(needed: Steps, function: Callable[[], Any]) -> Any:
-    """Return what the steps `needed` come to, waiting and calling `function` as they ask."""
-    answer = None
+def advanced(needed: Steps, answer: Any = None) -> tuple[bool, Any]:
+    """Go on with the steps `needed`, waiting as they ask, until they ask for the call or are done.
+
+    Args:
+        needed: the steps.
+        answer: what the call gave, where they had asked for it.
+
+    Returns:
+        whether they ask for the call, and what they come to otherwise. The call is made by whoever asks here: that is a
+        frame less for each level of a function that calls itself.
+    """
     while True:
         try:
             request = needed.send(answer)
         except StopIteration as end:
-            return end.value
+            return False, end.value
+        if request is CALL:
+            return True, None
+        answer = None
         try:
-            answer = None
-            if request is CALL:
-                answer = function()
-            elif isinstance(request, threading.Event):
+            if isinstance(request, threading.Event):
                 request.wait()
             else:
                 time.sleep(request)
         except BaseException:
-            needed.close()  # not thrown into them: a StopIteration would not come out as it was
+            needed.close()
             raise
 
 
 async def awaited(needed: Steps, function: Callable[[], Any]) -> Any:
-    """Return what `driven` would, for a coroutine function; other tasks go on meanwhile."""
+    """Return what the steps `needed` come to, calling the coroutine function; other tasks go on meanwhile."""
     import asyncio
 
     answer = None
@@ -138,5 +146,5 @@ async def awaited(needed: Steps, function: Callable[[], Any]) -> Any:
             else:
                 await asyncio.sleep(request)
         except BaseException:
-            needed.close()
+            needed.close()  # not thrown into them: a StopIteration would not come out as it was
             raise
