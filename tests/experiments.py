@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -189,6 +190,12 @@ def failing_below_thirty(context: Context, config: Any) -> int:
     """Fails in the first block of a matrix."""
     if config.x < 30:
         raise ValueError("the first block")
+    return int(config.x)
+
+
+def removing_the_store(context: Context, config: Any) -> int:
+    """Does what a user may do meanwhile by `rm -rf`."""
+    shutil.rmtree(config.settings["store"], ignore_errors=True)
     return int(config.x)
 
 

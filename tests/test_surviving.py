@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from memento import Memento, open_store
+from memento import Memento, StoreError, open_store
 from memento.executors.processes.supervisor import descendants
 from tests import experiments
 from tests.experiments import noted
@@ -130,6 +130,16 @@ def test_a_damaged_entry_is_reported_and_computed_anew_and_no_other(notes: Path,
     assert [result.was_cached for result in again] == [True, True, False, True, True]
     assert [result.inner for result in again] == [0, 1, 4, 9, 16]
     assert len(noted(notes)) == 6
+
+
+@pytest.mark.parametrize("executor", ["processes", "threads", "serial"])
+def test_a_run_whose_store_is_removed_meanwhile_ends_and_says_so(executor: str, store_path: Path) -> None:
+    what = {"parameters": {"x": list(range(20))}, "settings": {"store": str(store_path)}}
+    begun = time.monotonic()
+    with pytest.raises(StoreError, match="removed"):
+        Memento(experiments.removing_the_store, num_workers=2, executor=executor).run(what, progress=False)
+    assert time.monotonic() - begun < 30
+    assert not (store_path / "ledger.sqlite").exists()
 
 
 def test_an_interrupted_run_leaves_a_store_without_claims_or_spools(notes: Path, store_path: Path) -> None:

@@ -228,6 +228,13 @@ class ProcessExecutor:
 
     def _hear(self, worker: Handle, kind: Kind, body: bytes) -> None:
         if kind is Kind.DELIVERED:
+            if (
+                not self._ending and not self._spool.exists()
+            ):  # what is delivered went with it: nobody else would say so
+                raise StoreUnwritable(
+                    f"the store cannot be written: {self._spool} was removed while the run went on",
+                    path=str(self._spool),
+                )
             self._collect(worker, *OFFSET.unpack(body))
         elif kind is Kind.PROGRESS:
             key, done, total = PROGRESS.unpack(body)
