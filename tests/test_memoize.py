@@ -26,6 +26,7 @@ import pytest
 
 from memento import Cache, CacheMiss, Memento, Named, OptionError, StoreError, UnkeyableValue, memoize
 from memento.errors import UnreadableResult
+from memento.memoizing.ledger import ledger_at
 
 calls: list[Any] = []
 
@@ -245,6 +246,18 @@ def test_a_store_that_is_removed_is_forgotten(store_path: Path) -> None:
     assert calls == [1, 1]
     opened = [os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
     assert [path for path in opened if str(store_path) in path and "(deleted)" in path] == []
+
+
+def test_a_store_that_is_made_anew_in_the_very_file_is_another(store_path: Path, tmp_path: Path) -> None:
+    double(1)
+    memoize(store=tmp_path / "new")(add)(1)
+    ledgers = [ledger_at(str(path)) for path in (store_path, tmp_path / "new")]
+    for ledger in ledgers:
+        ledger.close()  # as before a fork
+    old, new = (ledger.database for ledger in ledgers)
+    old.write_bytes(new.read_bytes())
+    assert double(1) == 2
+    assert calls == [1, (1, 2, 3), 1]
 
 
 def test_another_store_and_another_version_find_nothing(tmp_path: Path) -> None:
