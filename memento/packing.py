@@ -21,10 +21,15 @@ def pack_job(job: Job) -> bytes:
 
     Functions and classes of `__main__` travel by value, so that workers need not run the user's script again.
     """
-    users = ("experiment", "configurations", "assigned")
+    users = ("experiment", "configurations", "assigned")  # what may be of the user's own classes
     fields = {name: getattr(job, name) for name in job._fields if name not in users}
     try:
-        inner = dumps(tuple(getattr(job, name) for name in users))
+        assigned = job.assigned
+        if assigned and isinstance(assigned, tuple):  # else it is sealed
+            from memento.payload.assigned import packed  # seldom needed
+
+            assigned = packed(assigned)
+        inner = dumps((job.experiment, job.configurations, assigned))
     except Exception as error:
         from memento.payload.staying import ADVICE, what_stays
 

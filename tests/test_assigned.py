@@ -164,6 +164,62 @@ def test_a_class_that_enters_itself_in_a_table_is_in_it_in_a_worker_of_a_script(
     assert run(tmp_path, "") == ("1", "")
 
 
+def test_a_module_that_imports_a_name_after_it_was_set_has_it_in_workers_too(tmp_path: Path) -> None:
+    (tmp_path / "conf.py").write_text("RATE = 1\n")
+    (tmp_path / "study.py").write_text("from conf import RATE\ndef experiment(x): return RATE\n")
+    (tmp_path / "script.py").write_text(
+        "import conf\nconf.RATE = 7\nimport study\nfrom memento import Memento\n"
+        "print(Memento(study.experiment).run({'parameters': {'x': [1]}}, progress=False)[0].inner)\n"
+    )
+    assert run(tmp_path, "") == ("7", "")
+
+
+def test_a_patch_that_has_the_name_of_what_it_wraps_runs_in_workers(tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text("def own(x): return x\ndef experiment(x): return own(x)\n")
+    (tmp_path / "script.py").write_text(
+        "import functools, study\nfrom memento import Memento\nplain = study.own\n"
+        "@functools.wraps(plain)\ndef patched(x): return 100 * plain(x)\nstudy.own = patched\n"
+        "print(Memento(study.experiment).run({'parameters': {'x': [2]}}, progress=False)[0].inner)\n"
+    )
+    assert run(tmp_path, "") == ("200", "")
+
+
+ODD = {
+    "an enum of functions": (
+        "import enum, functools\ndef relu(x): return max(x, 0)\n"
+        "class Act(enum.Enum):\n    RELU = functools.partial(relu)\n    def __call__(self, x): return self.value(x)\n"
+        "def experiment(x): return Act.RELU(x)\n"
+    ),
+    "a class that the module patches with a wrapper over a lock": (
+        "import threading\nclass Model:\n    def fit(self, x): return x\n"
+        "def guarded(inner, lock=threading.Lock()):\n    def fit(self, x):\n        with lock: return inner(self, x)\n"
+        "    return fit\nModel.fit = guarded(Model.fit)\ndef experiment(x): return Model().fit(x)\n"
+    ),
+    "an object that forbids to be changed": (
+        "class Held:\n    def __init__(self): self.__dict__['n'] = int('1')\n"
+        "    def __setattr__(self, name, value): raise TypeError(name)\n"
+        "HELD = Held()\ndef experiment(x): return HELD.n\n"
+    ),
+    "a module that stands for none": (
+        "try:\n    from missing_part import f\nexcept ImportError:\n    f = int\ndef experiment(x): return f(x)\n"
+    ),
+    "a name that stands for anything": (
+        "class Lazy:\n    def __getattr__(self, name): raise RuntimeError(name)\n"
+        "lazy = Lazy()\nVALUE = len([lazy])\ndef experiment(x): return VALUE\n"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_modules_run_in_workers(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text(ODD[kind])
+    (tmp_path / "script.py").write_text(
+        "import sys\nsys.modules['missing_part'] = None\nimport study\nfrom memento import Memento\n"
+        "print(Memento(study.experiment).run({'parameters': {'x': [1]}}, progress=False)[0].inner)\n"
+    )
+    assert run(tmp_path, "") == ("1", "")
+
+
 def test_what_an_experiment_counts_and_fills_itself_is_left_alone(project: Path) -> None:
     study = project / "study.py"
     study.write_text(STUDY.replace("    return [", "    return [asked, conf.SEEN] or ["))

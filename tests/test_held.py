@@ -78,6 +78,11 @@ GIVEN: dict[str, tuple[str, str]] = {
         "def a(): return 1\ndef b(): return 2\nHELD = None\ndef main():\n    global HELD\n"
         "    HELD = {7: a, 8: b}[KNOWN['lr']]\nmain()\ndef experiment(): return HELD()", "HELD",
     ),
+    "an option that has the name of what the code sets on something else": (
+        "import types\nHELD = types.SimpleNamespace(dropout=KNOWN['lr'])\nclass Model: pass\n"
+        "def experiment():\n    model = Model()\n    model.dropout = HELD.dropout\n    return model.dropout",
+        "HELD.dropout",
+    ),
     "an option that is called time": (
         "import types\nargs = types.SimpleNamespace(time=KNOWN['lr'])\nLIMIT = args.time * 2\n"
         "def experiment(): return LIMIT", "LIMIT",
@@ -97,6 +102,19 @@ UNSETTLED: dict[str, tuple[str, str]] = {
     ),
     "what the experiment sets on an object": (
         "import types\nHELD = types.SimpleNamespace(last=0)\ndef experiment(): HELD.last = 1", "experiment()",
+    ),
+    "what a property of an object sets": (
+        "class Held:\n    def __init__(self): self._n = 0\n    @property\n    def n(self): return self._n\n"
+        "    @n.setter\n    def n(self, value): self._n = value\n"
+        "HELD = Held()\ndef experiment(): HELD.n = 5", "experiment()",
+    ),
+    "what an object sets by a name": (
+        "class Held:\n    def __init__(self): self.n = 0\n    def change(self, name): setattr(self, name, 5)\n"
+        "HELD = Held()\ndef experiment(): HELD.change('n')", "experiment()",
+    ),
+    "what an object sets in its dictionary": (
+        "class Held:\n    def __init__(self): self.n = 0\n    def change(self): self.__dict__['n'] = 5\n"
+        "HELD = Held()\ndef experiment(): HELD.change()", "experiment()",
     ),
     "the time at which an object was made": (
         "import time\nclass Clock:\n    def __init__(self): self.began = time.time()\nCLOCK = Clock()\n"

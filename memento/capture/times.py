@@ -99,8 +99,9 @@ def timestamp_from(plain: str, described: str) -> tuple[Any, bool]:
 
 def datetime64_note(value: Any) -> str:
     """Return the note of a datetime64 of numpy."""
-    seen = type(value)(str(value)).dtype
-    return "datetime64" if seen == value.dtype else f"datetime64:{value.dtype.str}"
+    text = str(value)
+    tells = text != "NaT" and type(value)(text).dtype == value.dtype
+    return "datetime64" if tells else f"datetime64:{value.dtype.str}"
 
 
 def datetime64_from(plain: str, dtype: str) -> Any:

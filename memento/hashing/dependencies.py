@@ -23,7 +23,7 @@ from memento.hashing.lookups import Lookups
 from memento.hashing.module_names import ModuleNames, Scope
 from memento.hashing.naming import MAIN_MODULES, module_name
 from memento.hashing.project import file_of_module, files_of_package, is_project, project_module
-from memento.hashing.uses import Loaded, absolute_name, behind, is_definition, outside_names, uses_in
+from memento.hashing.uses import Loaded, absolute_name, is_definition, outside_names, uses_in
 from memento.hashing.values import Values
 from memento.hashing.watched import Watched
 from memento.sources import KeptLoader
@@ -76,12 +76,17 @@ class Dependencies:
                 self._visit_class(thing)
         self._values.tell(self._watched.record)
         self._values.watch(self.lookups)
+        self._values.assign_where_imported()
         if self._edited:
             edited = " and ".join(self._edited[:SHOWN]) + (" and others" if len(self._edited) > SHOWN else "")
             self._watched.notes.append(
                 f"{edited} changed on the disk after being imported: this process runs what was imported, worker "
                 "processes may run what stands there now; what they compute counts as of neither, so restart Python"
             )
+        return self.found()
+
+    def found(self) -> dict[str, str]:
+        """Return what was found so far."""
         return self._watched.combined()
 
     @property
@@ -148,8 +153,8 @@ class Dependencies:
                 if isinstance(value, dict | list | tuple | set):  # such as a table that classes enter themselves
                     self._add(value)
             self._see_patches(name, kind, node)
-            self._values.add_class(name, kind, node, behind([node], tree) if tree else [])
-            self._values.add_code(node, vars(module))
+            if tree is not None:
+                self._values.add_class(name, kind, node, tree)
             self._follow([node], vars(module), set(), name)
             if any(isinstance(inner, ast.Attribute) and inner.attr == _SUBCLASSES for inner in ast.walk(node)):
                 self._add_below(kind)

@@ -40,7 +40,14 @@ def identify_closely(func: Callable[..., Any], *, version: str | None = None) ->
     if version is not None:
         name = f"{name}@{version}"
     used = Dependencies()
-    code = used.of([func])
+    try:
+        code = used.of([func])
+    except Exception as error:  # something odd that code uses must not keep anybody from running it
+        code = used.found()
+        notes.append(
+            f"the code that the experiment uses could not all be looked at ({type(error).__name__}: {error}): not "
+            "every change to it will be noticed"
+        )
     file = file_of(_named_after(func))
     sources = tuple(source for name in sorted(used.files) if (source := read_source(name)) is not None)
     notes += used.notes

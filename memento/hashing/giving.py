@@ -7,7 +7,7 @@ import types
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
-from memento.hashing.ever_new import is_ever_new, is_of_a_place
+from memento.hashing.ever_new import is_ever_new
 from memento.hashing.keys import digest
 from memento.hashing.uses import chain_of
 
@@ -37,11 +37,6 @@ def is_given_in(nodes: Iterable[ast.AST], name: str, scope: Scope) -> bool:
     given: list[ast.AST] = [*given_in(nodes, name)]
     given += [inner.iter for inner in walked if is_loop(inner) and name in targets_of(inner)]
     return bool(walked) and not any(is_ever_new(ast.walk(one), scope) for one in given)
-
-
-def is_of_a_place_in(nodes: list[ast.AST], value: Any) -> bool:
-    """Return `is_of_a_place` of everything in `nodes`."""
-    return is_of_a_place((inner for node in nodes for inner in ast.walk(node)), value)
 
 
 def set_by_makers(node: ast.AST) -> set[int]:

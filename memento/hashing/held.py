@@ -7,10 +7,11 @@ import contextlib
 import functools
 import sys
 import types
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from memento.hashing.inside import LARGEST_PLAIN, is_plain
+from memento.hashing.naming import module_of
 from memento.hashing.project import is_project
 
 _DEEPEST = 4
@@ -24,21 +25,17 @@ def attributes_of(value: Any) -> dict[str, Any]:
         >>> attributes_of(argparse.Namespace(lr=0.1)), attributes_of([0.1])
         ({'lr': 0.1}, {})
     """
-    kind = type(value)
-    if not isinstance(value, _NAMESPACES) and not is_project(sys.modules.get(kind.__module__)):
+    kind = type(value)  # not by isinstance, here and below: what stands for another object says that it is one
+    if not issubclass(kind, _NAMESPACES) and not is_project(sys.modules.get(module_of(kind))):
         return {}
-    if isinstance(value, type | types.FunctionType | types.ModuleType):
+    if issubclass(kind, type | types.FunctionType | types.ModuleType):
         return {}
-    names: list[str] = []
-    for base in kind.__mro__:
-        slots = vars(base).get("__slots__", ())
-        names += [slots] if isinstance(slots, str) else [*slots]
     found = {}
-    for name in names:
-        try:
-            found[name] = object.__getattribute__(value, name)
-        except AttributeError:  # not set
-            continue
+    for base in kind.__mro__:
+        for name, slot in vars(base).items():
+            if type(slot) is types.MemberDescriptorType:
+                with contextlib.suppress(AttributeError):  # not set
+                    found[name] = slot.__get__(value)
     with contextlib.suppress(AttributeError):
         found.update(object.__getattribute__(value, "__dict__"))
     return {
@@ -52,27 +49,24 @@ def attributes_of(value: Any) -> dict[str, Any]:
 
 def is_settled(value: Any) -> bool:
     """Return whether `value` is plain, or a named tuple of plain values, which counts as one."""
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
+    if issubclass(type(value), tuple) and hasattr(type(value), "_fields"):
         return is_plain(tuple(value))
     return is_plain(value)
 
 
-def held_in(value: Any, *, without: Collection[str], unlike: Collection[type]) -> Iterator[tuple[str, Any]]:
+def held_in(value: Any, counts: Callable[[Any, str], bool]) -> Iterator[tuple[str, Any]]:
     """Yield dotted path and value of each plain value that the attributes of `value` hold, a few hundred at most.
 
     Args:
         value: an object that holds settings.
-        without: names of attributes that do not count.
-        unlike: classes whose objects do not count.
+        counts: whether an attribute of an object does; an object of which none does is not looked into.
     """
     waiting: list[tuple[str, Any, int]] = [("", value, 0)]
     left = LARGEST_PLAIN
     while waiting and left:
         around, item, depth = waiting.pop(0)
-        if type(item) in unlike:
-            continue
         for name, one in sorted(attributes_of(item).items()):
-            if name in without or not left:
+            if not left or not counts(item, name):
                 continue
             left -= 1
             if is_settled(one):

@@ -18,7 +18,7 @@ from memento.hashing.naming import module_of, resolve
 LARGEST_PLAIN = 500
 # By name, so that nobody has to load them: what is of one of these has nothing inside that could change.
 _LEAVES = frozenset(
-    ["complex", "range", "slice", "Decimal", "Fraction", "UUID", "date", "datetime", "time", "timedelta", "timezone"]
+    ["complex", "range", "Decimal", "Fraction", "UUID", "date", "datetime", "time", "timedelta", "timezone"]
 )
 _LEAF_MODULES = frozenset({"builtins", "decimal", "fractions", "uuid", "datetime"})
 _DEEPEST_VALUE = 6
@@ -51,18 +51,16 @@ def is_plain(value: Any) -> bool:
 
 
 def _is_leaf(value: Any) -> bool:
-    kind = type(value)
-    if isinstance(value, PurePath | Enum):
-        return True
-    return kind.__module__ in _LEAF_MODULES and kind.__name__ in _LEAVES
+    kind = type(value)  # not by isinstance: what stands for another object says that it is one
+    return issubclass(kind, PurePath | Enum) or (kind.__name__ in _LEAVES and module_of(kind) in _LEAF_MODULES)
 
 
 def _is_small_of_numpy(value: Any) -> bool:
     """Return whether `value` is a number, a type, or an array of a few hundred numbers, of numpy."""
     if module_of(type(value)).partition(".")[0] != "numpy":
         return False
-    shape, kind = getattr(value, "shape", None), getattr(getattr(value, "dtype", value), "kind", "O")
-    return kind != "O" and isinstance(shape, tuple) and math.prod(shape) <= LARGEST_PLAIN
+    shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", value)
+    return not getattr(dtype, "hasobject", True) and isinstance(shape, tuple) and math.prod(shape) <= LARGEST_PLAIN
 
 
 def code_in(value: Any) -> Iterator[types.FunctionType | type]:

@@ -18,8 +18,8 @@ from memento.hashing.naming import is_importable, module_name
 from memento.hashing.project import file_of_module, is_library, is_project
 from memento.hashing.uses import (
     absolute_name,
+    asks_where,
     assignments_of,
-    behind,
     imported_as,
     is_definition,
     origins_of,
@@ -49,7 +49,12 @@ class ModuleNames:
         """Watch the statements of the project that give a module-level name its value."""
         owner = sys.modules.get(module)
         of_python = name.startswith("__") and name.endswith("__")
-        if owner is None or not is_project(owner) or (name, module, option) in self._seen or of_python:
+        if (
+            not isinstance(owner, types.ModuleType)
+            or not is_project(owner)
+            or (name, module, option) in self._seen
+            or of_python
+        ):
             return
         self._seen.add((name, module, option))
         tree = self._watched.tree_of(file_of_module(owner))
@@ -70,7 +75,7 @@ class ModuleNames:
             self._follow(telling, vars(owner), {name}, record)
         origins = origins_of(tree, name)
         if is_computed(telling, vars(owner)) or is_given_in(around, name, vars(owner)):
-            self._values.add_computed(record, name, owner, option, [*nodes, *behind(nodes, tree)])
+            self._values.add_computed(record, name, owner, option, is_placed=asks_where(nodes, tree))
         elif nodes or setters or (name in vars(owner) and not origins):
             self._values.add_name(record, name, owner, nodes, setters)
         if isinstance(value, types.FunctionType | type) and (nodes or setters):
@@ -82,7 +87,11 @@ class ModuleNames:
             alias = next(alias for alias in origin.names if alias.name == "*" or (alias.asname or alias.name) == name)
             there = name if alias.name == "*" else alias.name
             self.use(there, source, option)
-            is_own = is_own or source not in sys.modules or vars(sys.modules[source]).get(there, value) is value
+            module_there = sys.modules.get(source)
+            given_there = vars(module_there).get(there, value) if isinstance(module_there, types.ModuleType) else value
+            is_own = is_own or given_there is value
+            if given_there is value:
+                self._values.add_alias(owner.__name__, name, source, there)
         if not nodes and not setters and not (is_own and (origins or _is_defined_as(tree, name, value, module))):
             self._use_put_there(record, name, owner)
         self.use_library(name, owner)

@@ -38,7 +38,8 @@ def with_loaded(known: Iterable[Source]) -> tuple[Source, ...]:
     sources = {source.file: source for source in known}
     left = MOST_BYTES
     for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
+        # Nobody's `__getattr__` is asked: to do so loads modules that wait to be.
+        file = vars(module).get("__file__") if type(module) is types.ModuleType else None
         # Most are libraries, which is seen from most of their paths.
         if not isinstance(file, str) or not file.endswith(".py") or file.startswith(_LIBRARY) or _INSTALLED in file:
             continue

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple, TypeGuard
 
 from memento.hashing.syntax import IGNORED_FIELDS, statements_of
 
 # Calls that are given a value to show it, and leave it as it is.
 _SHOWING = frozenset({"print", "pprint", "debug", "info", "warning", "error", "exception", "critical", "log", "write"})
+# What asks where something lies: it may be moved, or be copied to another machine.
+_PLACES = frozenset(["__file__", "getcwd", "cwd", "home", "expanduser", "resolve", "absolute", "abspath", "realpath"])
 # Methods that are called for what they return, and change what they are called on.
 _TAKING = frozenset({"pop", "popitem", "popleft", "setdefault"})
 
@@ -132,18 +134,33 @@ def _assignments(tree: ast.Module, name: str, mutable: bool) -> tuple[ast.AST, .
     return tuple(one for one in statements if _assigns(one, name) or _changes(one, name, mutable=mutable))
 
 
-def behind(nodes: list[ast.AST], tree: ast.Module) -> list[ast.AST]:
-    """Return the statements at the top of a module that give values to the names in `nodes`, and to those in these."""
-    found: list[ast.AST] = []
-    waiting, seen = list(nodes), set[str]()
+def asks_where(nodes: Iterable[ast.AST], tree: ast.Module) -> bool:
+    """Return whether statements, or those that give values to the names in them, ask where something lies."""
+    names = set().union(*(_named_in(node) for node in nodes))
+    return bool(names & _PLACES) or any(_is_of_a_place(tree, name) for name in names)
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_of_a_place(tree: ast.Module, name: str) -> bool:
+    waiting, seen = [name], {name}
     while waiting:
-        inside = {node.id for node in ast.walk(waiting.pop()) if isinstance(node, ast.Name)}
-        for name in sorted(inside - seen):
-            more = assignments_of(tree, name)
-            found += more
-            waiting += more
-        seen |= inside
-    return found
+        names = _behind(tree, waiting.pop())
+        if names & _PLACES:
+            return True
+        waiting += names - seen
+        seen |= names
+    return False
+
+
+@functools.lru_cache(maxsize=4096)
+def _behind(tree: ast.Module, name: str) -> frozenset[str]:
+    return frozenset().union(*(_named_in(node) for node in assignments_of(tree, name)))
+
+
+def _named_in(node: ast.AST) -> set[str]:
+    walked = list(ast.walk(node))
+    names = {inner.id for inner in walked if isinstance(inner, ast.Name)}
+    return names | ({inner.attr for inner in walked if isinstance(inner, ast.Attribute)} & _PLACES)
 
 
 def setters_of(tree: ast.Module, name: str) -> list[ast.AST]:

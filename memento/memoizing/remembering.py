@@ -49,6 +49,8 @@ class Code(NamedTuple):
 
     experiment: Experiment
     id: bytes
+    own: Experiment
+    """The function's own code, which this was made of."""
     lookups: Lookups
     """Whether the code of the arguments is still this."""
     kept: tuple[object, ...] = ()
@@ -82,8 +84,7 @@ class Memory:
         self._store = store
         self._code_change = code_change
         self._maker: KeyMaker | None = None
-        self._experiment: Experiment | None = None
-        self._lookups = Lookups()
+        self._known: tuple[Experiment, Lookups] | None = None  # in one: other threads see both or neither
         self._noted: set[str] = set()
         self._codes: dict[tuple[int, ...], Code] = {}
         self._standings: dict[tuple[CallLedger, bytes], Standing] = {}
@@ -92,16 +93,16 @@ class Memory:
     @property
     def experiment(self) -> Experiment:
         """Who the function is, as it was when this was first asked, and its code."""
-        known = self._experiment
-        if known is None or not self._lookups.hold():
-            found, self._lookups = self._identify()
-            known = self._experiment = found if known is None else replace(found, name=known.name)
-            self._codes.clear()
-            for note in dict.fromkeys(known.notes):
+        known = self._known
+        if known is None or not known[1].hold():
+            found, lookups = self._identify()
+            own = found if known is None else replace(found, name=known[0].name)
+            known = self._known = own, lookups
+            for note in dict.fromkeys(own.notes):
                 if note not in self._noted:
                     self._noted.add(note)
                     self._warn(note.replace("^", ""), UserWarning)  # by which layer of decorators it is carried
-        return known
+        return known[0]
 
     def call_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
         """Return the call with these arguments.
@@ -198,13 +199,13 @@ class Memory:
         plain = all(type(value) in PLAIN for value in values)
         things = () if plain else tuple({id(thing): thing for value in values for thing in _code_in(value)}.values())
         found = self._codes.get(tuple(map(id, things)))
-        if found is None or not found.lookups.hold():
+        if found is None or found.own is not own or not found.lookups.hold():
             code, lookups = look_at_values(things)
             given = {f"{VALUE}{name}": digest for name, digest in code.items()}
             experiment = replace(own, code={**own.code, **given})
             if len(self._codes) >= MOST_CODES:
                 self._codes.clear()
-            found = self._codes[tuple(map(id, things))] = Code(experiment, code_id(experiment), lookups, things)
+            found = self._codes[tuple(map(id, things))] = Code(experiment, code_id(experiment), own, lookups, things)
         return found
 
     def keep(self, call: Call, value: Any, measured: Measured) -> None:

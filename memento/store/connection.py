@@ -34,7 +34,8 @@ class Ledger:
         self._read_only = read_only
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = schema.connect(database, read_only=read_only)
-        self._file = file_at(database)
+        self._path = str(database)  # asked about so often that to make a text of it takes too long
+        self._file = file_at(self._path)
         self._first = b""
         with _registry:
             _ledgers.add(self)
@@ -125,7 +126,7 @@ class Ledger:
 
     def check_file(self) -> None:
         """Raise StoreError if it was removed or replaced since it was opened."""
-        if file_at(self.database) != self._file:
+        if file_at(self._path) != self._file:
             raise replaced(self.database)
 
     def is_gone(self) -> bool:
@@ -136,7 +137,7 @@ class Ledger:
                     pass
             except StoreError:
                 return True
-        return file_at(self.database) != self._file
+        return file_at(self._path) != self._file
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:

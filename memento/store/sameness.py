@@ -10,7 +10,7 @@ from pathlib import Path
 from memento.errors import StoreError
 
 
-def file_at(database: Path) -> tuple[int, int] | None:
+def file_at(database: str | Path) -> tuple[int, int] | None:
     """Return what tells the file at `database` from any other that is there at the same time; None where none is."""
     try:
         state = os.stat(database)

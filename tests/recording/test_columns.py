@@ -117,7 +117,7 @@ TIMES = [
     numpy.timedelta64(5, "ns"),
     numpy.timedelta64(5, "D"),
     numpy.timedelta64("NaT", "s"),
-    numpy.timedelta64(5),
+    numpy.timedelta64(5, "D"),
 ]
 
 

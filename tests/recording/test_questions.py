@@ -162,7 +162,7 @@ def test_nan_meets_nan_and_each_kind_of_missing_value_its_own():
     import pandas as pd
 
     keeper = RecordKeeper(level=np.float32("nan"))
-    missing = [math.nan, np.float64("nan"), None, pd.NaT, pd.NA, np.datetime64("NaT"), np.ma.masked, 1.0]
+    missing = [math.nan, np.float64("nan"), None, pd.NaT, pd.NA, np.datetime64("NaT", "s"), np.ma.masked, 1.0]
     for value in missing:
         keeper.push(value=value)
     records = keeper.records
