@@ -210,14 +210,16 @@ def _take_todays(plan: Plan, store: Finder) -> dict[bytes, tuple[str, ...]]:
     """Take what today's code gave before other code did; return what differs in the runs whose results are left.
 
     Whoever undoes an edit, or runs with one value of a global and then with another, has all of it stored already.
+    Where nobody knows which code gave the newest result, an older one does not take its place.
     """
     differing = _differing(plan)
-    if differing:
-        of_others = [entry for entry in plan.entries if entry is not None and _run_in(entry[1]) in differing]
+    others = differing.keys() - plan.standing.unknown
+    if others:
+        of_others = [entry for entry in plan.entries if entry is not None and _run_in(entry[1]) in others]
         todays = store.newest_that([_key_in(entry[1]) for entry in of_others], plan.standing.is_of_today)
         if todays:
             for row, entry in enumerate(plan.entries):
-                if entry is not None and _run_in(entry[1]) in differing:
+                if entry is not None and _run_in(entry[1]) in others:
                     plan.entries[row] = todays.get(_key_in(entry[1]), entry)
             return _differing(plan)
     return differing

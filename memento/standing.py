@@ -52,6 +52,7 @@ class Standing:
 
     Attributes:
         namesakes: the files of the runs, of those looked at so far, that computed a namesake.
+        unknown: those runs of which no code is recorded, or the record is damaged.
     """
 
     def __init__(self, store: Finder, experiment: Experiment, *, newest: int, force_run: bool, rerun: bool) -> None:
@@ -60,6 +61,7 @@ class Standing:
         self._looked = time.time()
         self._changed: dict[bytes, tuple[str, ...]] = {}
         self.namesakes: dict[bytes, str] = {}
+        self.unknown: set[bytes] = set()
 
     def counts(self, entry: Entry) -> bool:
         """Return whether `entry`, a success, is a result that need not be computed any more."""
@@ -95,9 +97,10 @@ class Standing:
     def changed_in(self, runs: Iterable[bytes]) -> dict[bytes, tuple[str, ...]]:
         """Return the names of the functions in which the code of each of `runs` differs from today's."""
         asked = set(runs)
-        unknown = asked - self._changed.keys()
-        if unknown:
-            codes = self._store.code_of(unknown)
+        new = asked - self._changed.keys()
+        if new:
+            codes = self._store.code_of(new)
+            self.unknown.update(run for run, code in codes.items() if not code)
             for run, code in codes.items():
                 self._changed[run] = self._experiment.changed_since(dict(code))
             self._look_for_namesakes([run for run in codes if self._changed[run]])

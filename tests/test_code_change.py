@@ -82,6 +82,20 @@ def test_who_undoes_an_edit_has_the_results_of_that_code_again(tmp_path: Path, m
     assert times(tmp_path) == 4
 
 
+def test_an_older_result_does_not_take_the_place_of_one_of_which_nobody_knows_the_code(tmp_path: Path) -> None:
+    write(tmp_path)
+    run(tmp_path, "rerun")
+    write(tmp_path, HELPER.replace("RATE = 2", "RATE = 3"))
+    assert run(tmp_path, "rerun") == ("[3, 6]", "")
+    with contextlib.closing(sqlite3.connect(tmp_path / ".memento" / "ledger.sqlite")) as ledger:
+        ledger.execute("UPDATE runs SET checksum = x'00' WHERE rowid = (SELECT max(rowid) FROM runs)")
+        ledger.commit()
+    write(tmp_path)
+    out, err = run(tmp_path, "warn")
+    assert out == "[3, 6]"
+    assert "2 of 2 stored results were computed by older code" in err
+
+
 def test_what_no_run_of_todays_code_gave_is_told_beside_what_one_did(tmp_path: Path) -> None:
     write(tmp_path)
     run(tmp_path, "rerun")

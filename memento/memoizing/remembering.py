@@ -151,7 +151,9 @@ class Memory:
             found = self._below(call, lambda entry: not self._is_of_a_namesake(call, entry))
         if found is None or self._code_change == "ignore" or not self._changed_since(call, found.entry):
             return found
-        todays = self._below(call, lambda entry: not self._changed_since(call, entry))
+        todays = None
+        if found.entry.run not in self._standing(call).unknown:  # else nobody knows that it is not of today's code
+            todays = self._below(call, lambda entry: not self._changed_since(call, entry))
         return todays or (None if self._is_outdated(call, found.entry) else found)
 
     def _below(self, call: Call, counts: Callable[[Entry], bool]) -> Found | None:
