@@ -87,7 +87,7 @@ def test_an_older_result_does_not_take_the_place_of_one_of_which_nobody_knows_th
     run(tmp_path, "rerun")
     write(tmp_path, HELPER.replace("RATE = 2", "RATE = 3"))
     assert run(tmp_path, "rerun") == ("[3, 6]", "")
-    with contextlib.closing(sqlite3.connect(tmp_path / ".memento" / "ledger.sqlite")) as ledger:
+    with contextlib.closing(sqlite3.connect(next(tmp_path.rglob("ledger.sqlite")))) as ledger:
         ledger.execute("UPDATE runs SET checksum = x'00' WHERE rowid = (SELECT max(rowid) FROM runs)")
         ledger.commit()
     write(tmp_path)
