@@ -293,7 +293,7 @@ VALUE = 1
 
 def experiment(context, config):
     if context.attempt == 1:
-        file = Path(__file__)
+        file = Path(config.file)  # not `__file__`: what runs may be a copy
         file.write_text(file.read_text().replace("VALUE = 1", "VALUE = 100"))
         os._exit(1)
     return VALUE
@@ -305,18 +305,19 @@ def test_an_edit_while_a_run_goes_on_reaches_no_worker(
 ) -> None:
     if not executor.isolates:
         pytest.skip("its experiments run in this process, which has loaded what it runs")
-    (tmp_path / "edited_meanwhile.py").write_text(EDITED)
+    file = tmp_path / "edited_meanwhile.py"
+    file.write_text(EDITED)
     monkeypatch.syspath_prepend(str(tmp_path))
     edited = importlib.import_module("edited_meanwhile")
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "edited_meanwhile.py changed while the run went on", UserWarning)
             memento = Memento(edited.experiment, executor=executor)
-            (result,) = memento.run({"parameters": {"x": [0]}}, retries=1, progress=False)
+            (result,) = memento.run({"parameters": {"file": [str(file)]}}, retries=1, progress=False)
     finally:
         del sys.modules["edited_meanwhile"]
     assert (result.inner, len(result.attempts)) == (1, 2)
-    assert "VALUE = 100" in (tmp_path / "edited_meanwhile.py").read_text()
+    assert "VALUE = 100" in file.read_text()
 
 
 def test_a_signal_at_the_end_of_a_wait_does_not_make_it_wait_for_ever(tmp_path: Path) -> None:

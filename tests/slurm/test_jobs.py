@@ -223,7 +223,7 @@ def test_what_the_cluster_cannot_give_is_said_by_its_own_words() -> None:
 
 
 def test_a_job_that_asks_for_more_time_than_there_is_does_not_wait_for_ever() -> None:
-    with pytest.raises(SlurmError, match=r"waits in the queue for ever \(PartitionTimeLimit\): it asks for more than"):
+    with pytest.raises(SlurmError, match=r"120 min were asked for, so that it would never begin; ask for less time"):
         Memento(plain, executor=SlurmExecutor(time="02:00:00")).run({"parameters": {"n": [1]}})
 
 
