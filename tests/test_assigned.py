@@ -151,37 +151,39 @@ def test_everything_at_once_reaches_workers_that_other_processes_make(project: P
     assert run(project, "dask", *changes)[0] == "[2, 3, 1, [8], 1, 4, 1, 100, 1, 1, 1, 1] False"
 
 
+def in_worker(folder: Path, script: str, **modules: str) -> str:
+    """Return the result for x = 2 of the `experiment` that a script has, which runs it beside `modules`."""
+    for name, text in modules.items():
+        (folder / f"{name}.py").write_text(text)
+    (folder / "script.py").write_text(
+        f"from memento import Memento\n{script}\n"
+        "print(Memento(experiment).run({'parameters': {'x': [2]}}, progress=False)[0].inner)\n"
+    )
+    told, said = run(folder, "")
+    assert said == ""
+    return told
+
+
 def test_a_class_that_enters_itself_in_a_table_is_in_it_in_a_worker_of_a_script(tmp_path: Path) -> None:
-    (tmp_path / "table.py").write_text(
-        "class Base:\n    known = {}\n    def __init_subclass__(cls): Base.known[cls.__name__] = cls\n"
-    )
-    (tmp_path / "plugin.py").write_text("from table import Base\nclass A(Base):\n    def run(self): return 1\n")
-    (tmp_path / "script.py").write_text(
-        "import plugin\nfrom table import Base\nfrom memento import Memento\n"
-        "def experiment(kind): return Base.known[kind]().run()\n"
-        "print(Memento(experiment).run({'parameters': {'kind': ['A']}}, progress=False)[0].inner)\n"
-    )
-    assert run(tmp_path, "") == ("1", "")
+    table = "class Base:\n    known = {}\n    def __init_subclass__(cls): Base.known[cls.__name__] = cls\n"
+    plugin = "from table import Base\nclass A(Base):\n    def run(self): return 1\n"
+    script = "import plugin\nfrom table import Base\ndef experiment(x): return Base.known['A']().run()"
+    assert in_worker(tmp_path, script, table=table, plugin=plugin) == "1"
 
 
 def test_a_module_that_imports_a_name_after_it_was_set_has_it_in_workers_too(tmp_path: Path) -> None:
-    (tmp_path / "conf.py").write_text("RATE = 1\n")
-    (tmp_path / "study.py").write_text("from conf import RATE\ndef experiment(x): return RATE\n")
-    (tmp_path / "script.py").write_text(
-        "import conf\nconf.RATE = 7\nimport study\nfrom memento import Memento\n"
-        "print(Memento(study.experiment).run({'parameters': {'x': [1]}}, progress=False)[0].inner)\n"
-    )
-    assert run(tmp_path, "") == ("7", "")
+    study = "from conf import RATE\ndef experiment(x): return RATE\n"
+    script = "import conf\nconf.RATE = 7\nfrom study import experiment"
+    assert in_worker(tmp_path, script, conf="RATE = 1\n", study=study) == "7"
 
 
 def test_a_patch_that_has_the_name_of_what_it_wraps_runs_in_workers(tmp_path: Path) -> None:
-    (tmp_path / "study.py").write_text("def own(x): return x\ndef experiment(x): return own(x)\n")
-    (tmp_path / "script.py").write_text(
-        "import functools, study\nfrom memento import Memento\nplain = study.own\n"
-        "@functools.wraps(plain)\ndef patched(x): return 100 * plain(x)\nstudy.own = patched\n"
-        "print(Memento(study.experiment).run({'parameters': {'x': [2]}}, progress=False)[0].inner)\n"
+    script = (
+        "import functools, study\nfrom study import experiment\nplain = study.own\n"
+        "@functools.wraps(plain)\ndef patched(x): return 100 * plain(x)\nstudy.own = patched"
     )
-    assert run(tmp_path, "") == ("200", "")
+    study = "def own(x): return x\ndef experiment(x): return own(x)\n"
+    assert in_worker(tmp_path, script, study=study) == "200"
 
 
 ODD = {
@@ -196,7 +198,7 @@ ODD = {
         "    return fit\nModel.fit = guarded(Model.fit)\ndef experiment(x): return Model().fit(x)\n"
     ),
     "an object that forbids to be changed": (
-        "class Held:\n    def __init__(self): self.__dict__['n'] = int('1')\n"
+        "class Held:\n    def __init__(self): self.__dict__['n'] = int('2')\n"
         "    def __setattr__(self, name, value): raise TypeError(name)\n"
         "HELD = Held()\ndef experiment(x): return HELD.n\n"
     ),
@@ -205,19 +207,15 @@ ODD = {
     ),
     "a name that stands for anything": (
         "class Lazy:\n    def __getattr__(self, name): raise RuntimeError(name)\n"
-        "lazy = Lazy()\nVALUE = len([lazy])\ndef experiment(x): return VALUE\n"
+        "lazy = Lazy()\nVALUE = len([lazy, 1])\ndef experiment(x): return VALUE\n"
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", ODD)
 def test_odd_modules_run_in_workers(kind: str, tmp_path: Path) -> None:
-    (tmp_path / "study.py").write_text(ODD[kind])
-    (tmp_path / "script.py").write_text(
-        "import sys\nsys.modules['missing_part'] = None\nimport study\nfrom memento import Memento\n"
-        "print(Memento(study.experiment).run({'parameters': {'x': [1]}}, progress=False)[0].inner)\n"
-    )
-    assert run(tmp_path, "") == ("1", "")
+    script = "import sys\nsys.modules['missing_part'] = None\nfrom study import experiment"
+    assert in_worker(tmp_path, script, study=ODD[kind]) == "2"
 
 
 def test_what_an_experiment_counts_and_fills_itself_is_left_alone(project: Path) -> None:
