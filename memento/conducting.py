@@ -17,7 +17,7 @@ from memento.executors.given import worker_count
 from memento.executors.named import NAMES, check_name, executor_named, prepare, watch_over
 from memento.experiment import VALUE, Experiment
 from memento.hashing import digest, readable
-from memento.hashing.fingerprint import code_of_values, identify
+from memento.hashing.fingerprint import identify, look_at_values
 from memento.hashing.origin import as_seen_from
 from memento.job import Call, Job
 from memento.layout import spool_path
@@ -170,8 +170,9 @@ class Conductor:
     ) -> Results | None:
         experiment = identify(self.func, version=self._version)
         configurations = self._configurations(matrix, experiment)
-        given = {f"{VALUE}{name}": code for name, code in code_of_values(configurations.space.objects()).items()}
-        experiment = replace(experiment, code={**given, **experiment.code})
+        code, _, notes = look_at_values(configurations.space.objects())
+        given = {f"{VALUE}{name}": digest for name, digest in code.items()}
+        experiment = replace(experiment, code={**given, **experiment.code}, notes=(*experiment.notes, *notes))
         call = how_to_call(self.func, configurations.names, configurations.settings)
         if options.timeout is not None and not executor.isolates:
             raise OptionError(

@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 
 from memento.experiment import Experiment
-from memento.hashing.fingerprint import code_of_values, identify
+from memento.hashing.fingerprint import identify, look_at_values
 from tests.interpreters import pythons
 
 ROOT = Path(__file__).parent.parent
@@ -741,14 +741,14 @@ def test_the_code_of_values_is_watched(value: str, tmp_path: Path) -> None:
         folder.mkdir()
         (folder / "other.py").write_text(textwrap.dedent(source).replace("NUMBER", number))
         with importable(folder):
-            found.append(code_of_values([1, "text", importlib.import_module("other").value]))
+            found.append(look_at_values([1, "text", importlib.import_module("other").value])[0])
     assert found[0].keys() == found[1].keys()
     assert found[0] != found[1]
 
 
 def test_values_without_code_of_the_project_have_none() -> None:
     numpy = importlib.import_module("numpy")
-    assert code_of_values([1, "a", None, [2.0], len, json.dumps, dict, numpy.arange(3), numpy.mean]) == {}
+    assert look_at_values([1, "a", None, [2.0], len, json.dumps, dict, numpy.arange(3), numpy.mean])[0] == {}
 
 
 @pytest.mark.parametrize(("arguments", "name"), [(["study"], "study"), (["study.txt"], "study"), (["-"], "notebook")])

@@ -61,6 +61,16 @@ class Dependencies:
 
     def of(self, values: Iterable[Any]) -> dict[str, str]:
         """Return the digests, by qualified name, of the functions and classes among `values` and of what they use."""
+        try:
+            self._look_at(values)
+        except Exception as error:  # something odd that code uses must not keep anybody from running it
+            self.notes.append(
+                f"the code that the experiment uses could not all be looked at ({type(error).__name__}: {error}): not "
+                "every change to it will be noticed"
+            )
+        return self._watched.combined()
+
+    def _look_at(self, values: Iterable[Any]) -> None:
         for value in values:
             self._add(value)
         while self._waiting:
@@ -83,11 +93,6 @@ class Dependencies:
                 f"{edited} changed on the disk after being imported: this process runs what was imported, worker "
                 "processes may run what stands there now; what they compute counts as of neither, so restart Python"
             )
-        return self.found()
-
-    def found(self) -> dict[str, str]:
-        """Return what was found so far."""
-        return self._watched.combined()
 
     @property
     def assigned(self) -> tuple[tuple[str, str, Any], ...]:

@@ -40,14 +40,7 @@ def identify_closely(func: Callable[..., Any], *, version: str | None = None) ->
     if version is not None:
         name = f"{name}@{version}"
     used = Dependencies()
-    try:
-        code = used.of([func])
-    except Exception as error:  # something odd that code uses must not keep anybody from running it
-        code = used.found()
-        notes.append(
-            f"the code that the experiment uses could not all be looked at ({type(error).__name__}: {error}): not "
-            "every change to it will be noticed"
-        )
+    code = used.of([func])
     file = file_of(_named_after(func))
     sources = tuple(source for name in sorted(used.files) if (source := read_source(name)) is not None)
     notes += used.notes
@@ -64,24 +57,20 @@ def identify_closely(func: Callable[..., Any], *, version: str | None = None) ->
     return known, used.lookups
 
 
-def code_of_values(values: Iterable[object]) -> dict[str, str]:
+def look_at_values(values: Iterable[object]) -> tuple[dict[str, str], Lookups, list[str]]:
     """Return the digests of the project's functions and classes among `values`, and of what these use.
 
-    Values are known by name where they can be imported, so their keys do not say when their code has changed.
-    Functions and classes are found also as the classes of objects, and inside containers, partials and attributes.
+    With them: what tells later whether that is still so, and what could not be looked at. Values are known by name
+    where they can be imported, so their keys do not say when their code has changed. Functions and classes are found
+    also as the classes of objects, and inside containers, partials and attributes.
 
     Example:
         >>> import json
-        >>> code_of_values([1, "text", json.dumps])  # the standard library is not the project's
+        >>> look_at_values([1, "text", json.dumps])[0]  # the standard library is not the project's
         {}
     """
-    return look_at_values(values)[0]
-
-
-def look_at_values(values: Iterable[object]) -> tuple[dict[str, str], Lookups]:
-    """Return what `code_of_values` does, and what tells later whether that is still so."""
     used = Dependencies()
-    return used.of(values), used.lookups
+    return used.of(values), used.lookups, used.notes
 
 
 def _identity(func: Any, notes: list[str]) -> str:

@@ -202,7 +202,7 @@ class Memory:
         things = () if plain else tuple({id(thing): thing for value in values for thing in _code_in(value)}.values())
         found = self._codes.get(tuple(map(id, things)))
         if found is None or found.own is not own or not found.lookups.hold():
-            code, lookups = look_at_values(things)
+            code, lookups, _ = look_at_values(things)
             given = {f"{VALUE}{name}": digest for name, digest in code.items()}
             experiment = replace(own, code={**own.code, **given})
             if len(self._codes) >= MOST_CODES:
