@@ -16,8 +16,8 @@ from memento.errors import AggregateException, CacheMiss, MatrixWarning, OptionE
 from memento.executors.given import worker_count
 from memento.executors.named import NAMES, check_name, executor_named, prepare, watch_over
 from memento.experiment import VALUE, Experiment
+from memento.fingerprint.identity import identify, look_at_values
 from memento.hashing import digest, readable
-from memento.hashing.fingerprint import identify, look_at_values
 from memento.hashing.origin import as_seen_from
 from memento.job import Call, Job
 from memento.layout import spool_path

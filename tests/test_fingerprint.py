@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 
 from memento.experiment import Experiment
-from memento.hashing.fingerprint import identify, look_at_values
+from memento.fingerprint.identity import identify, look_at_values
 from tests.interpreters import pythons
 
 ROOT = Path(__file__).parent.parent
@@ -359,7 +359,7 @@ package.__path__ = [sys.argv[1] + "/memento"]
 sys.modules["memento"] = package  # this interpreter has none of the packages that the whole of memento imports
 sys.path.insert(0, sys.argv[2])
 import single
-from memento.hashing.fingerprint import identify
+from memento.fingerprint.identity import identify
 known = identify(single.experiment)
 print(json.dumps([known.name, known.code, known.notes]))
 """
@@ -555,7 +555,7 @@ def test_a_variable_that_is_not_set_yet_does_no_harm() -> None:
 def test_a_script_is_known_by_its_own_name(extra: str, tmp_path: Path) -> None:
     script = tmp_path / "sweep.py"
     script.write_text(
-        f"{extra}from memento.hashing.fingerprint import identify\nRATE = 3\n"
+        f"{extra}from memento.fingerprint.identity import identify\nRATE = 3\n"
         "def helper(): return RATE\ndef experiment(context, config): return helper()\n"
         "known = identify(experiment)\nprint(known.name, sorted(known.code), known.notes)\n"
     )
@@ -758,7 +758,7 @@ def test_a_script_is_watched_whatever_it_is_called_and_also_from_a_pipe(
     known = set()
     for factor in (2, 3):
         source = f"""
-from memento.hashing.fingerprint import identify
+from memento.fingerprint.identity import identify
 def experiment(context, config):
     return {factor}
 print(identify(experiment).code)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from memento.experiment import Experiment
-from memento.hashing.fingerprint import identify
+from memento.fingerprint.identity import identify
 from tests.test_fingerprint import importable
 from tests.test_reached import in_a_session
 

@@ -670,7 +670,7 @@ def test_the_code_of_functions_that_are_given_counts_too(tmp_path: Path, monkeyp
 
 
 def test_an_experiment_knows_the_code_of_remembering_functions_that_it_calls() -> None:
-    from memento.hashing.fingerprint import identify
+    from memento.fingerprint.identity import identify
 
     def experiment(context: Any, config: Any) -> int:
         return double(config.x) + fibonacci(1)

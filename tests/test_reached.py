@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from memento.experiment import Experiment
-from memento.hashing.fingerprint import identify
+from memento.fingerprint.identity import identify
 from tests.test_fingerprint import importable
 
 # What stands in single.py, and in other.py; an edit to either, what it makes of it, and what is named then.

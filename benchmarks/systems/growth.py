@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from common import WORKERS, Figures, Timed, check, trivial
 
 from memento import Memento, Status, generate_configurations, open_store
-from memento.hashing.fingerprint import identify
+from memento.fingerprint.identity import identify
 from memento.plan import make_plan
 
 DISTRIBUTION = "memento"

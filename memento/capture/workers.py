@@ -18,7 +18,7 @@ from memento.capture.runner import Done, Settings, called
 from memento.describing import describe_exception
 from memento.errors import UnreadableResult
 from memento.executors.processes.executor import ProcessExecutor
-from memento.hashing.fingerprint import identify
+from memento.fingerprint.identity import identify
 from memento.job import Call, Job
 from memento.layout import blob_path
 from memento.payload.whereabouts import whereabouts

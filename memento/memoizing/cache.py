@@ -12,9 +12,9 @@ from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from memento.errors import CacheMiss, OptionError
 from memento.experiment import Experiment
-from memento.hashing.fingerprint import identify_closely
+from memento.fingerprint.identity import identify_closely
+from memento.fingerprint.lookups import Lookups
 from memento.hashing.labels import bare
-from memento.hashing.lookups import Lookups
 from memento.hashing.naming import is_importable, qualified
 from memento.memoizing import travelling
 from memento.memoizing.arguments import Arguments

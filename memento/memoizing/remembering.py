@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from memento import payload
 from memento.errors import DamagedEntry, NotStored, UnpicklableResult
 from memento.experiment import VALUE, Experiment
+from memento.fingerprint.identity import look_at_values
+from memento.fingerprint.inside import code_in
+from memento.fingerprint.lookups import Lookups
 from memento.hashing import KeyMaker
-from memento.hashing.fingerprint import look_at_values
 from memento.hashing.forms import PLAIN
-from memento.hashing.inside import code_in
-from memento.hashing.lookups import Lookups
 from memento.hashing.naming import is_elsewhere
 from memento.layout import blob_path
 from memento.memoizing.arguments import Arguments

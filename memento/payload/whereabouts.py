@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from memento.hashing.project import with_loaded
+from memento.fingerprint.project import with_loaded
 from memento.payload.home import main_name
 from memento.sources import Source
 

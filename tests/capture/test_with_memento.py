@@ -77,7 +77,7 @@ def test_in_this_process_lists_are_filled_too(executor, tmp_path):
 
 
 def test_the_code_of_the_function_itself_is_what_a_change_is_found_in():
-    from memento.hashing.fingerprint import identify
+    from memento.fingerprint.identity import identify
 
     def plain(x):
         return x + 1

@@ -206,7 +206,7 @@ BREAKAGES: list[Breakage] = [
     ),
     Breakage(
         name="helpers are not part of the code's fingerprint",
-        file="memento/hashing/dependencies.py",
+        file="memento/fingerprint/dependencies.py",
         old="                self._waiting.append(thing)\n",
         new="                self._waiting.extend([] if self._watched.digests else [thing])\n",
         trial="test_edits.py::test_edits_that_change_something_are_noticed",

@@ -11,7 +11,7 @@ from typing import Any
 
 from memento import Config, Context, Memento, ProcessExecutor, generate_configurations, open_store
 from memento.events import Succeeded
-from memento.hashing.fingerprint import identify
+from memento.fingerprint.identity import identify
 from memento.results import Results
 from memento.store import schema
 from tests.faults.trial import append_line, begun, finished

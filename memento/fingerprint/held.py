@@ -10,9 +10,9 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from memento.hashing.inside import LARGEST_PLAIN, is_plain
+from memento.fingerprint.inside import LARGEST_PLAIN, is_plain
+from memento.fingerprint.project import is_project
 from memento.hashing.naming import module_of
-from memento.hashing.project import is_project
 
 _DEEPEST = 4
 _NAMESPACES = (argparse.Namespace, types.SimpleNamespace)

@@ -9,11 +9,11 @@ from typing import Any
 
 from memento.errors import UnkeyableValue
 from memento.experiment import Experiment
+from memento.fingerprint.dependencies import Dependencies
+from memento.fingerprint.lookups import Lookups
 from memento.hashing import syntax
 from memento.hashing.callables import captured_values
-from memento.hashing.dependencies import Dependencies
 from memento.hashing.keys import digest
-from memento.hashing.lookups import Lookups
 from memento.hashing.naming import is_importable, module_name, module_of
 from memento.hashing.origin import file_of
 from memento.sources import read_source

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 
+from memento.fingerprint.project import is_project
+from memento.fingerprint.uses import chain_of
 from memento.hashing import syntax
-from memento.hashing.project import is_project
-from memento.hashing.uses import chain_of
 
 _FUNCTIONS = frozenset(
     [

@@ -9,24 +9,17 @@ from collections.abc import Callable
 from typing import Any
 
 from memento.errors import UnkeyableValue
+from memento.fingerprint.assignments import asks_where, assignments_of, setters_of
+from memento.fingerprint.giving import is_computed, is_given_in
+from memento.fingerprint.held import attributes_of, is_settled
+from memento.fingerprint.inside import home_of, is_plain
+from memento.fingerprint.project import file_of_module, is_library, is_project
+from memento.fingerprint.uses import absolute_name, imported_as, is_definition, origins_of
+from memento.fingerprint.values import Values
+from memento.fingerprint.watched import Watched
 from memento.hashing import syntax
-from memento.hashing.giving import is_computed, is_given_in
-from memento.hashing.held import attributes_of, is_settled
-from memento.hashing.inside import home_of, is_plain
 from memento.hashing.keys import digest
 from memento.hashing.naming import is_importable, module_name
-from memento.hashing.project import file_of_module, is_library, is_project
-from memento.hashing.uses import (
-    absolute_name,
-    asks_where,
-    assignments_of,
-    imported_as,
-    is_definition,
-    origins_of,
-    setters_of,
-)
-from memento.hashing.values import Values
-from memento.hashing.watched import Watched
 
 # What no call can change that is given one.
 _UNCHANGING = (types.FunctionType, type, types.ModuleType, int, float, complex, str, bytes, tuple, frozenset, range)

@@ -7,9 +7,9 @@ import types
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
-from memento.hashing.ever_new import is_ever_new
+from memento.fingerprint.ever_new import is_ever_new
+from memento.fingerprint.uses import chain_of
 from memento.hashing.keys import digest
-from memento.hashing.uses import chain_of
 
 Scope = Mapping[str, Any]
 

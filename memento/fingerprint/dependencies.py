@@ -15,17 +15,18 @@ from collections.abc import Iterable, Iterator
 from importlib.machinery import SourceFileLoader
 from typing import Any
 
+from memento.fingerprint.effects import Effects
+from memento.fingerprint.held import attributes_of
+from memento.fingerprint.inside import code_in, home_of
+from memento.fingerprint.lookups import Lookups
+from memento.fingerprint.module_names import ModuleNames, Scope
+from memento.fingerprint.project import file_of_module, files_of_package, is_project, project_module
+from memento.fingerprint.uses import Loaded, absolute_name, is_definition, outside_names, uses_in
+from memento.fingerprint.values import Values
+from memento.fingerprint.watched import Watched
 from memento.hashing import syntax
 from memento.hashing.callables import captured_values
-from memento.hashing.held import attributes_of
-from memento.hashing.inside import code_in, home_of
-from memento.hashing.lookups import Lookups
-from memento.hashing.module_names import ModuleNames, Scope
 from memento.hashing.naming import MAIN_MODULES, module_name
-from memento.hashing.project import file_of_module, files_of_package, is_project, project_module
-from memento.hashing.uses import Loaded, absolute_name, is_definition, outside_names, uses_in
-from memento.hashing.values import Values
-from memento.hashing.watched import Watched
 from memento.sources import KeptLoader
 
 # So many names are in a note.
@@ -55,7 +56,8 @@ class Dependencies:
         self._seen: set[int] = set()
         self._seen_modules: set[str] = set()
         self._homes: set[str] = set()
-        self._values = Values()
+        self._effects = Effects()
+        self._values = Values(self._effects)
         self._names = ModuleNames(self._watched, self._values, self._follow)
         self._edited: list[str] = []
 
@@ -129,7 +131,7 @@ class Dependencies:
         node = syntax.definition_of(code)
         if node is not None:
             self._values.add_function(name, function, node)
-            self._values.add_code(node, function.__globals__, local)
+            self._effects.add_code(node, function.__globals__, local)
             self._follow([node], function.__globals__, local - outside_names(node), name)
         else:
             self._follow_names({(used,) for used in code.co_names}, function.__globals__, local)
@@ -159,6 +161,7 @@ class Dependencies:
                     self._add(value)
             self._see_patches(name, kind, node)
             if tree is not None:
+                self._effects.add_class(kind, node)
                 self._values.add_class(name, kind, node, tree)
             self._follow([node], vars(module), set(), name)
             if any(isinstance(inner, ast.Attribute) and inner.attr == _SUBCLASSES for inner in ast.walk(node)):
