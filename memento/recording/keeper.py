@@ -244,6 +244,8 @@ class RecordKeeper:
                 self._fold(buffer)
             elif journal is None:
                 buffer.bound = buffer.limit
+                if buffer not in self._buffers:  # somebody took it for finished while this thread was adding to it
+                    self._buffers.append(buffer)
         if journal is not None:
             journal.attend(buffer)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import secrets
 import shutil
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 TIMES = ("experiment_start_time", "experiment_end_time", "experiment_duration")
 NULL = "__HIVE_DEFAULT_PARTITION__"
-_AS_FOLDERS = (str, int, float, type(None))
+_SMALLEST, _LARGEST = -(2**63), 2**63 - 1
 _CALENDAR, _OF_ARROW = ("Y", "M", "W", "D"), ("s", "ms", "us", "ns")
 _LONGEST_NAME = 255  # bytes of a folder's name, on most file systems
 
@@ -44,15 +45,14 @@ def write_parquet(records: Records, folder: str | os.PathLike[str], partition_by
             value=str(target),
         )
     names = _partition_names(records) if partition_by is None else list(partition_by)
-    groups = told_apart_by(records, names)
-    inside = [name for name in records.names() if name not in names]
+    # Of no records there is one table all the same: readers want a file.
+    groups = told_apart_by(records, names) if len(records) else [((), records)]
+    inside = [name for name in records.names() if name not in names or not len(records)]
     places = [Path(*_folders(names, key)) for key, _ in groups]
-    columns = [_columns(arrow, some, inside) for _, some in groups]
-    schema = _common_schema(arrow, columns, inside)
+    tables = _tables(arrow, [some for _, some in groups], inside)
     aside = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
-        for (_, some), folder, own in zip(groups, places, columns, strict=True):
-            table = _table(arrow, schema, own, len(some))
+        for folder, table in zip(places, tables, strict=True):
             place = aside / folder
             place.mkdir(parents=True, exist_ok=True)
             part = len(list(place.iterdir()))  # 1 and "1" are told apart here, and not by the name of a folder
@@ -64,7 +64,7 @@ def write_parquet(records: Records, folder: str | os.PathLike[str], partition_by
 
 
 def _partition_names(records: Records) -> list[str]:
-    """Return the names that the keepers alone know, without times and without what no folder can be named after."""
+    """Return the names that the keepers alone know, without times and without what no reader finds again in folders."""
     own = {name for chunk, _ in records.parts() for name in chunk.columns}  # as many folders as records, maybe
     names = [name for name in records.shared_names() if name not in TIMES and name not in own]
     fit = [name for name in names if _can_name_folders(name, _distinct(records, name))]
@@ -77,11 +77,29 @@ def _distinct(records: Records, name: str) -> list[Any]:
 
 
 def _can_name_folders(name: str, values: Sequence[Any]) -> bool:
-    """Return whether each of `values` has a folder's name, and not every one of them that of no value."""
-    if not all(isinstance(value, _AS_FOLDERS) for value in values):
+    """Return whether every reader finds the name and each of its values again in the names of folders.
+
+    They leave out hidden folders, pandas those of a name that only some records have; and they tell from a text alone
+    whether it is a number, a date or a truth value.
+    """
+    kinds = {type(value) for value in values}
+    if name[:1] in ("_", ".") or len(kinds) != 1 or not kinds <= {str, int, bool}:
         return False
-    folders = {_folder(name, value) for value in values}
-    return folders != {_folder(name, None)} and not any(map(_is_too_long, folders))
+    if str in kinds and not all(_reads_as_text(value) for value in values):
+        return False
+    if int in kinds and not all(_SMALLEST <= value <= _LARGEST for value in values):
+        return False
+    return not any(_is_too_long(_folder(name, value)) for value in values)
+
+
+def _reads_as_text(text: str) -> bool:
+    if not text or text.lower() in ("true", "false", "null"):
+        return False
+    for reads in (float, datetime.datetime.fromisoformat, datetime.time.fromisoformat):
+        with contextlib.suppress(ValueError):
+            reads(text)
+            return False
+    return True
 
 
 def _is_too_long(folder: str) -> bool:
@@ -119,6 +137,12 @@ def _columns(arrow: Any, records: Records, names: Sequence[str]) -> dict[str, An
     return {name: _array(arrow, column_values(records, name)) for name in names if name in known}
 
 
+def _has_values(kind: Any) -> bool:
+    """Return whether Parquet can hold a type: a dict without a name has nowhere to be."""
+    inner = [kind.field(position).type for position in range(kind.num_fields)]
+    return not (type(kind).__name__ == "StructType" and not inner) and all(map(_has_values, inner))
+
+
 def _array(arrow: Any, values: Sequence[Any]) -> Any:
     if isinstance(values, array):
         kind = arrow.float64() if values.typecode == "d" else getattr(arrow, f"int{8 * values.itemsize}")()
@@ -129,7 +153,8 @@ def _array(arrow: Any, values: Sequence[Any]) -> Any:
     try:
         made = arrow.array(values)
         # Arrow takes pandas' times for Python's, which have no nanoseconds.
-        return arrow.array(values, _in_nanoseconds(arrow, made.type)) if any(map(_nanoseconds, values)) else made
+        made = arrow.array(values, _in_nanoseconds(arrow, made.type)) if any(map(_nanoseconds, values)) else made
+        return made if _has_values(made.type) else _texts(arrow, values)
     except (arrow.ArrowException, TypeError, OverflowError, ValueError):  # of several types, or of none of Parquet's
         return _texts(arrow, values)
 
@@ -170,28 +195,29 @@ def _text(value: Any) -> str:
     return text.encode("utf-8", "replace").decode()  # half of a surrogate pair is no text of Parquet's
 
 
-def _common_schema(arrow: Any, groups: Iterable[Mapping[str, Any]], names: Sequence[str]) -> Any:
-    fields = []
+def _tables(arrow: Any, groups: Sequence[Records], names: Sequence[str]) -> list[Any]:
+    """Return a table for each of `groups`, all of one schema; what is missing has no value."""
+    found = [_columns(arrow, some, names) for some in groups]
+    columns = {}
     for name in names:
-        own = [arrow.schema([(name, columns[name].type)]) for columns in groups if name in columns]
-        try:
-            fields += list(arrow.unify_schemas(own, promote_options="permissive"))
-        except arrow.ArrowException:
-            fields.append(arrow.field(name, arrow.string()))
-    return arrow.schema(fields)
+        given = [own[name] if name in own else arrow.nulls(len(some)) for own, some in zip(found, groups, strict=True)]
+        columns[_column_name(name)] = _of_one_type(arrow, given)
+    return [arrow.table({name: parts[position] for name, parts in columns.items()}) for position in range(len(groups))]
 
 
-def _table(arrow: Any, schema: Any, columns: Mapping[str, Any], length: int) -> Any:
-    """Return `columns` of `length` rows as `schema` has them, those that are missing without a value."""
-    fitted = []
-    for field in schema:
-        column = columns.get(field.name)
-        if column is None:
-            column = arrow.nulls(length, field.type)
-        elif column.type != field.type and field.type == arrow.string():
-            column = _texts(arrow, column.to_pylist())
-        fitted.append(column.cast(field.type))
-    return arrow.table(fitted, schema=schema)
+def _of_one_type(arrow: Any, columns: Sequence[Any]) -> list[Any]:
+    """Return `columns` in a type that all their values have, as texts where they have none."""
+    try:
+        kind = arrow.unify_schemas(
+            [arrow.schema([("", column.type)]) for column in columns], promote_options="permissive"
+        )[0].type
+        return [column.cast(kind) for column in columns]
+    except arrow.ArrowException:  # such as a time too far away for nanoseconds, or an integer too large for a float
+        return [_texts(arrow, column.to_pylist()) for column in columns]
+
+
+def _column_name(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode()  # half of a surrogate pair is no text of Parquet's
 
 
 def _pyarrow() -> Any:

@@ -221,7 +221,7 @@ def test_values_that_one_folder_is_named_after_are_all_in_it(tmp_path):
     top = RecordKeeper()
     for number, model in enumerate((1, "1", None, "", "a\ud800", "a?", True, "true")):
         top.sub_record_keeper(model=model).push(number=number)
-    top.records.to_parquet(tmp_path / "table")
+    top.records.to_parquet(tmp_path / "table", partition_by=["model"])
 
     table = parquet.read_table(tmp_path / "table").to_pylist()
     assert sorted((row["number"], row["model"]) for row in table) == [
@@ -236,7 +236,7 @@ def test_values_that_one_folder_is_named_after_are_all_in_it(tmp_path):
     ]
 
 
-def test_what_cannot_name_a_folder_for_every_reader_is_a_column(tmp_path):
+def test_what_cannot_name_a_folder_is_a_column(tmp_path):
     import pandas
 
     long, wide = "ü" * 130, 16**5000  # of more than 255 bytes; of more digits than Python writes out
@@ -255,6 +255,82 @@ def test_what_cannot_name_a_folder_for_every_reader_is_a_column(tmp_path):
     ):
         top.records.to_parquet(tmp_path / "other", partition_by=["long"])
     assert [path.name for path in tmp_path.iterdir()] == ["table"]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("seed", ["007", "7"]),
+        ("day", ["2026-01-02", "2026-01-03"]),
+        ("truth", ["true", "false"]),
+        ("rate", [0.5, 0.25]),
+        ("_hidden", ["a", "b"]),
+        (".hidden", ["a", "b"]),
+        ("some", ["a", None]),
+    ],
+)
+def test_what_a_reader_would_not_find_again_in_the_names_of_folders_is_a_column(name, values, tmp_path):
+    import duckdb
+    import pandas
+    import polars
+
+    top = RecordKeeper(model="svm")
+    for value in values:
+        top.sub_record_keeper(**{name: value}).push(loss=0.5)
+    top.records.to_parquet(tmp_path / "table")
+
+    table, pattern = tmp_path / "table", f"{tmp_path}/table/**/*.parquet"
+    assert pandas.read_parquet(table)[name].fillna("").tolist() == [value or "" for value in values]
+    assert polars.read_parquet(pattern, hive_partitioning=True)[name].to_list() == values
+    read = f"select \"{name}\" from read_parquet('{pattern}', hive_partitioning = true)"
+    assert [one for (one,) in duckdb.sql(read).fetchall()] == values
+    assert [path.name for path in table.iterdir()] == ["model=svm"]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([2**53 + 1, 0.5], ["9007199254740993", "0.5"]),
+        ([2**53, 0.5], [2.0**53, 0.5]),
+        ([{}, {"a": 1}], ["{}", "{'a': 1}"]),
+        ([[{}], [{}]], ["[{}]", "[{}]"]),
+    ],
+)
+def test_values_of_two_keepers_that_no_type_of_parquet_holds_are_texts(values, expected, tmp_path):
+    import pandas
+
+    top = RecordKeeper()
+    for model, value in zip("ab", values, strict=True):
+        top.sub_record_keeper(model=model).push(value=value)
+    top.records.to_parquet(tmp_path / "table")
+
+    assert pandas.read_parquet(tmp_path / "table").value.tolist() == expected
+
+
+def test_a_time_too_far_away_for_nanoseconds_is_a_text_beside_one_that_has_them(tmp_path):
+    import pandas as pd
+
+    top = RecordKeeper()
+    top.sub_record_keeper(model="a").push(when=pd.Timestamp("2020-01-01T00:00:00.000000001"))
+    top.sub_record_keeper(model="b").push(when=datetime.datetime(9000, 1, 1))
+    top.records.to_parquet(tmp_path / "table")
+
+    assert pd.read_parquet(tmp_path / "table").when.tolist() == [
+        "2020-01-01 00:00:00.000000001",
+        "9000-01-01 00:00:00",
+    ]
+
+
+def test_names_with_half_a_character_and_no_records_at_all_can_be_written(tmp_path):
+    import pandas
+
+    keeper = RecordKeeper(model="svm")
+    keeper.add_record({"\ud800": 1})
+    keeper.records.to_parquet(tmp_path / "name", partition_by=[])
+    keeper.records.where(model="other").to_parquet(tmp_path / "nothing")
+
+    assert pandas.read_parquet(tmp_path / "name").to_dict("list") == {"model": ["svm"], "\\ud800": [1]}
+    assert pandas.read_parquet(tmp_path / "nothing").empty
 
 
 def test_a_folder_with_something_in_it_is_left_alone(tmp_path):

@@ -193,6 +193,31 @@ def test_threads_lose_and_mix_nothing():
     assert keeper.records.count("seven") == 4 * 2858
 
 
+class RecordsMoreWhenItIsCopied:
+    """What another thread may do while this one adds a record: add one of other names, and read."""
+
+    def __init__(self, keeper):
+        self.keeper = keeper
+
+    def __reduce__(self):
+        self.keeper.push(other=1)
+        assert len(self.keeper.records) == 2
+        return str, ("copied",)
+
+
+def test_a_record_that_is_being_added_while_others_read_is_not_lost():
+    keeper = RecordKeeper()
+    keeper.push(value=0)
+    keeper.push(value=RecordsMoreWhenItIsCopied(keeper))
+
+    assert len(keeper) == 3
+    assert sorted(str(dict(record)) for record in keeper.records) == [
+        "{'other': 1}",
+        "{'value': 'copied'}",
+        "{'value': 0}",
+    ]
+
+
 def test_records_can_be_pickled_and_a_keeper_says_why_not():
     keeper = RecordKeeper(model="svm")
     keeper.push(loss=0.5, tags=["a"])
