@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from memento.capture.lines import Written, fields_of, key_of, record_of, result_of, text_of
 from memento.capture.notation import made_again
-from memento.errors import UnkeyableValue
 
 if TYPE_CHECKING:
     from memento.capture.calling import Stack
@@ -66,7 +65,13 @@ class Call:
     __slots__ = ("_key", "_text", "arguments", "instance", "measures", "record", "result", "stack", "written")
 
     def __init__(
-        self, stack: Stack, arguments: dict[str, Any], instance: tuple[Any, ...] = (), key: bytes | None = None
+        self,
+        stack: Stack,
+        arguments: dict[str, Any],
+        instance: tuple[Any, ...] = (),
+        *,
+        key: bytes | None = None,
+        written: Written | None = None,
     ) -> None:
         self.stack = stack
         self.arguments = arguments
@@ -74,7 +79,7 @@ class Call:
         self.measures: dict[str, Any] = {}
         self.record: dict[str, Any] = {}
         self.result: Any = None
-        self.written: Written | None = None
+        self.written = written
         self._key = key
         self._text: str | None = None
 
@@ -97,18 +102,10 @@ class Call:
                 self.record,
                 self.arguments,
                 self.result,
-                key=self._key_if_any,
                 written=self.written,
-                tell_key=bool(self.instance),
                 tell_names=len(self.arguments) > len(self.stack.names),
             )
         return self._text
-
-    def _key_if_any(self) -> bytes | None:
-        try:
-            return self.key
-        except UnkeyableValue:
-            return None  # recorded all the same; only `skip` would need it, and then it was asked for before the call
 
     @property
     def returned_kind(self) -> type | None:

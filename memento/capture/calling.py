@@ -84,8 +84,8 @@ class Stack:
         if self._instance:
             instance = args[:1] or (kwargs[self._instance],)
         call = Call(self, arguments, instance)
-        if self._writes and not is_quick(arguments.values()):
-            call.written = Written(arguments)
+        if self._writes and (instance or not is_quick(arguments.values())):
+            call.written = Written(arguments, lambda: call.key, of_method=bool(instance))
         return call, self._look_up(call) if self.skips else None
 
     def _look_up(self, call: Call) -> Found | None:
@@ -244,6 +244,6 @@ def bring_home(calls: Iterable[Sent]) -> None:
     for sent in calls:
         stack = _stacks.get(sent.token) or stack_of(resolve(sent.module, sent.qualname))
         if stack is not None:
-            call = Call(stack, sent.arguments, key=sent.key)
+            call = Call(stack, sent.arguments, key=sent.key, written=sent.written)
             call.complete(sent.result, sent.measures)
             stack.keep(call, [stack.recorders[place] for place in sent.places])

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from memento.capture.call import Call, Found, Recorder
+from memento.capture.lines import Written
 from memento.hashing.naming import module_of, qualname_of
 
 
@@ -29,6 +30,7 @@ class Sent(NamedTuple):
     result: Any
     measures: dict[str, Any]
     key: bytes | None
+    written: Written | None
 
 
 class _Shipping(threading.local):
@@ -48,11 +50,11 @@ trip = Trip()
 class Absent:
     """Stands in a worker for a recorder that has stayed at home."""
 
-    at_home, writes = True, False
-    take = None
+    at_home, take = True, None
 
-    def __init__(self, skip: bool) -> None:
+    def __init__(self, skip: bool, writes: bool) -> None:
         self.skip = skip
+        self.writes = writes
 
     def find(self, call: Call) -> Found | None:
         """Nothing is known here."""
@@ -76,7 +78,7 @@ def travelling(recorders: Sequence[Recorder]) -> tuple[Recorder, ...]:
     """Return `recorders` as they are to be pickled: when shipping, without those that stay at home."""
     if not _shipping.active:
         return tuple(recorders)
-    return tuple(Absent(each.skip) if each.at_home else each for each in recorders)
+    return tuple(Absent(each.skip, each.writes) if each.at_home else each for each in recorders)
 
 
 @contextlib.contextmanager
@@ -99,5 +101,5 @@ def recorders_here(call: Call) -> tuple[Recorder, ...]:
     if places:
         key = call.key if any(stack.recorders[place].skip for place in places) else None
         name = module_of(stack.func), qualname_of(stack.func)
-        trip.calls.append(Sent(stack.token, *name, places, call.arguments, call.result, call.measures, key))
+        trip.calls.append(Sent(stack.token, *name, places, call.arguments, call.result, call.measures, key, call.written))
     return tuple(recorder for recorder in stack.recorders if not recorder.at_home)

@@ -13,6 +13,7 @@ Strict JSON in ASCII, one line each, whatever the values are. This is a file for
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from functools import lru_cache
 from typing import Any
 
 from memento.capture.notation import SIMPLE, Notes, as_kind, first_step, from_plain, is_simple, step_to, to_plain
-from memento.errors import NameClash
+from memento.errors import NameClash, UnkeyableValue
 from memento.hashing import KeyMaker, digest
 from memento.hashing.naming import qualified
 
@@ -93,13 +94,21 @@ def record_of(arguments: Mapping[str, Any], result: Any, measures: Mapping[str, 
 
 
 class Written:
-    """The arguments of a call as JSON, as they were before the function could change them."""
+    """The arguments of a call as JSON, as they were before the function could change them.
 
-    __slots__ = ("notes", "plain")
+    With them the key of the call, where the line cannot tell the arguments exactly, or not the instance of a method;
+    None where it can, or where there is no key.
+    """
 
-    def __init__(self, arguments: Mapping[str, Any]) -> None:
+    __slots__ = ("key", "notes", "plain")
+
+    def __init__(self, arguments: Mapping[str, Any], key: Callable[[], bytes], *, of_method: bool = False) -> None:
         self.notes = Notes()
         self.plain = {name: to_plain(value, self.notes, step_to(name)) for name, value in arguments.items()}
+        self.key: bytes | None = None
+        if of_method or self.notes or self.notes.approximate:
+            with contextlib.suppress(UnkeyableValue):  # recorded all the same; only `skip` needs it, and says so itself
+                self.key = key()
 
 
 def _prepared() -> Callable[[Any], str]:
@@ -125,9 +134,7 @@ def text_of(
     arguments: Mapping[str, Any],
     result: Any,
     *,
-    key: Callable[[], bytes | None],
     written: Written | None = None,
-    tell_key: bool = False,
     tell_names: bool = False,
 ) -> str:
     """Return a record as one line of JSON, without the newline.
@@ -136,13 +143,11 @@ def text_of(
         record: what `record_of` made of the following two and the measures.
         arguments: what the function was given.
         result: what it returned.
-        key: gives the key of the call, None where it has none.
-        written: the arguments as they were before the call; needed where one of them could be changed.
-        tell_key: keep the key in any case, not only where the line cannot tell the arguments exactly.
+        written: the arguments as they were before the call; needed for methods, and where one could be changed.
         tell_names: keep the arguments' names, as the function does not declare them all.
     """
     returned = _returned(result)
-    if written is None and not (tell_key or tell_names or returned) and is_quick(record.values()):
+    if written is None and not (tell_names or returned) and is_quick(record.values()):
         try:
             text = _encode(record)
         except ValueError:  # NaN, an infinity, or an integer of too many digits
@@ -151,15 +156,15 @@ def text_of(
             # Nearly every line is too short to hold an integer that is not written as a number.
             if len(text) < SHORTEST_LONG or all(type(value) is float or is_simple(value) for value in record.values()):
                 return text
-    written = written or Written(arguments)
+    written = written or Written(arguments, lambda: key_of(arguments))
     notes = Notes(written.notes)
     plain = dict(written.plain)
     for name, value in record.items():
         if name not in plain:
             plain[name] = to_plain(value, notes, step_to(name))
     noted: dict[str, Any] = {}
-    if (tell_key or written.notes or written.notes.approximate) and (found := key()) is not None:
-        noted["key"] = found.hex()
+    if written.key is not None:
+        noted["key"] = written.key.hex()
     if tell_names:
         noted["arguments"] = list(arguments)
     if returned:

@@ -286,3 +286,41 @@ class TestSkip:
             assert func(1, a=1) == {"more": ["a"]}
             assert func(1, b=1, a=1) == func(1, a=1, b=1) == {"more": ["a", "b"]}
         assert len(read_memfile(path)) == 3
+
+    def test_a_line_answers_for_the_arguments_as_they_were_before_the_function_changed_them(self, tmp_path):
+        import numpy as np
+
+        path, calls = tmp_path / "results.jsonl", []
+
+        def train(weights):
+            calls.append(weights.tolist())
+            before = float(weights.sum())
+            weights *= 2
+            return {"before": before}
+
+        memfile(path)(train)(np.array([1.0, 2.0]))
+        again = memfile(path, skip=True)(train)
+
+        assert again(np.array([2.0, 4.0])) == {"before": 6.0}
+        assert again(np.array([1.0, 2.0])) == {"before": 3.0}
+        assert calls == [[1.0, 2.0], [2.0, 4.0]]
+
+    def test_and_for_the_instance_as_it_was(self, tmp_path):
+        path = tmp_path / "results.jsonl"
+
+        class Counter:
+            def __init__(self, count):
+                self.count = count
+
+            def step(self, x):
+                self.count += 1
+                return {"value": self.count * x}
+
+        step = Counter.step
+        step.__qualname__ = "Counter.step"
+        again = memfile(path, skip=True)(step)
+
+        assert memfile(path)(step)(Counter(0), 10) == {"value": 10}
+        assert again(Counter(1), 10) == {"value": 20}
+        assert again(Counter(0), 10) == {"value": 10}
+        assert len(read_memfile(path)) == 2

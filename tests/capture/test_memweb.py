@@ -288,6 +288,15 @@ def test_records_of_workers_are_sent_from_home(server):
     assert len(data) == 5
 
 
+def test_they_tell_the_arguments_as_they_were_before_the_function_changed_them(server):
+    func = memweb(server.url)(lambda x, items: {"popped": items.pop()})
+
+    Runner("processes", 1).run(func, [{"x": 1, "items": [1, 2]}], progbar=False)
+
+    server.wait_for(1)
+    assert server.received == [{"x": 1, "items": [1, 2], "popped": 2}]
+
+
 def test_a_combination_is_posted_once_where_it_skips(server):
     calls = []
     func = memweb(server.url, skip=True)(lambda x: calls.append(x) or {"y": x})

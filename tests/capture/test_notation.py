@@ -329,7 +329,7 @@ def test_whatever_is_written_is_strict_json_of_one_line_and_read_back_equal(valu
     from memento.capture.lines import read_line, text_of
     from memento.hashing import digest
 
-    text = text_of({"x": 1, "value": value}, {"x": 1}, {"value": value}, key=lambda: None)
+    text = text_of({"x": 1, "value": value}, {"x": 1}, {"value": value})
 
     assert "\n" not in text
     assert text.isascii()
