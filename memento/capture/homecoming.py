@@ -101,5 +101,7 @@ def recorders_here(call: Call) -> tuple[Recorder, ...]:
     if places:
         key = call.key if any(stack.recorders[place].skip for place in places) else None
         name = module_of(stack.func), qualname_of(stack.func)
-        trip.calls.append(Sent(stack.token, *name, places, call.arguments, call.result, call.measures, key, call.written))
+        trip.calls.append(
+            Sent(stack.token, *name, places, call.arguments, call.result, call.measures, key, call.written)
+        )
     return tuple(recorder for recorder in stack.recorders if not recorder.at_home)
