@@ -19,12 +19,14 @@ class Binding:
     """How calls of one function are bound.
 
     `bind(*args, **kwargs)` returns the arguments by name, `names` are those that every call has, `instance` is the
-    name of the `self` or `cls` before them, which is not recorded ("" where there is none).
+    name of the `self` or `cls` before them, which is not recorded ("" where there is none), and with `takes_more` a
+    call may have arguments of other names.
     """
 
     bind: Callable[..., Arguments]
     names: tuple[str, ...]
     instance: str
+    takes_more: bool
 
 
 def binding_of(func: Callable[..., Any]) -> Binding:
@@ -55,7 +57,10 @@ def binding_of(func: Callable[..., Any]) -> Binding:
     recorded = parameters[1:] if instance else parameters
     names = tuple(parameter.name for parameter in recorded if parameter.kind is not inspect.Parameter.VAR_KEYWORD)
     return Binding(
-        bind=_binder(func, parameters, recorded), names=names, instance=parameters[0].name if instance else ""
+        bind=_binder(func, parameters, recorded),
+        names=names,
+        instance=parameters[0].name if instance else "",
+        takes_more=len(names) < len(recorded),
     )
 
 

@@ -56,6 +56,7 @@ class Stack:
         self._bind = binding.bind
         self._instance = binding.instance
         self.names = binding.names
+        self.takes_more = binding.takes_more
         self.measured = (TIME,) if clock else ()
         self.skips = any(recorder.skip for recorder in self.recorders)
         self._writes = any(recorder.writes for recorder in self.recorders)

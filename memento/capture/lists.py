@@ -102,18 +102,26 @@ class _InList:
     def _look(self, call: Call) -> None:
         """Take note of records that others have appended; of all of them when the list was changed otherwise."""
         data = self._data
+        known: dict[int, tuple[bytes, dict[str, Any], type | None]] = {}
         if len(data) < self._seen or (self._seen and data[self._seen - 1] is not self._last):
-            self._known.clear()
-            self._seen = 0
+            # Of records that are still there more is known than they say.
+            known = {id(record): (key, record, kind) for key, (record, kind) in self._known.items()}
+            self._known, self._seen = {}, 0
         while self._seen < len(data):
             record = self._last = data[self._seen]
             self._seen += 1
-            self._note(call, record)
+            if id(record) in known:
+                key, record, kind = known[id(record)]
+                self._known.setdefault(key, (record, kind))
+            else:
+                self._note(call, record)
 
     def _note(self, call: Call, record: dict[str, Any]) -> None:
+        """Take note of a record that somebody else has made, where it tells the call."""
         names = call.stack.names
         arguments = {name: record[name] for name in names if name in record}
-        if len(arguments) == len(names) and not call.instance:
+        # Where a function takes further arguments by any name, they cannot be told from results.
+        if len(arguments) == len(names) and not call.instance and not call.stack.takes_more:
             with contextlib.suppress(UnkeyableValue):  # such a call says so itself when it is made
                 self._known.setdefault(key_of(arguments), (record, None))
 

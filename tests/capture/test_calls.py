@@ -433,6 +433,32 @@ class TestSkip:
         data[:] = [{"x": 1, "y": 11}]
         assert func(1) == {"y": 11}
 
+    def test_a_record_of_others_counts_only_where_its_arguments_can_be_told_from_its_results(self):
+        data = [{"x": 1, "y": 2, "result": 3}]
+        func = memlist(data, skip=True)(lambda x, **more: x + sum(more.values()))
+
+        assert [func(1), func(1, y=2)] == [1, 3]
+        assert len(data) == 3
+
+    def test_a_list_that_is_sorted_or_shortened_keeps_what_is_known_of_the_records_left(self):
+        data, calls = [], []
+
+        @memlist(data, skip=True)
+        def func(x, **more):
+            calls.append(x)
+            return {"result": (x, *more)}
+
+        for x in (1, 2, 3):
+            func(x, y=x)
+        data.reverse()
+        del data[0]
+
+        assert [func(1, y=1), func(2, y=2)] == [{"result": (1, "y")}, {"result": (2, "y")}]
+        assert calls == [1, 2, 3]
+        assert func(1) == {"result": (1,)}
+        assert func(3, y=3) == {"result": (3, "y")}
+        assert calls == [1, 2, 3, 1, 3]
+
     @pytest.mark.parametrize("kind", ["memlist", "memfunc", "memfile"])
     def test_further_arguments_belong_to_the_combination(self, kind, tmp_path):
         func = remembering(kind, tmp_path, [], [])(lambda x, *rest, **more: {"got": (len(rest), sorted(more))})
