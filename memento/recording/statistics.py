@@ -9,6 +9,7 @@ from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from memento import averages
 from memento.errors import OptionError, UnkeyableValue, UnknownMetric
 from memento.hashing import digest
 from memento.recording.columns import ABSENT
@@ -178,37 +179,30 @@ def is_missing(value: Any) -> bool:
 
 
 def total(name: str, values: Sequence[Any]) -> Any:
-    """Return the sum of `values`, exact for integers and rounded once for floats."""
+    """Return the sum of `values`, as `averages.exact_sum` does."""
     _check_numbers(name, values)
-    floats = values.typecode == "d" if isinstance(values, array) else float in set(map(type, values))
-    try:
-        return math.fsum(values) if floats else sum(values)
-    except (OverflowError, ValueError):  # beyond the largest float on the way, or both infinities
-        return sum(values)
-    except TypeError:  # decimals and fractions, which do not add up
-        return math.fsum(values)
+    return averages.exact_sum(values)
 
 
 def mean(name: str, values: Sequence[Any]) -> float:
     """Return the mean of `values`."""
-    return total(name, values) / len(values) if values else NAN
+    _check_numbers(name, values)
+    return averages.mean(values)
 
 
 def deviation(name: str, values: Sequence[Any]) -> float:
     """Return the standard deviation (n - 1) of `values`."""
-    middle = mean(name, values)
-    if len(values) < 2:
-        return NAN
-    return math.dist(values, [middle] * len(values)) / math.sqrt(len(values) - 1)
+    _check_numbers(name, values)
+    return averages.deviation(values)
 
 
 def median(name: str, values: Sequence[Any]) -> float:
     """Return the median of `values`."""
     _check_numbers(name, values)
     try:
-        return statistics.median(values) if values else NAN
-    except TypeError:  # decimals and fractions, which have no order
-        return statistics.median(map(float, values))
+        return averages.as_float(statistics.median(values)) if values else NAN
+    except (TypeError, OverflowError):  # decimals and fractions, which have no order, or integers beyond floats
+        return statistics.median(map(averages.as_float, values))
 
 
 def smallest(name: str, values: Sequence[Any]) -> Any:
@@ -237,7 +231,7 @@ def _check_numbers(name: str, values: Sequence[Any]) -> None:
         return
     if ORDINARY.issuperset(map(type, values)) and str not in map(type, values):
         return
-    wrong = [value for value in values if not _is_number(value)]
+    wrong = [value for value in values if not _adds_up(value)]
     if wrong:
         raise OptionError(
             f"{name!r} is not a number but, for example, {wrong[0]!r}; use values() to see them, or where() to leave "
@@ -247,7 +241,7 @@ def _check_numbers(name: str, values: Sequence[Any]) -> None:
         )
 
 
-def _is_number(value: Any) -> bool:
+def _adds_up(value: Any) -> bool:
     if isinstance(value, int | float):
         return True
     # Arrays and times of numpy can be made floats too, where they have one element or a unit that is forgotten.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from memento import payload
+from memento.averages import deviation, mean
 from memento.errors import MementoError, NotStored, OptionError, UnknownMetric
 from memento.hashing import digest
 from memento.results.tables import (
@@ -143,8 +143,7 @@ def aggregate_table(results: Sequence[Result], name: str) -> Columns:
     statistics: Columns = {"mean": [], "std": [], "n": [], "missing": []}
     for rows in groups:
         values = _given(numbers, rows)
-        mean = _mean(values)
-        row = mean, _deviation(values, mean), len(values), len(rows) - len(values)
+        row = mean(values), deviation(values), len(values), len(rows) - len(values)
         for statistic, value in zip(statistics, row, strict=True):
             statistics[statistic].append(value)
     for statistic, column in statistics.items():
@@ -160,7 +159,7 @@ def best_group(results: Sequence[Result], name: str, *, maximize: bool) -> list[
         NotStored: no experiment that succeeded has such a number.
     """
     numbers, groups = _by_configuration(results, name)
-    means = [_number(_mean(_given(numbers, rows))) for rows in groups]
+    means = [_number(mean(_given(numbers, rows))) for rows in groups]
     return _best_of(groups, means, name, maximize=maximize)
 
 
@@ -185,48 +184,5 @@ def _without_replicates(configs: Iterable[Config]) -> list[list[int]]:
     return list(groups.values())
 
 
-def _given(numbers: Sequence[float | None], rows: Iterable[int]) -> Sequence[float]:
-    """Return the numbers that there are in `rows`: floats, or integers where all are and floats come near them."""
-    values = [number for row in rows if (number := numbers[row]) is not None]
-    floats = [_as_float(value) for value in values]
-    return values if _are_integers(values) and all(map(math.isfinite, floats)) else floats
-
-
-def _are_integers(values: Iterable[float]) -> bool:
-    return all(isinstance(value, int) for value in values)
-
-
-def _as_float(number: float) -> float:
-    """Return `number`, infinite where it is an integer that no float comes near."""
-    try:
-        return float(number)
-    except OverflowError:
-        return math.inf if number > 0 else -math.inf
-
-
-def _mean(values: Sequence[float]) -> float:
-    return _sum(values) / len(values) if values else math.nan
-
-
-def _deviation(values: Sequence[float], mean: float) -> float:
-    if len(values) < 2:
-        return math.nan
-    if _are_integers(values):  # whose mean may lie between two floats
-        many, total = len(values), sum(values)
-        above = many * sum(value * value for value in values) - total * total
-        try:
-            return float((above / (many * (many - 1))) ** 0.5)
-        except OverflowError:
-            return math.inf
-    squares = [(value - mean) * (value - mean) for value in values]  # where ** raises, * gives infinity
-    return float((_sum(squares) / (len(values) - 1)) ** 0.5)
-
-
-def _sum(values: Sequence[float]) -> float:
-    """Return the sum of `values`: exact of integers, else as exact as can be, and infinite or NaN where theirs is."""
-    if _are_integers(values):
-        return sum(values)
-    try:
-        return math.fsum(values)
-    except (OverflowError, ValueError):  # losses that diverged: too large, or infinities of both signs
-        return sum(values)
+def _given(numbers: Sequence[float | None], rows: Iterable[int]) -> list[float]:
+    return [number for row in rows if (number := numbers[row]) is not None]

@@ -221,6 +221,29 @@ def test_a_list_of_lists_finds_lists():
     assert keeper.records.where(value=[lambda value: value == 1, 2]).values("value") == [1, 2]
 
 
+def test_integers_that_no_float_comes_near_have_a_sum_and_an_infinite_mean():
+    keeper = RecordKeeper()
+    for value in (10**400, 10**400 + 2, 10**400 + 7, -1):
+        keeper.push(value=value)
+
+    records = keeper.records
+    assert (records.sum("value"), records.mean("value"), records.median("value")) == (
+        3 * 10**400 + 8,
+        math.inf,
+        math.inf,
+    )
+    assert math.isnan(records.std("value"))
+    assert records.where(value=lambda value: value < 0).mean("value") == -1
+
+
+def test_the_deviation_of_integers_is_exact_beyond_the_digits_of_floats():
+    keeper = RecordKeeper()
+    keeper.push(value=2**60 + 1)
+    keeper.push(value=2**60 + 3)
+
+    assert keeper.records.std("value") == 2**0.5
+
+
 def test_times_have_an_order_but_no_mean():
     import numpy as np
 
