@@ -153,7 +153,7 @@ def _failed(settings: Settings, failure: Failure) -> ExperimentFailed:
 def _try(func: Callable[..., Any], index: int, settings: Settings) -> Done:
     try:
         return Done(index, settings, called(func, settings), None)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # one that exits costs itself alone, as in a process of its own
         from memento.describing import describe_exception
 
         return Done(index, settings, None, describe_exception(error))

@@ -138,6 +138,23 @@ class TestEveryBackend:
         assert [error.failure.message for error in caught.value.exceptions] == ["odd: 1", "odd: 3"]
         assert sorted(r["x"] for r in data) == [0, 2]
 
+    def test_so_they_do_when_one_exits(self, backend):
+        data = []
+
+        @memlist(data)
+        def func(x):
+            if x == 1:
+                sys.exit("no license")
+            return x
+
+        with pytest.raises(AggregateException, match=r"^1 of 4 calls failed") as caught:
+            Runner(backend, 2).run(func, grid(x=range(4)), progbar=False)
+
+        (failed,) = caught.value.exceptions
+        assert failed.config == {"x": 1}
+        assert failed.failure.message == "the experiment called sys.exit('no license')"
+        assert sorted(r["x"] for r in data) == [0, 2, 3]
+
     def test_async_functions_and_methods_are_run(self, backend):
         data = []
 
