@@ -54,7 +54,7 @@ class _Ended:
 
     @property
     def outcome(self) -> Outcome | None:
-        """All of the following as it is stored; None if the experiment was never started."""
+        """All that is known of this result, as it is stored; None if the experiment was never started."""
         if self._outcome is None and self._entry is not None:
             self._outcome = self._entry.outcome
         return self._outcome

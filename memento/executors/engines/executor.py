@@ -74,7 +74,7 @@ class BatchExecutor:
 
     @property
     def ahead(self) -> float:
-        """Worth how many seconds work is to be submitted ahead: less of it makes batches small, and those are slow."""
+        """How many seconds of work are submitted ahead; with less, batches are small, and small batches are slow."""
         return GROWING if self._engine.grows else 2.0
 
     def start(self, job: Job) -> None:
