@@ -165,7 +165,7 @@ class Cache(Generic[P, R]):
         return None, steps(self._memory, call, force_run)
 
     def key(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
-        """Return the key of a call, 32 hexadecimal digits: the same in every process while the function has its name."""
+        """Return the key of a call: 32 hex digits, the same in every process while the function has its name."""
         return self._memory.call_of(args, kwargs).key.hex()
 
     def forget(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
