@@ -134,7 +134,6 @@ class StreamOutput:
     """
 
     def __init__(self, *, echo: bool) -> None:
-        self._echo = echo
         _Splitter.install()
         _kept.buffer = io.StringIO()
         _kept.echo = echo

@@ -41,6 +41,7 @@ from memento import (
 from memento.events import RunProgressed, RunStarted
 from memento.experiment import Experiment
 from memento.hashing import digest
+from memento.layout import checkpoint_path
 from memento.matrix.runtime import seconds_of
 from memento.overview import overview
 from memento.protocols import Lost, Noted, Report
@@ -369,7 +370,7 @@ def test_a_killed_experiment_goes_on_from_its_checkpoint(notes: Path) -> None:
     assert list(results[0].metric_points("done")[0]) == list(range(1, 11))
     store = results[0]._store  # type: ignore[attr-defined]
     assert list((store.root / "checkpoints").rglob("*")) == [
-        store.checkpoint_path(bytes.fromhex(results[0].key)).parent
+        checkpoint_path(store.root, bytes.fromhex(results[0].key)).parent
     ]
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from memento.errors import UnpicklableResult
 from memento.payload.encoding import PICKLE, PICKLE_AND_BUFFERS, Encoded, encode
-from memento.payload.unpicklable import culprit, type_name
+from memento.payload.unpicklable import culprit
+from memento.task import type_name
 
 # Without this instruction a pickle names nothing that could fail, and numbers, texts and lists of them need no check.
 NAMES_SOMETHING = pickle.STACK_GLOBAL
@@ -26,7 +27,7 @@ def encode_readable(value: Any) -> Encoded:
     if failed is not None:
         path, part = culprit(value, lambda part: _unreadable(encode(part)) is None)
         reason = f"to load it again raises {type(failed).__name__}: {failed}"
-        raise UnpicklableResult(path=path, value_type=type_name(part), reason=reason) from failed
+        raise UnpicklableResult(path=path, value_type=type_name(type(part)), reason=reason) from failed
     return encoded
 
 

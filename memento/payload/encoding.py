@@ -26,23 +26,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from memento.errors import UnpicklableResult, UnreadableResult
 from memento.payload.home import pickler
 from memento.payload.plain import exact_text, plain_part
-from memento.payload.points import Points, pack_metrics, unpack_metrics
-from memento.payload.unpicklable import blamed, culprit, type_name
+from memento.payload.unpicklable import blamed, culprit
+from memento.task import type_name
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-__all__ = [
-    "Encoded",
-    "Points",
-    "decode",
-    "decode_plain",
-    "digest_of",
-    "encode",
-    "pack_metrics",
-    "summary_of",
-    "unpack_metrics",
-]
 
 NOTHING = 0
 """There is no such part."""
@@ -162,7 +150,7 @@ def _pickled(value: Any) -> tuple[list[Buffer], list[memoryview]]:
         raise
     except Exception as error:
         path, part = culprit(value)
-        raise UnpicklableResult(path=path, value_type=type_name(part), reason=_told(error)) from error
+        raise UnpicklableResult(path=path, value_type=type_name(type(part)), reason=_told(error)) from error
 
 
 def _dumped(pickler: Callable[..., Any], value: Any) -> tuple[list[Any], list[memoryview]]:

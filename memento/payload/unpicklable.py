@@ -95,8 +95,3 @@ def blamed_of_script(data: bytes) -> str:
     with suppress(Exception):
         naming.load()
     return naming.of_script
-
-
-def type_name(value: Any) -> str:
-    """Return the qualified name of the type of `value`."""
-    return f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")

@@ -9,6 +9,7 @@ from typing import Any
 
 from memento.errors import OptionError
 from memento.job import Call
+from memento.signatures import signature_of
 
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
@@ -19,10 +20,7 @@ def how_to_call(experiment: Callable[..., Any], parameters: Collection[str], set
     Raises:
         OptionError: it takes neither (context, config) nor the matrix's parameters; the message says which do not fit.
     """
-    try:
-        signature = inspect.signature(experiment)
-    except (ValueError, TypeError):
-        return Call()  # written in C: nothing can be known before it is called
+    signature = signature_of(experiment)
     taken = [parameter for parameter in signature.parameters.values() if parameter.kind in _BY_KEYWORD]
     names = [parameter.name for parameter in taken]
     known = {*parameters, *settings}

@@ -8,11 +8,9 @@ Assumptions: the file system keeps its promises about fsync, rename and flock.
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from memento import layout
 from memento.store import garbage
 from memento.store.sharing import Sharer
 
@@ -61,10 +59,6 @@ class SqliteStore(Sharer):
     def purge(self) -> int:
         """Remove for good what lies in the trash; return how many bytes that were."""
         return garbage.purge(self.root)
-
-    def checkpoint_path(self, key: bytes) -> Path:
-        """Return where the checkpoint of `key` lies."""
-        return layout.checkpoint_path(self.root, key)
 
     def close(self) -> None:
         """Close the ledger; it is opened again when something is asked. Idempotent."""

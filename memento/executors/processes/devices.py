@@ -95,5 +95,5 @@ def environment_for(devices: Sequence[str], gpus: float | None, cpus: int) -> di
              "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS")  # fmt: skip
     variables = {name: str(cpus) for name in names if name not in os.environ}
     if gpus is not None:
-        variables.update(dict.fromkeys(VARIABLES[:2], ",".join(devices)))
+        variables.update(dict.fromkeys(VARIABLES, ",".join(devices)))
     return variables
