@@ -13,10 +13,10 @@ from dataclasses import replace
 from typing import Any
 
 from memento.errors import AggregateException, CacheMiss, MatrixWarning, OptionError, TooManyFailures
-from memento.executors.given import worker_count
 from memento.executors.named import NAMES, check_name, executor_named, prepare, watch_over
 from memento.experiment import VALUE, Experiment
 from memento.fingerprint.identity import identify, look_at_values
+from memento.given import one_of, worker_count
 from memento.hashing import digest, readable
 from memento.hashing.origin import as_seen_from
 from memento.job import Call, Job
@@ -35,7 +35,7 @@ from memento.running.calling import how_to_call
 from memento.running.checks import check_func, check_provider, check_runtime, checked_trackers
 from memento.running.dry import LISTED, print_dry_run, print_head
 from memento.running.hearing import Audience
-from memento.running.options import DRY_RUN, Options, one_of
+from memento.running.options import DRY_RUN, Options
 from memento.running.session import Session
 from memento.running.tasks import Tasks
 from memento.stages import check_gives, dependencies_of, in_order, run_each, with_inputs, with_stand_ins

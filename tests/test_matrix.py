@@ -550,6 +550,7 @@ class TestRuntime:
         [
             {"cpus": 2, "gpus": 0.5, "memory": "2G", "time": "01:00:00"},
             {"memory": 2**31, "time": 90, "mem_per_cpu": "512 MiB"},
+            {"memory": "2Gi", "mem_per_cpu": 0},
             {"time": "2-00:00:00", "slurm": {"qos": "long", "anything": 1}},
             {"partition": "gpu", "account": "me", "jobname": "x", "output": "x.log"},
         ],

@@ -129,7 +129,7 @@ def test_what_is_ignored_does_not_count_and_is_passed_on() -> None:
             lambda: memoize(ignore=("deep",))(add),
             "ignore names 'deep', which is no parameter of add; it has: first,",
         ),
-        (lambda: memoize(code_change="never")(add), "code_change='never' is none of: warn, rerun, ignore"),
+        (lambda: memoize(code_change="never")(add), "code_change='never' is not one of 'warn', 'rerun', 'ignore'"),
         (lambda: memoize(classmethod(add)), "a classmethod: put @memoize below @classmethod"),
         (lambda: memoize(3), "memoize takes a function, and not 3"),  # type: ignore[call-overload]
         (

@@ -62,7 +62,7 @@ def test_thousands_of_retries_are_tried_as_often_as_asked_for() -> None:
 
 @pytest.mark.parametrize("retries", [-1, True, 1.5, {"killed": -1}])
 def test_what_is_no_number_is_refused(retries: Any) -> None:
-    with pytest.raises(OptionError, match="is not a number from 0 on"):
+    with pytest.raises(OptionError, match="is not a whole number from 0 on"):
         RetryPolicy(retries)
 
 

@@ -892,7 +892,7 @@ def test_options_that_cannot_be_meant_are_refused_before_anything_runs(notes: Pa
         ({"on_error": "ignore"}, "on_error='ignore' is not one of 'raise', 'return', 'stop'"),
         ({"timeout": -1}, "timeout=-1 is not a number of seconds above 0"),
         ({"max_failures": 0}, "max_failures=0 is not a number from 1 on"),
-        ({"retries": "many"}, "retries='many' is not a number"),
+        ({"retries": "many"}, "retries='many' is not a whole number from 0 on, nor numbers by cause"),
         ({"force_run": True, "force_cache": True}, "force_run and force_cache exclude each other"),
     ]:
         with pytest.raises(OptionError, match=message):
@@ -902,7 +902,7 @@ def test_options_that_cannot_be_meant_are_refused_before_anything_runs(notes: Pa
     with pytest.raises(OptionError, match="nor an object with the methods of"):
         Memento(experiments.square, executor=object())  # type: ignore[arg-type]
     for count in (0, -1, True, 1.5, math.inf, math.nan, "two"):
-        with pytest.raises(OptionError, match=rf"num_workers={count!r} is not a number from 1 on"):
+        with pytest.raises(OptionError, match=rf"num_workers={count!r} is not a whole number from 1 on"):
             Memento(experiments.square, num_workers=count)  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="func=3 cannot be called"):
         Memento(3)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memento.counting import Counted, counting_bar, total_of
 from memento.errors import AggregateException, ExperimentFailed, OptionError
+from memento.given import one_of
 
 if TYPE_CHECKING:
     from memento.task import Failure
@@ -49,11 +50,7 @@ class Runner:
 
     def __init__(self, backend: str = "threading", n_jobs: int = -1) -> None:
         if backend not in BACKENDS:
-            raise OptionError(
-                f"backend={backend!r} is not one of {', '.join(map(repr, list(BACKENDS)[:3]))}",
-                option="backend",
-                value=backend,
-            )
+            one_of("backend", backend, list(BACKENDS)[:3])
         if type(n_jobs) is not int or n_jobs == 0:
             raise OptionError(
                 f"n_jobs={n_jobs!r}: give how many to run at once, or -1 for one on each CPU",

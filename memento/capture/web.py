@@ -14,6 +14,7 @@ from typing import Any
 from memento.capture.call import Call, Found, Known
 from memento.capture.calling import F, decorated
 from memento.errors import OptionError
+from memento.given import seconds, whole
 
 FOLDER = ".memento-unsent"
 
@@ -43,7 +44,7 @@ def memweb(
         spool: the folder of what has not been sent; it goes when all is sent.
 
     Raises:
-        OptionError: `url` is no address.
+        OptionError: `url` is no address, or a number cannot be meant.
 
     Example:
         >>> @memweb("http://localhost:8080/results")
@@ -55,13 +56,11 @@ def memweb(
     parts = urllib.parse.urlsplit(url) if isinstance(url, str) else None
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         raise OptionError("url: not an address of the form https://host/path", option="url", value=url)
-    if not timeout > 0 or retries < 0:
-        raise OptionError(
-            f"timeout={timeout!r}, retries={retries!r}: give a time above 0 and a number of retries from 0 on",
-            option="timeout",
-            value=timeout,
-        )
-    options = {"timeout": float(timeout), "retries": retries, "headers": dict(headers or {})}
+    options = {
+        "timeout": float(seconds("timeout", timeout)),
+        "retries": whole("retries", retries, 0),
+        "headers": dict(headers or {}),
+    }
     folder = Path(spool).absolute()
     return lambda func: decorated(func, recorder=_ByPost(url, skip, folder, options))
 

@@ -14,6 +14,7 @@ from memento.errors import OptionError
 from memento.executors.processes.executor import ProcessExecutor
 from memento.executors.serial import SerialExecutor
 from memento.executors.threads import ThreadExecutor
+from memento.given import one_of
 from memento.layout import REMOTE
 from memento.protocols import Executor, RunStanding, Watch
 
@@ -30,18 +31,8 @@ def check_name(name: str) -> None:
     Raises:
         OptionError: with the nearest known name.
     """
-    if name in NAMES or name in _added():
-        return
-    import difflib
-
-    known = [*NAMES, *sorted(_added())]
-    near = difflib.get_close_matches(name, known, 1)
-    raise OptionError(
-        f"executor={name!r} is not one of {', '.join(map(repr, known))}"
-        + (f"; did you mean {near[0]!r}?" if near else ""),
-        option="executor",
-        value=name,
-    )
+    if name not in NAMES:
+        one_of("executor", name, (*NAMES, *sorted(_added())))
 
 
 def _added() -> dict[str, EntryPoint]:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from memento.executors.given import worker_count
 from memento.executors.processes.crew import usable_cpus
+from memento.given import worker_count
 from memento.job import Job
 from memento.output import StreamOutput
 from memento.protocols import Advanced, Begun, Delivered, Report

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from memento.errors import OptionError
+from memento.given import is_number
 from memento.matrix.lint import check_dict, refuse, said
 from memento.names import nearest
 
 RUNTIME_KEYS = (
     "cpus", "gpus", "memory", "time", "partition", "account", "jobname", "output", "mem_per_cpu", "slurm",
 )  # fmt: skip
-_MEMORY = re.compile(r"\d+(\.\d+)?\s*[KMGT]?(i?B)?", re.IGNORECASE)
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?")
+_UNITS = {"": 1024**2, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
 _TIME = re.compile(r"(\d+-)?\d+(:\d\d){0,2}")
 # Slurm itself reads also what has one digit for the minutes.
 _CLOCK = re.compile(r"(\d+-)?\d+(:\d+){0,2}")
@@ -58,12 +61,32 @@ def seconds_of(time: str | int) -> float:
     return float(((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds)
 
 
-def _number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+def bytes_of(memory: str | int) -> int:
+    """Return the bytes that `memory` stands for: a number of them, or a text, which counts megabytes without a unit.
+
+    Example:
+        >>> bytes_of("2G"), bytes_of("500"), bytes_of(1000)
+        (2147483648, 524288000, 1000)
+
+    Raises:
+        OptionError: it is neither.
+    """
+    if type(memory) is int and memory >= 0:
+        return memory
+    found = _MEMORY.fullmatch(memory.strip().upper()) if isinstance(memory, str) else None
+    if found is None:
+        raise OptionError(
+            f"memory={memory!r} is no size; write {_RUNTIME_RULES['memory'][1]}", option="memory", value=memory
+        )
+    return math.ceil(float(found[1]) * _UNITS[found[2]])
 
 
-def _memory(value: object) -> bool:
-    return (type(value) is int and value > 0) or (isinstance(value, str) and bool(_MEMORY.fullmatch(value.strip())))
+def _memory(value: Any) -> bool:
+    try:
+        bytes_of(value)
+    except OptionError:
+        return False
+    return True
 
 
 def _time(value: object) -> bool:
@@ -73,7 +96,7 @@ def _time(value: object) -> bool:
 _RUNTIME_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "cpus": (lambda value: type(value) is int and value > 0, "a whole number of processors, 1 or more"),
     "gpus": (
-        lambda value: _number(value) and (0 <= value < 1 or value == int(value) > 0),
+        lambda value: is_number(value) and (0 <= value < 1 or value == int(value) > 0),
         "a whole number of devices, or a share of one below 1",
     ),
     "memory": (_memory, "a text such as '2G', or a number of bytes"),

@@ -14,6 +14,7 @@ from memento.errors import CacheMiss, OptionError
 from memento.experiment import Experiment
 from memento.fingerprint.identity import identify_closely
 from memento.fingerprint.lookups import Lookups
+from memento.given import one_of
 from memento.hashing.labels import bare
 from memento.hashing.naming import is_importable, qualified
 from memento.memoizing import travelling
@@ -307,9 +308,4 @@ def _check(func: Any, code_change: str) -> None:
             option="func",
             value=func,
         )
-    if code_change not in CODE_CHANGES:
-        raise OptionError(
-            f"code_change={code_change!r} is none of: {', '.join(CODE_CHANGES)}",
-            option="code_change",
-            value=code_change,
-        )
+    one_of("code_change", code_change, CODE_CHANGES)

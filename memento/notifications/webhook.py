@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from memento.error_groups import ErrorGroup
 from memento.errors import NotificationError, OptionError
 from memento.events import Failed, RunFinished, Succeeded
+from memento.given import number, seconds, whole
 from memento.notifications.base import MessageProvider
 from memento.notifications.message import Notification
 from memento.notifications.policy import DigestPolicy, FailureDigest, RunSummary
@@ -45,7 +46,7 @@ class WebhookNotificationProvider(MessageProvider):
         policy: When to post; see `DigestPolicy`.
 
     Raises:
-        OptionError: an address, a header or a number of retries that cannot be used.
+        OptionError: an address, a header or a number that cannot be used.
 
     Example:
         >>> WebhookNotificationProvider("https://hooks.example.org/services/T01/abcdef")
@@ -68,11 +69,9 @@ class WebhookNotificationProvider(MessageProvider):
         self._where = _checked(url)
         self._url = Secret(url)
         self._headers = {name: Secret(value) for name, value in _checked_headers(headers or {}).items()}
-        if not isinstance(retries, int) or isinstance(retries, bool) or retries < 0:
-            raise OptionError(f"retries={retries!r} is not a whole number from 0 on", option="retries", value=retries)
-        self._timeout = timeout
-        self._retries = retries
-        self._backoff = backoff
+        self._timeout = seconds("timeout", timeout)
+        self._retries = whole("retries", retries, 0)
+        self._backoff = number("backoff", backoff, 0)
         self._context = context
         if policy is not None:
             self.policy = policy

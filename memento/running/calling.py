@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Collection
 from typing import Any
 
 from memento.errors import OptionError
 from memento.job import Call
+from memento.names import nearest
 from memento.signatures import signature_of
 
 _BY_KEYWORD = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -67,8 +67,7 @@ def _refuse_misfits(
         if variadic or (parameter.name in given and parameter.kind in _BY_KEYWORD):
             continue
         if parameter.default is inspect.Parameter.empty:
-            near = difflib.get_close_matches(parameter.name, sorted(given), 1)
-            hint = f"; did you mean {near[0]!r}?" if near else "; add it to the matrix or give it a default"
+            hint = nearest(parameter.name, sorted(given)) or "; add it to the matrix or give it a default"
             raise OptionError(
                 f"{_shown(experiment, signature)} needs {parameter.name!r}, which the matrix does not have{hint}",
                 option="func",

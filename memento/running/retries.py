@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from memento.errors import OptionError
+from memento.given import whole
 from memento.task import Failure, type_name
 
 CAUSES = ("error", "killed", "timeout", "exit", "memory", "unpicklable", "node")
@@ -36,9 +37,10 @@ class RetryPolicy:
         self._by_cause: dict[str, int] = {}
         if isinstance(retries, Mapping):
             for cause, number in retries.items():
-                self._by_cause[_name_of(cause)] = _checked(number, retries)
+                name = _name_of(cause)
+                self._by_cause[name] = whole(f"retries[{name!r}]", number, 0)
         else:
-            self._any = _checked(retries, retries)
+            self._any = whole("retries", retries, 0, ", nor numbers by cause such as {'killed': 2}")
         self._spent: dict[bytes, Counter[str]] = {}
         self._given_up: set[bytes] = set()
 
@@ -80,13 +82,3 @@ def _name_of(cause: object) -> str:
         option="retries",
         value=cause,
     )
-
-
-def _checked(number: object, retries: object) -> int:
-    if isinstance(number, bool) or not isinstance(number, int) or number < 0:
-        raise OptionError(
-            f"retries={retries!r} is not a number from 0 on, nor numbers by cause such as {{'killed': 2}}",
-            option="retries",
-            value=retries,
-        )
-    return number

@@ -226,8 +226,8 @@ class Delivery:
 def _numbers(summary: Any) -> dict[str, float]:
     """Return the numbers in a result, by name; a result that is a number is called "result"."""
     values = summary if isinstance(summary, dict) else {"result": summary}
-    return {str(name): float(value) for name, value in values.items() if _is_number(value)}
+    return {str(name): float(value) for name, value in values.items() if _fits_a_float(value)}
 
 
-def _is_number(value: Any) -> bool:
+def _fits_a_float(value: Any) -> bool:
     return isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**1000)

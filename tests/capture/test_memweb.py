@@ -341,8 +341,19 @@ def test_an_address_that_is_none_is_refused_without_being_shown():
         with pytest.raises(OptionError) as caught:
             memweb(url)
         assert str(caught.value) == "url: not an address of the form https://host/path"
-    with pytest.raises(OptionError, match=r"^timeout=0, retries=3: give a time above 0"):
-        memweb("http://localhost", timeout=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"timeout": 0}, "timeout=0 is not a number of seconds above 0"),
+        ({"timeout": "5"}, "timeout='5' is not a number of seconds above 0"),
+        ({"retries": 1.5}, "retries=1.5 is not a whole number from 0 on"),
+    ],
+)
+def test_a_number_that_cannot_be_meant_is_refused_when_it_is_given(options, message):
+    with pytest.raises(OptionError, match=f"^{message}$"):
+        memweb("http://localhost", **options)
 
 
 def test_a_port_where_nobody_listens_stops_nothing(tmp_path):

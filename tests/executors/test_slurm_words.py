@@ -20,10 +20,11 @@ from memento.executors.slurm.commands import JobState
 from memento.executors.slurm.growth import Growth
 from memento.executors.slurm.incarnation import Incarnation
 from memento.executors.slurm.packing import arrays_of, parts_of, per_job, throttles
-from memento.executors.slurm.resources import Resources, bytes_of, resources_of
+from memento.executors.slurm.resources import Resources, resources_of
 from memento.executors.slurm.sharing import check_store
 from memento.executors.slurm.tracking import Tracker
 from memento.executors.slurm.verdict import is_over, verdict_of
+from memento.matrix.runtime import bytes_of
 from memento.protocols import Begun, Delivered, Interrupted, Lost, Returned
 from memento.spool import frame_of
 from memento.task import Failure, Outcome, Status, Task

@@ -301,3 +301,15 @@ def test_a_provider_next_to_a_failing_webhook_is_told_all(serve):
 def test_retries_that_are_no_number_of_times_are_refused_when_it_is_made(retries):
     with pytest.raises(OptionError, match="is not a whole number from 0 on"):
         WebhookNotificationProvider("https://hooks.example.org/T01", retries=retries)
+
+
+@pytest.mark.parametrize(
+    ("waits", "message"),
+    [
+        ({"timeout": "10"}, "timeout='10' is not a number of seconds above 0"),
+        ({"backoff": -1}, "backoff=-1 is not a finite number from 0 on"),
+    ],
+)
+def test_a_time_to_wait_that_is_none_is_refused_when_it_is_made(waits, message):
+    with pytest.raises(OptionError, match=f"^{message}$"):
+        WebhookNotificationProvider("https://hooks.example.org/T01", **waits)

@@ -26,8 +26,8 @@ from memento.errors import MissingExtra, OptionError, WorkerStartError
 from memento.executors.engines.batch import Batch, Death, Heard
 from memento.executors.engines.bench import give_order, order_for
 from memento.executors.engines.work import run_batch
-from memento.executors.given import worker_count
 from memento.executors.processes.crew import usable_cpus
+from memento.given import worker_count
 
 PATIENCE = 10.0
 # Telling workers to stop may take so long, beyond which they are left to see for themselves that nobody wants them.

@@ -30,8 +30,8 @@ from memento.executors.engines.batch import Batch, Death, Heard
 from memento.executors.engines.bench import heed_while_idle
 from memento.executors.engines.mailbox import ASK, GONE, LONG_POLL, Mailbox, Orders
 from memento.executors.engines.work import run_batch
-from memento.executors.given import worker_count
 from memento.executors.processes.crew import usable_cpus
+from memento.given import worker_count
 
 # Another machine may take so long to answer at all.
 PATIENCE = 10.0

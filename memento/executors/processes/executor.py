@@ -18,12 +18,12 @@ from operator import attrgetter
 from pathlib import Path
 
 from memento.describing import place_of
-from memento.errors import OptionError, StoreUnwritable, WorkerStartError
-from memento.executors.given import variables, worker_count
+from memento.errors import StoreUnwritable, WorkerStartError
 from memento.executors.processes.child import STOP_FILE
 from memento.executors.processes.crew import Crew, Shape, usable_cpus
 from memento.executors.processes.handle import Handle
 from memento.executors.processes.wire import OFFSET, PROGRESS, Kind, unpack_tasks
+from memento.given import one_of, variables, whole, worker_count
 from memento.job import Job
 from memento.output import shorten
 from memento.packing import pack_job
@@ -72,20 +72,9 @@ class ProcessExecutor:
         max_tasks_per_worker: int | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        if start_method not in START_METHODS:
-            raise OptionError(
-                f"start_method={start_method!r} is not one of {', '.join(START_METHODS)}",
-                option="start_method",
-                value=start_method,
-            )
-        if max_tasks_per_worker is not None and max_tasks_per_worker < 1:
-            raise OptionError(
-                f"max_tasks_per_worker={max_tasks_per_worker} leaves nothing to do; give a number from 1 on, or None",
-                option="max_tasks_per_worker",
-                value=max_tasks_per_worker,
-            )
+        one_of("start_method", start_method, START_METHODS)
         self.slots = worker_count(workers) or usable_cpus()
-        self._most = max_tasks_per_worker
+        self._most = None if max_tasks_per_worker is None else whole("max_tasks_per_worker", max_tasks_per_worker, 1)
         self._crew = Crew(self.slots, method=start_method, environment=variables(environment))
         self._reset()
 

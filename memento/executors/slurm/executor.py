@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import memento
-from memento.errors import OptionError, SlurmError
+from memento.errors import SlurmError
 from memento.executors.elsewhere.sealed import seal
 from memento.executors.slurm import commands
 from memento.executors.slurm.batch import JOB, STOP
@@ -33,7 +33,6 @@ from memento.executors.slurm.growth import Growth
 from memento.executors.slurm.refusal import Refusal
 from memento.executors.slurm.resources import (
     Resources,
-    bytes_of,
     check_partition,
     check_time,
     checked_options,
@@ -43,9 +42,10 @@ from memento.executors.slurm.sharing import check_store
 from memento.executors.slurm.snapshot import take_snapshot
 from memento.executors.slurm.submitting import Submitter
 from memento.executors.slurm.tracking import Tracker
+from memento.given import number, texts, whole
 from memento.job import Job
 from memento.layout import REMOTE
-from memento.matrix.runtime import seconds_of
+from memento.matrix.runtime import bytes_of, seconds_of
 from memento.protocols import Delivered, Lost, Noted, Report, Returned
 from memento.task import Outcome, Task
 
@@ -107,9 +107,8 @@ class SlurmExecutor:
         max_requeues: int = 100,
         grace: float = 60.0,
     ) -> None:
-        for name, value in (("max_jobs", max_jobs), ("workers", workers), ("pack", None if pack == "auto" else pack)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise OptionError(f"{name}={value!r} is not a number from 1 on", option=name, value=value)
+        workers = whole("workers", workers, 1)
+        max_jobs = None if max_jobs is None else whole("max_jobs", max_jobs, 1)
         self._defaults = Resources(
             partition=partition,
             account=account,
@@ -118,10 +117,12 @@ class SlurmExecutor:
         )
         self._more = dict(slurm or {})
         self._options: dict[str, Any] = {
-            "pack": None if pack == "auto" else int(pack), "together": workers, "max_jobs": max_jobs,
-            "warning": warning, "requeues": max_requeues, "setup": tuple(setup), "python": python,
+            "pack": None if pack == "auto" else whole("pack", pack, 1, ", nor 'auto'"),
+            "together": workers, "max_jobs": max_jobs, "warning": number("warning", warning, 0),
+            "requeues": whole("max_requeues", max_requeues, 0), "setup": texts("setup", setup), "python": python,
         }  # fmt: skip
-        self._snapshot, self._factor, self._grace = snapshot, growth, grace
+        self._snapshot, self._factor = snapshot, number("growth", growth, 1)
+        self._grace = number("grace", grace, 0, finite=False)
         self.cancels = cancel
         self.slots = workers * (max_jobs or 1)
         self._reset()

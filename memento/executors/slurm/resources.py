@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from memento.errors import OptionError, SlurmError
 from memento.executors.slurm import commands
-from memento.matrix.runtime import seconds_of
+from memento.matrix.runtime import bytes_of, seconds_of
 from memento.names import nearest
 
 MEGABYTE = 1024 * 1024
-_UNITS = {"": MEGABYTE, "K": 1024, "M": MEGABYTE, "G": 1024**3, "T": 1024**4}
 # What the batch script says by itself, because delivery, identity or requeues depend on it.
 OURS = ("array", "chdir", "comment", "signal", "requeue", "no-requeue", "parsable", "wrap", "wait", "open-mode",
         "export", "nodes", "ntasks", "error", "test-only", "hold")  # fmt: skip
@@ -162,18 +160,3 @@ def check_time(asked: Resources) -> None:
             "for, so that it would never begin; ask for less time, or for a partition that grants it (see sinfo)",
             command="sinfo",
         )
-
-
-def bytes_of(memory: str | int) -> int:
-    """Return the bytes that `memory` stands for: a number of them, or a text, which counts megabytes without a unit.
-
-    Example:
-        >>> bytes_of("2G"), bytes_of("500"), bytes_of(1000)
-        (2147483648, 524288000, 1000)
-    """
-    if isinstance(memory, int):
-        return memory
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)I?B?", memory.strip().upper())
-    if found is None:
-        raise OptionError(f"memory={memory!r} is no size; write a text such as '2G'", option="memory", value=memory)
-    return math.ceil(float(found[1]) * _UNITS[found[2]])
