@@ -29,6 +29,7 @@ from memento.payload.whereabouts import whereabouts
 from memento.plan import CODE_CHANGES, make_plan, tell_of_others
 from memento.progress import make_progress
 from memento.protocols import Executor, Listener, RemoteExecutor
+from memento.reporting import warn
 from memento.results import Results
 from memento.results.collection import errors_of
 from memento.running.calling import how_to_call
@@ -211,7 +212,7 @@ class Conductor:
                 prepare(executor)
             damaged = [f"the store is damaged: {message}; it is computed anew" for _, message in store.damaged]
             for note in (*experiment.notes, *plan.notes, *damaged):
-                warnings.warn(note, UserWarning, stacklevel=4)
+                warn(note)
             for name, value in configurations.introduced.items():
                 store.introduce(experiment.name, name, digest(value), readable(value))
             session = Session(
@@ -240,7 +241,7 @@ class Conductor:
                 session.conclude()
             taken = tell_of_others(plan, cached) if self._code_change == "warn" else None
         if taken is not None:
-            warnings.warn(taken, UserWarning, stacklevel=4)
+            warn(taken)
         if not executor.inline and not isinstance(executor, RemoteExecutor) and plan.todo:
             _warn_of_edits(experiment.edited())
         session.interrupts.raise_again()
@@ -248,7 +249,7 @@ class Conductor:
             if not session.succeeded:
                 _raise_failures(results, session.stopped)
         elif session.stopped is not None:
-            warnings.warn(session.stopped, UserWarning, stacklevel=4)
+            warn(session.stopped)
         return results
 
     def _configurations(self, matrix: Matrix, experiment: Experiment) -> Configurations:
@@ -317,9 +318,7 @@ def _raise_failures(results: Results, stopped: str | None) -> None:
 def _warn_of_edits(files: Sequence[str]) -> None:
     if files:
         names = ", ".join(map(os.path.basename, files))
-        warnings.warn(
+        warn(
             f"{names} changed while the run went on, which ran what stood there when it began, to the end; only "
-            "processes that experiments start by themselves, other than by fork, may have loaded what stands there now",
-            UserWarning,
-            stacklevel=5,
+            "processes that experiments start by themselves, other than by fork, may have loaded what stands there now"
         )

@@ -124,6 +124,13 @@ def test_what_is_odd_is_warned_of_once() -> None:
     assert [str(one.message) for one in caught] == ["parameters['y'] has duplicates, which are left out: 1"]
 
 
+def test_a_warning_names_the_line_that_called_it() -> None:
+    memento = staged({"id": "first", "parameters": {"x": ["fails", *range(50)]}, "runtime": {"time": 5}})
+    with pytest.warns(UserWarning, match=r"runtime\['time'\] is not enforced|stopped after the first fail") as caught:
+        memento.run_all(progress=False, max_failures=1, on_error="return")
+    assert [warning.filename for warning in caught] == [__file__, __file__]
+
+
 def test_the_provider_hears_of_all_matrices_as_of_one_run() -> None:
     provider = Told()
     matrices = [{"id": name, "parameters": {"x": ["fails"], "y": [name]}} for name in ("a", "b", "c")]

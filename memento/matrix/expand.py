@@ -8,11 +8,10 @@ The product and what is included become blocks of a space; `choosing` then decid
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from memento import reporting
 from memento.errors import MatrixWarning
 from memento.matrix import lint
 from memento.matrix.axis import Axis
@@ -25,7 +24,6 @@ from memento.matrix.selection import Selection
 from memento.matrix.space import Space
 from memento.names import REPLICATE
 
-_NOT_CALLERS = ("memento.", "functools")  # the configurations' cached properties are called through functools
 _MOST = 2**62
 
 
@@ -200,9 +198,5 @@ def _both(warn: lint.Warn) -> lint.Warn:
 
 
 def _issue(messages: Sequence[str]) -> None:
-    """Warn in the name of the first caller outside of this package."""
-    level, frame = 2, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_NOT_CALLERS):
-        frame, level = frame.f_back, level + 1
     for message in messages:
-        warnings.warn(message, MatrixWarning, stacklevel=level)
+        reporting.warn(message, MatrixWarning)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -23,6 +21,7 @@ from memento.hashing.naming import is_elsewhere
 from memento.layout import blob_path
 from memento.memoizing.arguments import Arguments
 from memento.memoizing.ledger import CallLedger, Found, code_id, ledger_at
+from memento.reporting import warn
 from memento.standing import Standing
 from memento.store import Entry
 from memento.task import SUCCEEDED, Outcome, Status, value_in
@@ -101,7 +100,7 @@ class Memory:
             for note in dict.fromkeys(own.notes):
                 if note not in self._noted:
                     self._noted.add(note)
-                    self._warn(note.replace("^", ""), UserWarning)  # by which layer of decorators it is carried
+                    warn(note.replace("^", ""))  # by which layer of decorators it is carried
         return known[0]
 
     def call_of(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
@@ -188,10 +187,9 @@ class Memory:
         changed = self._changed_since(call, entry)
         if changed and self._code_change == "warn" and (call.code.id, changed) not in self._told:
             self._told.add((call.code.id, changed))
-            self._warn(
+            warn(
                 f"{self.text(call)} was computed by older code, which differs in {', '.join(changed)}; "
-                "code_change='rerun' computes it anew, code_change='ignore' silences this",
-                UserWarning,
+                "code_change='rerun' computes it anew, code_change='ignore' silences this"
             )
         return bool(changed) and self._code_change == "rerun"
 
@@ -218,7 +216,7 @@ class Memory:
         try:
             call.ledger.keep_call(self._outcome(call, value, call.code, measured), call.code.experiment)
         except (UnpicklableResult, OSError, MemoryError) as error:
-            self._warn(
+            warn(
                 f"what {self.text(call)} returned is not remembered, and will be computed again: {error}",
                 RuntimeWarning,
             )
@@ -246,22 +244,10 @@ class Memory:
             log=keep(lambda: place("log"), 1, [self.text(call).encode(errors="replace")]),
         )
 
-    def _warn(self, message: str, category: type[Warning]) -> None:
-        warnings.warn(message, category, stacklevel=frames_within(__file__))
-
 
 def _code_in(value: Any) -> Iterator[Any]:
     """Yield the functions and classes in `value` whose source can be looked at from here."""
     return (thing for thing in code_in(value) if not is_elsewhere(thing.__module__))
-
-
-def frames_within(file: str) -> int:
-    """Return how many frames up the first one is that lies outside the folder of `file`."""
-    folder = os.path.dirname(file)
-    frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and os.path.dirname(frame.f_code.co_filename) == folder:
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 class Stopwatch:

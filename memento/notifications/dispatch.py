@@ -65,7 +65,7 @@ class ProviderListener:
         self._name = type(provider).__name__
         self._policy: DigestPolicy = policy or getattr(provider, "policy", None) or EVERY_EVENT
         self._patience = patience
-        self._report = report or _warn
+        self._report = report or warn
         wanted = {name: _call(provider, name, self._policy) for name in METHODS}
         self._calls = {name: call for name, call in wanted.items() if call is not None}
         if not notify_on_complete:
@@ -259,7 +259,3 @@ def _takes_event(method: Callable[..., Any]) -> bool:
         or (parameter.kind in positional and (parameter.name == "event" or parameter.default is parameter.empty))
         for parameter in parameters
     )
-
-
-def _warn(message: str) -> None:
-    warn(message, stacklevel=4)

@@ -17,7 +17,6 @@ import fcntl
 import os
 import re
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -31,6 +30,7 @@ from memento.recording.journal import FileJournal, flush_all
 from memento.recording.keeper import RecordKeeper
 from memento.recording.records import Records
 from memento.recording.segments import MAGIC, Segment, unpack
+from memento.reporting import warn
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -229,10 +229,9 @@ def _read_file(path: Path) -> Segment:
         raise DamagedEntry(f"{path} is no file of records; move it out of the way", path=str(path))
     segment = unpack(data)
     if segment.damaged:
-        warnings.warn(
+        warn(
             f"{segment.damaged:,} bytes of {path} do not match their checksum: the records in them are left out",
             RuntimeWarning,
-            stacklevel=3,
         )
     about = segment.levels.get(0)
     if isinstance(about, StoredLevel) and about.data.get("experiment_end_time") is None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 from memento.errors import OptionError
 from memento.matrix.configurations import Configurations
 from memento.protocols import Executor
+from memento.reporting import warn
 
 
 def check_func(func: Any) -> None:
@@ -38,11 +38,9 @@ def check_runtime(configurations: Configurations, executor: Executor) -> None:
             option="gpus",
         )
     if "time" in asked:
-        warnings.warn(
+        warn(
             f"runtime['time'] is not enforced: {type(executor).__name__} cannot end an experiment; "
-            "use executor='processes'",
-            UserWarning,
-            stacklevel=5,  # the call of `Memento.run`
+            "use executor='processes'"
         )
 
 

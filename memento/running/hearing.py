@@ -43,8 +43,7 @@ class Audience:
         self._by_type.clear()
         report(
             f"the listener {type(listener).__name__} failed and hears no more of this run: "
-            f"{type(error).__name__}: {error}",
-            stacklevel=2,
+            f"{type(error).__name__}: {error}"
         )
         try:
             listener.close()
@@ -58,9 +57,6 @@ class Audience:
                 listener.close()
             except Exception as error:
                 self._listeners.remove(listener)
-                report(
-                    f"the listener {type(listener).__name__} could not finish: {type(error).__name__}: {error}",
-                    stacklevel=2,
-                )
+                report(f"the listener {type(listener).__name__} could not finish: {type(error).__name__}: {error}")
         self._listeners = []
         self._by_type.clear()

@@ -146,8 +146,7 @@ class TrackingListener:
         report(
             f"not everything could be told to the trackers: {one_line(problem, 500)}; what is missing is kept in the "
             f"store, and is delivered by the next run or by: memento sync {store} "
-            "(further problems of this run's trackers are not reported)",
-            stacklevel=2,
+            "(further problems of this run's trackers are not reported)"
         )
 
 
