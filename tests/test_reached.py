@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import textwrap
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from memento.experiment import Experiment
 from memento.fingerprint.identity import identify
+from memento.fingerprint.uses import uses_in
 from tests.test_fingerprint import importable
 
 # What stands in single.py, and in other.py; an edit to either, what it makes of it, and what is named then.
@@ -346,6 +348,68 @@ OF_ITS_OWN: dict[str, tuple[str, str]] = {
     ),
     "a global that nobody uses": ("RATE = 1\ndef experiment(): return 1", "RATE = 2"),
 }  # fmt: skip
+
+
+# What an experiment does in which `k` is a name of its own; the module's `k` is another.
+LOCAL = {
+    "the target of a comprehension": "[k for k in (1, 2)]",
+    "the target of a generator": "sum(1 for k in (1, 2))",
+    "a target of two": "[d for k, d in ((1, 2),)]",
+    "the target of an inner loop": "{d: k for d in (1, 2) for k in (1,)}",
+    "what a comprehension binds": "[k for d in (1, 2) if (k := d)]",
+    "the parameter of a lambda": "(lambda k: k + 1)(1)",
+    "a keyword of a lambda": "(lambda *d, k=1, **e: k)(1)",
+    "the parameter of a function in it": "inner(1)\ndef inner(k):\n    return (lambda: k)()",
+    "a name of a function in it": "inner()\ndef inner():\n    for k in (1,):\n        d = [k]\n    return d",
+    "a name of a method": "Held().fit(1)\nclass Held:\n    def fit(self, x):\n        k = x\n        return k",
+    "an error in a function in it": (
+        "inner()\ndef inner():\n    try:\n        1 / 0\n    except ZeroDivisionError as k:\n        return str(k)"
+    ),
+    "a match in a function in it": (
+        "inner()\ndef inner():\n    match [1]:\n        case [*k]:\n            return k\n"
+        "        case {'a': 1, **k}:\n            return k\n        case k:\n            return k"
+    ),
+    "an attribute of a class that is set in its body": "Held.k\nclass Held:\n    k = 1",
+}
+# And one in which the module's `k` is read.
+OF_THE_MODULE = {
+    "what a comprehension goes through": "[k for k in range(k)]",
+    "what a comprehension compares with": "[d for d in (1, 2) if d > k]",
+    "the default of a lambda": "(lambda k=k: k)()",
+    "the default of a function in it": "inner()\ndef inner(k=k):\n    return k",
+    "the body of a class": "Held.d\nclass Held:\n    d = k",
+    "a method": "Held().fit()\nclass Held:\n    k = 1\n    def fit(self):\n        return k",
+    "beside a comprehension of that name": "[k for k in (1,)] + [k]",
+}
+
+
+def with_inner(then: str, *, nested: bool) -> str:
+    """Return a module in which an experiment does `then`, whose definitions stand in it or beside it."""
+    returned, _, defined = then.partition("\n")
+    inside = f"{textwrap.indent(defined, '    ')}\n" if nested else ""
+    return f"k = 1\n{'' if nested else defined}\ndef experiment():\n{inside}    return {returned}\n"
+
+
+@pytest.mark.parametrize("nested", [True, False])
+@pytest.mark.parametrize("kind", LOCAL)
+def test_a_name_of_its_own_is_not_that_of_the_module(kind: str, nested: bool, tmp_path: Path) -> None:
+    before, after = in_a_session(tmp_path, with_inner(LOCAL[kind], nested=nested), "k = 2")
+    assert after.changed_since(before.code) == ()
+    assert before.notes == ()
+
+
+@pytest.mark.parametrize("nested", [True, False])
+@pytest.mark.parametrize("kind", OF_THE_MODULE)
+def test_a_name_of_the_module_counts_wherever_it_is_read(kind: str, nested: bool, tmp_path: Path) -> None:
+    before, after = in_a_session(tmp_path, with_inner(OF_THE_MODULE[kind], nested=nested), "k = 2")
+    assert after.changed_since(before.code) == ("single.k",)
+
+
+def test_what_a_function_declares_to_be_of_the_module_is_not_its_own() -> None:
+    source = "def outer(k, d):\n    def inner():\n        global k\n        return k, d\n    return inner(), k"
+    inner = ast.parse(source).body[0].body[0]
+    assert uses_in([ast.parse(source)]).names == {("k",)}
+    assert uses_in([inner]).names == {("k",), ("d",)}
 
 
 def in_a_session(folder: Path, source: str, then: str) -> tuple[Experiment, Experiment]:

@@ -21,7 +21,7 @@ from memento.fingerprint.inside import code_in, home_of
 from memento.fingerprint.lookups import Lookups
 from memento.fingerprint.module_names import ModuleNames, Scope
 from memento.fingerprint.project import file_of_module, files_of_package, is_project, project_module
-from memento.fingerprint.uses import Loaded, absolute_name, is_definition, outside_names, uses_in
+from memento.fingerprint.uses import Loaded, absolute_name, is_definition, uses_in
 from memento.fingerprint.values import Values
 from memento.fingerprint.watched import Watched
 from memento.hashing import syntax
@@ -132,7 +132,7 @@ class Dependencies:
         if node is not None:
             self._values.add_function(name, function, node)
             self._effects.add_code(node, function.__globals__, local)
-            self._follow([node], function.__globals__, local - outside_names(node), name)
+            self._follow([node], function.__globals__, set(code.co_freevars), name)
         else:
             self._follow_names({(used,) for used in code.co_names}, function.__globals__, local)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterator
 from typing import NamedTuple, TypeGuard
 
-from memento.hashing.syntax import IGNORED_FIELDS, statements_of
+from memento.fingerprint.scopes import Names, nodes_with_locals
+from memento.hashing.syntax import statements_of
 
 
 class Loaded(NamedTuple):
@@ -26,42 +26,33 @@ class Uses(NamedTuple):
 
 
 def uses_in(nodes: list[ast.AST]) -> Uses:
-    """Return what `nodes` use, annotations left out."""
+    """Return what `nodes` use of the module they stand in, annotations left out."""
     uses = Uses(set(), [], set())
     for root in nodes:
         beginnings: set[ast.expr] = set()  # of names that were seen whole
-        for node in _walk(root):
+        changed: set[ast.expr] = set()  # names that `+=` reads as well
+        for node, local in nodes_with_locals(root):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 uses.imports.append(node)
+            elif isinstance(node, ast.AugAssign):
+                changed.add(node.target)
             elif isinstance(node, ast.Call):
-                _call(node, uses, beginnings)
+                _call(node, local, uses, beginnings)
             elif isinstance(node, ast.Name | ast.Attribute):
                 if isinstance(node, ast.Attribute):
                     beginnings.add(node.value)
-                chain = () if node in beginnings else chain_of(node)
-                if chain:
-                    uses.names.add(chain)
+                elif not isinstance(node.ctx, ast.Load) and node not in changed:
+                    continue
+                _use(() if node in beginnings else chain_of(node), local, uses)
     return uses
 
 
-def _walk(root: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes below `root`, each before those in it, without what says nothing about what the code does."""
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        yield node
-        if isinstance(node, ast.ClassDef):  # there they are read by data classes and validators
-            waiting.extend(inner.annotation for inner in node.body if isinstance(inner, ast.AnnAssign))
-        for name, value in ast.iter_fields(node):
-            if name not in IGNORED_FIELDS:
-                waiting.extend(inner for inner in (value if isinstance(value, list) else [value]) if _is_node(inner))
+def _use(chain: tuple[str, ...], local: Names, uses: Uses) -> None:
+    if chain and chain[0] not in local:
+        uses.names.add(chain)
 
 
-def _is_node(value: object) -> bool:
-    return isinstance(value, ast.AST)
-
-
-def _call(node: ast.Call, uses: Uses, beginnings: set[ast.expr]) -> None:
+def _call(node: ast.Call, local: Names, uses: Uses, beginnings: set[ast.expr]) -> None:
     """Take note of `getattr(helpers, "train")`, which is helpers.train, and of imports by name."""
     called = chain_of(node.func)[-1:]
     if called == ("getattr",) and len(node.args) > 1:
@@ -69,7 +60,7 @@ def _call(node: ast.Call, uses: Uses, beginnings: set[ast.expr]) -> None:
         chain = chain_of(whole)
         if chain and isinstance(attribute, ast.Constant) and isinstance(attribute.value, str):
             beginnings.add(whole)
-            uses.names.add((*chain, attribute.value))
+            _use((*chain, attribute.value), local, uses)
     elif called in (("import_module",), ("__import__",)):
         given = [*node.args, *(word.value for word in node.keywords if word.arg == "name")]
         if given:
@@ -97,17 +88,6 @@ def chain_of(node: ast.expr) -> tuple[str, ...]:
         names.append(node.attr)
         node = node.value
     return (node.id, *reversed(names)) if isinstance(node, ast.Name) else ()
-
-
-def outside_names(node: ast.AST) -> set[str]:
-    """Return the names in decorators and defaults, which belong to the scope around a function."""
-    arguments = getattr(node, "args", None)
-    outside = [
-        *getattr(node, "decorator_list", ()),
-        *(arguments.defaults if arguments else ()),
-        *(default for default in (arguments.kw_defaults if arguments else ()) if default is not None),
-    ]
-    return {inner.id for part in outside for inner in ast.walk(part) if isinstance(inner, ast.Name)}
 
 
 def is_definition(statement: ast.stmt) -> TypeGuard[ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef]:
