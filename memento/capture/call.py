@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from memento.capture.claims import Claims
 from memento.capture.lines import Written, fields_of, key_of, record_of, result_of, text_of
 from memento.capture.notation import made_again
 
@@ -40,6 +41,11 @@ class Recorder(Protocol):
     @property
     def take(self) -> Callable[[dict[str, Any]], Any] | None:
         """What to give a record to instead of calling `keep`, where no more than a record is wanted."""
+        ...
+
+    @property
+    def claims(self) -> Claims | None:
+        """How processes that share it agree on who computes a combination; None where none share it."""
         ...
 
     def find(self, call: Call) -> Found | None:

@@ -1,7 +1,7 @@
 """Decorated functions: one wrapper for all decorators of a function, whatever their order.
 
     call ──▶ bind ──▶ recorders that skip: known? ──▶ what was recorded
-                               │ no
+                               │ no: whoever computes it already is waited for
                                ▼
                        the function itself ──▶ its own result
                                │
@@ -14,21 +14,21 @@ bound once, a measure is in every record, and no recorder hears of another's.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import inspect
 import os
 import secrets
-import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar, cast
 
 from memento.capture.binding import binding_of
 from memento.capture.call import Call, Clock, Found, Recorder
+from memento.capture.claims import Claims
 from memento.capture.homecoming import Sent, recorders_here, travelling, trip
 from memento.capture.lines import Written, is_quick, record_of
+from memento.flights import CALL, Flights, Steps, advanced, awaited, computing, growing_pauses
 from memento.hashing.naming import resolve
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -59,6 +59,8 @@ class Stack:
         self.takes_more = binding.takes_more
         self.measured = (TIME,) if clock else ()
         self.skips = any(recorder.skip for recorder in self.recorders)
+        claims = (recorder.claims for recorder in self.recorders if recorder.claims is not None)
+        self._claims = sorted(claims, key=lambda each: each.path)  # in one order, or two processes may wait forever
         self._writes = any(recorder.writes for recorder in self.recorders)
         # Where a record is all that is wanted, half the cost of a call is saved. These two are attributes, because
         # what the wrapper itself refers to would be copied with it to other processes.
@@ -70,8 +72,7 @@ class Stack:
 
     def forget_threads(self) -> None:
         """Wait for no thread any more: a forked child has none of its parent's."""
-        self._guard = threading.Lock()
-        self._computing: dict[bytes, tuple[threading.RLock, int]] = {}
+        self._flights = Flights()
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Call, Found | None]:
         """Return the call with these arguments, and what a recorder that skips has of it.
@@ -96,20 +97,44 @@ class Stack:
                 return found
         return None
 
-    @contextlib.contextmanager
-    def _alone(self, key: bytes) -> Iterator[None]:
-        """Within this, no other thread is within this for the same key."""
-        with self._guard:
-            lock, waiting = self._computing.get(key) or (threading.RLock(), 0)
-            self._computing[key] = lock, waiting + 1
+    def _steps(self, call: Call) -> Steps:
+        """Go on with `call`, of which nothing is recorded: wait for whoever computes it, or compute it."""
+        flights, key = self._flights, self.token.encode() + call.key
+        while (landed := flights.begin(key)) is not None:
+            with flights.awaiting(key):
+                circular = flights.is_circular(key)
+                if not circular:
+                    yield landed
+            if circular:  # as without a recorder: it calls itself
+                return (yield from self._computed(call))
+            if (found := self._look_up(call)) is not None:
+                return found.result
         try:
-            with lock:
-                yield
+            with computing(key):
+                return (yield from self._steps_of_owner(call))
         finally:
-            with self._guard:
-                lock, waiting = self._computing.pop(key, (lock, 1))
-                if waiting > 1:
-                    self._computing[key] = lock, waiting - 1
+            flights.end(key)
+
+    def _steps_of_owner(self, call: Call) -> Steps:
+        """Go on where no one else in this process computes `call`: other processes may."""
+        taken: list[Claims] = []
+        try:
+            for claims in self._claims:
+                pauses = growing_pauses()
+                while not claims.take(call.key):
+                    yield next(pauses)
+                taken.append(claims)
+            if (found := self._look_up(call)) is not None:  # somebody was computing it
+                return found.result
+            return (yield from self._computed(call))
+        finally:
+            for claims in taken:
+                claims.release(call.key)
+
+    def _computed(self, call: Call) -> Steps:
+        begun = time.perf_counter()
+        result = yield CALL
+        return self.finish(call, result, time.perf_counter() - begun)
 
     def _pass_on(self, call: Call, found: Found, owner: Recorder) -> None:
         """Let the others record what one recorder had: each call, or each combination once where they skip too."""
@@ -178,13 +203,16 @@ class Stack:
             call, found = begin(args, kwargs)
             if found is not None:
                 return found.result
-            with self._alone(call.key):
-                found = self._look_up(call)  # another thread may have been computing it
-                if found is not None:
-                    return found.result
-                begun = now()
-                result = func(*args, **kwargs)
-                return finish(call, result, now() - begun)
+            needed = self._steps(call)
+            asked, value = advanced(needed)
+            while asked:
+                try:
+                    result = func(*args, **kwargs)
+                except BaseException:
+                    needed.close()
+                    raise
+                asked, value = advanced(needed, result)
+            return value
 
         @functools.wraps(func)
         async def awaiting(*args: Any, **kwargs: Any) -> Any:
@@ -195,8 +223,16 @@ class Stack:
             result = await func(*args, **kwargs)
             return finish(call, result, now() - begun)
 
+        @functools.wraps(func)
+        async def awaiting_once(*args: Any, **kwargs: Any) -> Any:
+            call, found = begin(args, kwargs)
+            if found is not None:
+                return found.result
+            return await awaited(self._steps(call), functools.partial(func, *args, **kwargs))
+
+        made: Callable[..., Any]
         if inspect.iscoroutinefunction(func):
-            made = awaiting
+            made = awaiting_once if self.skips else awaiting
         elif self.take is not None:
             made = light
         else:

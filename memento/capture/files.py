@@ -11,6 +11,7 @@ from typing import Any
 from memento.capture.appending import Appender, line_at, new_lines
 from memento.capture.call import Call, Found
 from memento.capture.calling import F, decorated
+from memento.capture.claims import Claims
 from memento.capture.lines import NOTE, key_of, read_line
 from memento.errors import OptionError, UnkeyableValue
 
@@ -75,6 +76,7 @@ class _InFile:
     def __init__(self, path: Path, skip: bool) -> None:
         self.skip = skip
         self._path = path
+        self.claims = Claims(path) if skip else None
         self._appender = Appender(path)
         self._index = _Index(path) if skip else None
 

@@ -50,7 +50,7 @@ trip = Trip()
 class Absent:
     """Stands in a worker for a recorder that has stayed at home."""
 
-    at_home, take = True, None
+    at_home, take, claims = True, None, None
 
     def __init__(self, skip: bool, writes: bool) -> None:
         self.skip = skip

@@ -65,7 +65,7 @@ def memfunc(callback: Callable[[dict[str, Any]], Any], skip: bool = False) -> Ca
 
 
 class _InList:
-    at_home, writes = True, False
+    at_home, writes, claims = True, False, None
 
     def __init__(self, data: list[dict[str, Any]], skip: bool) -> None:
         self.skip = skip
@@ -127,7 +127,7 @@ class _InList:
 
 
 class _ByFunction:
-    at_home, writes = True, False
+    at_home, writes, claims = True, False, None
 
     def __init__(self, callback: Callable[[dict[str, Any]], Any], skip: bool) -> None:
         self.skip = skip

@@ -84,7 +84,7 @@ def send_unsent(timeout: float = 30.0) -> int:
 
 
 class _ByPost:
-    at_home, writes, take = True, True, None
+    at_home, writes, take, claims = True, True, None, None
 
     def __init__(self, url: str, skip: bool, folder: Path, options: dict[str, Any]) -> None:
         from memento.capture.outbox import outbox_for

@@ -14,13 +14,14 @@ from memento.errors import CacheMiss, OptionError
 from memento.experiment import Experiment
 from memento.fingerprint.identity import identify_closely
 from memento.fingerprint.lookups import Lookups
+from memento.flights import Steps, advanced, awaited
 from memento.given import one_of
 from memento.hashing.labels import bare
 from memento.hashing.naming import is_importable, qualified
 from memento.memoizing import travelling
 from memento.memoizing.arguments import Arguments
 from memento.memoizing.remembering import MISSING, Memory
-from memento.memoizing.steps import CacheProvider, Steps, advanced, awaited, steps, steps_of_provider
+from memento.memoizing.steps import CacheProvider, steps, steps_of_provider
 from memento.plan import CODE_CHANGES
 
 P = ParamSpec("P")

@@ -25,9 +25,9 @@ from typing import NamedTuple
 
 from memento.errors import StoreError
 from memento.experiment import Experiment
+from memento.flights import Flights
 from memento.hashing.origin import as_seen_from
 from memento.layout import blob_path
-from memento.memoizing.flights import Flights
 from memento.spool import frame_of
 from memento.store import Entry, Run, SqliteStore, claims, open_store
 from memento.store.entries import BY_KEY, DAMAGED, REPLACED, checksum, is_intact, prefix_of

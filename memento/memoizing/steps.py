@@ -4,25 +4,17 @@
                                   └─ not found ──▶ ours to compute? ──▶ claim ──▶ function ──▶ ledger ──▶ value
                                                        └─ no: wait for whoever does, then look again
 
-It is written once, as generators that ask whoever drives them to wait and to call the function: so plain functions and
-coroutine functions go the same way.
+It is written once, for plain functions and coroutine functions, as steps of `memento.flights`.
 """
 
 from __future__ import annotations
 
 import functools
-import threading
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any, Protocol
 
-from memento.memoizing.flights import computing
+from memento.flights import CALL, Steps, computing, growing_pauses
 from memento.memoizing.remembering import MISSING, Call, Memory, Stopwatch
-
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.002, 0.1
-CALL = None
-"""What steps ask for besides waiting for some seconds, or until an event is set."""
-Steps = Generator[float | threading.Event | None, Any, Any]
 
 
 class CacheProvider(Protocol):
@@ -61,11 +53,10 @@ def steps(memory: Memory, call: Call, force_run: bool) -> Steps:
 
 def _steps_of_owner(memory: Memory, call: Call, force_run: bool) -> Steps:
     """Go on where no one else in this process computes `call`: other processes may."""
-    pause = SHORTEST_PAUSE
+    pauses = growing_pauses()
     while not call.ledger.claim_call(call.key):
         call.ledger.free_claims_of_the_dead()
-        yield pause
-        pause = min(2 * pause, LONGEST_PAUSE)
+        yield next(pauses)
         if not force_run and (found := memory.stored(call)) is not MISSING:
             return found
     try:
@@ -95,56 +86,3 @@ def steps_of_provider(
     value = yield CALL
     provider.set(key, value)
     return value
-
-
-def advanced(needed: Steps, answer: Any = None) -> tuple[bool, Any]:
-    """Go on with the steps `needed`, waiting as they ask, until they ask for the call or are done.
-
-    Args:
-        needed: the steps.
-        answer: what the call gave, where they had asked for it.
-
-    Returns:
-        whether they ask for the call, and what they come to otherwise. The call is made by whoever asks here: that is a
-        frame less for each level of a function that calls itself.
-    """
-    while True:
-        try:
-            request = needed.send(answer)
-        except StopIteration as end:
-            return False, end.value
-        if request is CALL:
-            return True, None
-        answer = None
-        try:
-            if isinstance(request, threading.Event):
-                request.wait()
-            else:
-                time.sleep(request)
-        except BaseException:
-            needed.close()
-            raise
-
-
-async def awaited(needed: Steps, function: Callable[[], Any]) -> Any:
-    """Return what the steps `needed` come to, calling the coroutine function; other tasks go on meanwhile."""
-    import asyncio
-
-    answer = None
-    while True:
-        try:
-            request = needed.send(answer)
-        except StopIteration as end:
-            return end.value
-        try:
-            answer = None
-            if request is CALL:
-                answer = await function()
-            elif isinstance(request, threading.Event):
-                while not request.is_set():
-                    await asyncio.sleep(SHORTEST_PAUSE)
-            else:
-                await asyncio.sleep(request)
-        except BaseException:
-            needed.close()  # not thrown into them: a StopIteration would not come out as it was
-            raise

@@ -483,6 +483,38 @@ class TestSkip:
             assert list(pool.map(func, [1, 1, 2, 1])) == [{"y": 1}, {"y": 1}, {"y": 2}, {"y": 1}]
         assert sorted(calls) == [1, 2]
 
+    @pytest.mark.parametrize("kind", ["memlist", "memfunc", "memfile"])
+    def test_so_do_tasks_and_one_that_is_cancelled_is_followed_by_another(self, kind, tmp_path):
+        calls = []
+
+        @remembering(kind, tmp_path, [], [])
+        async def func(x):
+            calls.append(x)
+            await asyncio.sleep(0.01)
+            return {"y": len(calls)}
+
+        async def all_of_them():
+            tasks = [asyncio.create_task(func(1)) for _ in range(5)]
+            while not calls:
+                await asyncio.sleep(0)
+            tasks[0].cancel()
+            return await asyncio.gather(*tasks, return_exceptions=True)
+
+        first, *others = asyncio.run(all_of_them())
+        assert isinstance(first, asyncio.CancelledError)
+        assert others == [{"y": 2}] * 4
+        assert calls == [1, 1]
+
+    def test_a_task_that_asks_for_what_it_is_computing_computes_it(self):
+        deep = []
+
+        @memlist([], skip=True)
+        async def func(x):
+            deep.append(x)
+            return {"y": 0 if len(deep) == 3 else 1 + (await func(x))["y"]}
+
+        assert asyncio.run(asyncio.wait_for(func(1), 20)) == {"y": 2}
+
     def test_the_others_record_each_call_and_those_that_skip_each_combination(self, tmp_path):
         for order in itertools.permutations(range(3)):
             every, once, folder = [], [], tmp_path / str(order)

@@ -324,3 +324,78 @@ class TestSkip:
         assert again(Counter(1), 10) == {"value": 20}
         assert again(Counter(0), 10) == {"value": 10}
         assert len(read_memfile(path)) == 2
+
+
+CLAIMANT = """
+import sys
+from memento import memfile
+from memento.capture.claims import Claims
+
+def telling(claims, key, take=Claims.take):
+    taken = take(claims, key)
+    if not taken:
+        print("waiting", flush=True)
+    return taken
+
+Claims.take = telling
+
+@memfile("results.jsonl", skip=True)
+def func(x):
+    print("computing", flush=True)
+    sys.stdin.readline()
+    return {"by": sys.argv[1]}
+
+print(func(1)["by"])
+"""
+
+
+def claimant(folder, name):
+    (folder / "claimant.py").write_text(CLAIMANT)
+    return subprocess.Popen(
+        [sys.executable, "claimant.py", name],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+class TestSkipAmongProcesses:
+    def test_one_waits_for_another_that_computes_the_same_and_goes_on_with_something_else(self, tmp_path):
+        first = claimant(tmp_path, "first")
+        assert first.stdout.readline() == "computing\n"
+        second = claimant(tmp_path, "second")
+        assert second.stdout.readline() == "waiting\n"
+        here = memfile(tmp_path / "results.jsonl", skip=True)(lambda x: {"by": "here"})
+
+        assert here(2) == {"by": "here"}
+        assert first.communicate("\n", timeout=30)[0] == "first\n"
+        assert set(second.communicate(timeout=30)[0].split()) <= {"waiting", "first"}
+        assert here(1) == {"by": "first"}
+        assert len(read_memfile(tmp_path / "results.jsonl")) == 2
+
+    def test_one_that_is_killed_is_waited_for_no_more(self, tmp_path):
+        first = claimant(tmp_path, "first")
+        assert first.stdout.readline() == "computing\n"
+        second = claimant(tmp_path, "second")
+        assert second.stdout.readline() == "waiting\n"
+        first.kill()
+        first.communicate(timeout=30)
+
+        assert second.communicate("\n", timeout=30)[0].split()[-2:] == ["computing", "second"]
+
+    def test_where_there_can_be_no_lock_file_each_computes_for_itself(self, tmp_path):
+        (tmp_path / "results.jsonl.lock").mkdir()
+        func = memfile(tmp_path / "results.jsonl", skip=True)(lambda x: {"y": x})
+
+        assert [func(1), func(1)] == [{"y": 1}, {"y": 1}]
+
+    def test_a_lock_file_that_is_deleted_is_made_again(self, tmp_path):
+        lock = tmp_path / "results.jsonl.lock"
+        func = memfile(tmp_path / "results.jsonl", skip=True)(lambda x: {"y": x})
+        func(1)
+        lock.unlink()
+        func(2)
+
+        assert lock.read_bytes() == b""
