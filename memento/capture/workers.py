@@ -5,6 +5,7 @@ Imported when a `Runner` first needs them.
 
 from __future__ import annotations
 
+import pickle
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +16,7 @@ from memento import payload
 from memento.capture.calling import Stack, bring_home, stack_of
 from memento.capture.homecoming import Sent, away, shipping
 from memento.capture.runner import Done, Settings, called
-from memento.describing import describe_exception
+from memento.describing import describe_exception, place_of
 from memento.errors import UnreadableResult
 from memento.executors.processes.executor import ProcessExecutor
 from memento.fingerprint.identity import identify
@@ -32,14 +33,44 @@ class _Errand:
     def __init__(self, func: Callable[..., Any]) -> None:
         self.func = func
 
-    def __call__(self, _: Any, settings: Settings) -> tuple[Any, Failure | None, list[Sent]]:
+    def __call__(self, _: Any, settings: Settings) -> list[_Packed]:
         failure, result = None, None
         with away() as calls:
             try:
                 result = called(self.func, settings)
             except BaseException as error:
                 failure = describe_exception(error)
-        return result, failure, calls
+        try:
+            return [_packed((result, failure, calls))]
+        except Exception:  # one of them cannot be sent: that one is lost, and told of
+            return self._packed_apart(result, failure, calls)
+
+    def _packed_apart(self, result: Any, failure: Failure | None, calls: list[Sent]) -> list[_Packed]:
+        packed = []
+        try:
+            payload.encode_readable(result)
+        except Exception as error:
+            failure = failure or _unsendable(error, f"returned by\n{place_of(self.func)}")
+        for sent in calls:
+            try:
+                packed.append(_packed((None, None, [sent])))
+            except Exception as error:
+                failure = failure or _unsendable(error, f"recorded of a call of {sent.module}.{sent.qualname}")
+        return [*packed, _packed((None if failure else result, failure, []))]
+
+
+_Packed = tuple[int, list[pickle.PickleBuffer], bytes]
+"""A value as bytes, so that to pickle it cannot fail; large pieces are not copied for that."""
+
+
+def _packed(value: Any) -> _Packed:
+    encoded = payload.encode_readable(value)
+    return encoded.codec, [pickle.PickleBuffer(chunk) for chunk in encoded.chunks], encoded.summary
+
+
+def _unsendable(error: Exception, what: str) -> Failure:
+    failure = describe_exception(error)
+    return failure._replace(cause="unpicklable", traceback=f"What could not be sent was {what}\n{failure.traceback}")
 
 
 class _Listed:
@@ -145,8 +176,9 @@ class _Workers:
         if failure is None:
             try:
                 data = self._bytes(outcome, outcome.value, "value")
-                result, failure, calls = _read(outcome, data)
-                bring_home(calls)
+                for codec, chunks, summary in payload.decode(outcome.value.codec, data, outcome.summary):
+                    result, failure, calls = _unpacked(codec, bytearray().join(chunks), summary)
+                    bring_home(calls)
             except Exception as error:  # such as a type that cannot be unpickled here
                 failure = failure or describe_exception(error)
         return Done(index, self._listed[index], result, failure)
@@ -160,9 +192,9 @@ class _Workers:
         return data
 
 
-def _read(outcome: Outcome, data: bytes) -> Any:
+def _unpacked(codec: int, data: bytearray, summary: bytes) -> tuple[Any, Failure | None, list[Sent]]:
     try:
-        return payload.decode(outcome.value.codec, data, outcome.summary)
+        return payload.decode(codec, data, summary)  # type: ignore[no-any-return]
     except UnreadableResult as error:  # nothing is stored that could be computed anew
         raise UnreadableResult(
             value_type=error.value_type,

@@ -306,6 +306,43 @@ class TestThreads:
                 Runner(backend, 2).run(abs_of, settings(), progbar=False)
 
 
+def test_what_cannot_be_sent_home_takes_no_other_record_with_it():
+    inner, outer = [], []
+    step = memlist(inner)(lambda i: i)
+
+    @memlist(outer)
+    def func(x):
+        for i in range(3):
+            step(i)
+        return (i for i in range(3)) if x == 1 else x
+
+    with pytest.raises(AggregateException, match=r"^1 of 3 calls failed") as caught:
+        Runner("processes", 2).run(func, grid(x=range(3)), progbar=False)
+
+    (failed,) = caught.value.exceptions
+    assert failed.config == {"x": 1}
+    assert failed.failure.message == (
+        "the result cannot be stored: it is of type generator, which cannot be pickled (TypeError: cannot pickle "
+        "'generator' object); return it without that part, or as plain data"
+    )
+    assert sorted(record["i"] for record in inner) == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert sorted(record["x"] for record in outer) == [0, 2]
+
+
+def test_a_record_that_cannot_be_sent_home_is_told_of():
+    data = []
+    made = memlist(data)(lambda i: (i for _ in range(3)) if i == 1 else i)
+
+    with pytest.raises(AggregateException, match=r"^1 of 1 calls failed") as caught:
+        Runner("processes", 1).run(lambda x: [made(i) for i in range(3)] and x, grid(x=[5]), progbar=False)
+
+    assert caught.value.exceptions[0].failure.traceback.startswith(
+        "What could not be sent was recorded of a call of tests.capture.test_runner."
+        "test_a_record_that_cannot_be_sent_home_is_told_of.<locals>.<lambda>\n"
+    )
+    assert data == [{"i": 0, "result": 0}, {"i": 2, "result": 2}]
+
+
 class OnlyAway:
     """What a worker returns and this process cannot unpickle."""
 
