@@ -102,8 +102,11 @@ class Outbox:
         self._wake.set()
 
     def _new_spool(self) -> Spool:
-        private_folder(self._folder)
-        return Spool.make(self._folder / f"{self._prefix}-{os.getpid()}-{secrets.token_hex(4)}.jsonl")
+        made = None
+        while made is None:
+            private_folder(self._folder)
+            made = Spool.make(self._folder / f"{self._prefix}-{os.getpid()}-{secrets.token_hex(4)}.jsonl")
+        return made
 
     def _work(self) -> None:
         failures = 0

@@ -25,11 +25,11 @@ class Spool:
             self.sent = 0  # an older version emptied it, and could not say so
 
     @classmethod
-    def make(cls, path: Path) -> Spool:
-        """Make the file, which is missing so far, and lock it."""
+    def make(cls, path: Path) -> Spool | None:
+        """Make the file, which is missing so far, and lock it; None when another took it for left over first."""
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        return cls(path, descriptor)
+        return cls._locked(path, descriptor)
 
     @classmethod
     def adopt(cls, path: Path) -> Spool | None:
@@ -43,7 +43,11 @@ class Spool:
         except OSError:
             os.close(descriptor)
             return None
-        if os.fstat(descriptor).st_nlink == 0:  # removed by whoever had it before
+        return cls._locked(path, descriptor)
+
+    @classmethod
+    def _locked(cls, path: Path, descriptor: int) -> Spool | None:
+        if os.fstat(descriptor).st_nlink == 0:  # removed by whoever had it locked before
             os.close(descriptor)
             return None
         return cls(path, descriptor)

@@ -253,6 +253,26 @@ def test_two_processes_that_live_do_not_send_each_others_records(server, tmp_pat
     other.close()
 
 
+def test_a_file_that_another_takes_for_left_over_before_it_is_locked_is_made_again(server, tmp_path, monkeypatch):
+    import fcntl
+
+    other = Outbox(server.url, tmp_path / ".memento-unsent", timeout=1, retries=0, headers={})
+    func = memweb(server.url)(lambda x: x)
+    lock = fcntl.flock
+
+    def late(descriptor, operation):
+        monkeypatch.undo()
+        assert other.deliver() is None
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    func(1)
+    func(2)
+
+    assert server.wait_for(2) == [1, 2]
+    other.close()
+
+
 def test_a_forked_child_sends_its_own_records(server):
     func = memweb(server.url)(lambda x: x)
     func(1)
