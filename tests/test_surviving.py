@@ -113,6 +113,21 @@ def test_a_second_interrupt_ends_at_once(notes: Path) -> None:
     assert time.monotonic() - begun < 3
 
 
+def test_the_first_interrupt_says_at_once_how_long_it_waits_and_what_a_second_one_does(notes: Path) -> None:
+    process = start("sleeping", matrix(notes, 10, seconds=600))
+    wait_for(lambda: len(descendants(process.pid)) >= 3)
+    assert process.stderr is not None
+    process.stderr.readline()  # it has begun
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline() == (
+        "note: interrupted: nothing new is begun, and what is running has 3.5 s to stop by itself; "
+        "a second interrupt ends it at once\n"
+    )
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    finish(process)
+
+
 def test_a_damaged_entry_is_reported_and_computed_anew_and_no_other(notes: Path, store_path: Path) -> None:
     what = matrix(notes, 5)
     run = Memento(experiments.square, num_workers=1).run

@@ -164,6 +164,11 @@ class Session:
             if self.interrupts.count < 2:
                 return
             self.left = None
+        if self._intake.out and self.interrupts.count < 2:
+            self._tally.tell_notice(
+                f"interrupted: nothing new is begun, and what is running has {GRACE:g} s to stop by itself; "
+                "a second interrupt ends it at once"
+            )
         self._attendance.cancel({self._plan.keys[row] for row in self._todo.others})
         self._intake.give_back(self._executor.cancel())
         until = time.monotonic() + GRACE
