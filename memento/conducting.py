@@ -244,7 +244,7 @@ class Conductor:
             warn(taken)
         if not executor.inline and not isinstance(executor, RemoteExecutor) and plan.todo:
             _warn_of_edits(experiment.edited())
-        session.interrupts.raise_again()
+        session.interrupts.raise_again(results)
         if options.on_error != "return":
             if not session.succeeded:
                 _raise_failures(results, session.stopped)

@@ -85,6 +85,7 @@ class Memento:
         Raises:
             CyclicDependency, UnknownDependency, MatrixError, OptionError: before anything runs.
             AggregateException: experiments of a matrix failed, and what depends on it did not run.
+            KeyboardInterrupt, SystemExit: as in `run`; `results` are those of the matrix that was being run.
 
         Example:
             >>> from memento import Memento
@@ -150,7 +151,8 @@ class Memento:
             AggregateException: experiments failed; its `results` are what this would have returned.
             StoreError: the store cannot be read or written; what was stored stays.
             WorkerStartError: workers cannot load the experiment.
-            KeyboardInterrupt, SystemExit: the run was interrupted; everything finished is stored.
+            KeyboardInterrupt, SystemExit: the run was interrupted; everything finished is stored, and its `results` are
+                what this would have returned, those that are left as cancelled.
         """
         from memento.running.options import Options
 

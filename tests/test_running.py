@@ -540,6 +540,23 @@ def test_nothing_is_begun_after_an_interrupt_of_an_experiment_in_this_process(no
     assert len(noted(notes)) == 3
 
 
+@pytest.mark.parametrize(("number", "error"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_what_an_interrupted_run_has_comes_with_the_exception(
+    number: signal.Signals, error: type[BaseException], notes: Path
+) -> None:
+    def experiment(context: Any, config: Any) -> Any:
+        if config.x == 3:
+            signal.raise_signal(number)
+        return config.x
+
+    with pytest.raises(error) as caught:
+        run(experiment, matrix(notes, 1, 2, 3, 4), executor="serial")
+
+    results = caught.value.results  # type: ignore[attr-defined]
+    assert [result.inner for result in results.succeeded] == [1, 2]
+    assert [result.status.value for result in results] == ["succeeded", "succeeded", "cancelled", "cancelled"]
+
+
 class Interrupting:
     """Is interrupted, in mid-experiment as far as anyone can see, when it is stored for the first time."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 WATCHED = (signal.SIGINT, signal.SIGTERM)
 
@@ -53,9 +53,14 @@ class Interrupts:
         """The first signal's name, None before any came."""
         return None if self.number is None else signal.Signals(self.number).name
 
-    def raise_again(self) -> None:
-        """Raise what ends the process with the status that belongs to the signal: 130, or 143 for SIGTERM."""
-        if self.number == signal.SIGTERM:
-            raise SystemExit(128 + signal.SIGTERM)
-        if self.number is not None:
-            raise KeyboardInterrupt
+    def raise_again(self, results: Any) -> None:
+        """Raise what ends the process with the status that belongs to the signal: 130, or 143 for SIGTERM.
+
+        It has `results`, which the caller would have returned. It is of no class of ours: only an uncaught
+        KeyboardInterrupt itself, and no subclass, ends Python by the signal, by which a shell knows to stop a script.
+        """
+        if self.number is None:
+            return
+        error = SystemExit(128 + signal.SIGTERM) if self.number == signal.SIGTERM else KeyboardInterrupt()
+        error.results = results  # type: ignore[union-attr]
+        raise error
