@@ -27,17 +27,18 @@ class Counts:
     failed: int = 0
     """Ended for good without a result; a failed attempt that is tried again does not count."""
     cancelled: int = 0
+    """Left for another run, because this one was stopped or interrupted."""
     running: int = 0
 
     @property
     def done(self) -> int:
-        """How many need nothing more."""
-        return self.stored + self.succeeded + self.failed + self.cancelled
+        """How many need nothing more in this run; those that it gave up are not among them."""
+        return self.stored + self.succeeded + self.failed
 
     @property
     def waiting(self) -> int:
         """How many have not begun."""
-        return self.total - self.done - self.running
+        return self.total - self.done - self.cancelled - self.running
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

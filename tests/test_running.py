@@ -38,7 +38,7 @@ from memento import (
     WorkerStartError,
     checkpoints,
 )
-from memento.events import RunProgressed, RunStarted
+from memento.events import RunFinished, RunProgressed, RunStarted
 from memento.experiment import Experiment
 from memento.hashing import digest
 from memento.layout import checkpoint_path
@@ -287,6 +287,28 @@ def test_what_an_experiment_reports_is_shown_inside_the_bar_while_it_runs(tmp_pa
     Memento(experiment, num_workers=1, listeners=[bar]).run({"parameters": {"x": [7]}}, progress=False)
     (activity,) = bar.running
     assert (activity.label, activity.done, activity.total) == ("x=7", 3, 10)
+
+
+def test_what_a_run_that_ends_early_gives_up_is_not_done_and_no_time_is_left_for_it(notes: Path) -> None:
+    heard = []
+
+    class Bar:
+        hears = (RunProgressed, RunFinished)
+
+        def handle(self, event: RunProgressed) -> None:
+            heard.append(event)
+
+        def close(self) -> None:
+            pass
+
+    with pytest.warns(UserWarning, match="stopped after the first failure"):
+        Memento(experiments.one_fails_while_another_works, num_workers=2, listeners=[Bar()]).run(
+            {"parameters": {"x": list(range(20))}}, on_error="return", max_failures=1, progress=False
+        )
+    counts = heard[-1].counts
+    assert (counts.failed, counts.failed + counts.succeeded + counts.cancelled) == (1, 20)
+    assert counts.done == counts.failed + counts.succeeded < 20
+    assert [event.left for event in heard[-3:]] == [None, None, None]
 
 
 def test_a_provider_that_fails_costs_no_experiment_anything_and_is_reported_once() -> None:

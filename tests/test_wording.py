@@ -50,6 +50,11 @@ def test_the_time_left_is_said_while_something_is_left():
     assert standing(Counts(total=2, failed=1), None) == "1 of 2 done, 1 failed"
 
 
+def test_what_a_run_gave_up_is_not_done():
+    assert standing(Counts(total=8, succeeded=4, cancelled=4), None) == "4 of 8 done"
+    assert Counts(total=8, succeeded=4, cancelled=3).waiting == 1
+
+
 @given(st.text(), st.integers(min_value=2, max_value=50))
 def test_one_line_is_one_line_that_steers_no_terminal(text, limit):
     line = one_line(text, limit)

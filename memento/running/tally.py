@@ -67,7 +67,7 @@ class Tally:
         )
 
     def _left(self) -> float | None:
-        if not self.done:
+        if not self.done or self.ended:
             return None
         return self.elapsed / self.done * (self._total - self.stored - self.done)
 
