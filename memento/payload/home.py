@@ -58,8 +58,21 @@ def dumps(value: Any) -> bytes:
     Raises:
         Exception: whatever pickling a part of it raises.
     """
+    return _dumped(travelling(), value)
+
+
+def dumps_to_keep(value: Any) -> bytes:
+    """Return `value` as bytes to be stored: a class of `__main__` is found again in its script, and whole elsewhere.
+
+    Raises:
+        Exception: whatever pickling a part of it raises.
+    """
+    return _dumped(pickler(), value)
+
+
+def _dumped(pickler: type[Any], value: Any) -> bytes:
     file = io.BytesIO()
-    travelling()(file, protocol=5).dump(value)
+    pickler(file, protocol=5).dump(value)
     return file.getvalue()
 
 

@@ -12,6 +12,7 @@ All little-endian. The kinds are the stored form: never change one, only add.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pickle
 import struct
@@ -21,6 +22,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
+from memento.payload.home import MAIN, dumps_to_keep
 from memento.scalars import plain_of
 
 ABSENT_ROW, PRESENT_ROW, NONE_ROW = 0, 1, 2
@@ -61,7 +63,10 @@ class Column:
     def dense(self) -> Sequence[Any]:
         """The values that are there, without those that are absent or None."""
         if self._dense is None:
-            self._dense = _DECODERS[self.kind](memoryview(self.data))
+            dense = _DECODERS[self.kind](memoryview(self.data))
+            if isinstance(dense, str):  # why they cannot be unpickled: what else is in the records can be read
+                dense = [dense] * (self.mask.count(PRESENT_ROW) if self.mask else self.length)
+            self._dense = dense
         return self._dense  # type: ignore[no-any-return]
 
     @property
@@ -154,18 +159,21 @@ def _code_type(count: int) -> str:
 
 def _pickled(values: list[Any]) -> tuple[bytes, Any]:
     # Decoded again when it is read: what the caller may still change is not what was recorded.
-    try:
-        return pickle.dumps(values, 5), None
-    except Exception:
-        return pickle.dumps([_ByValue(pickle_of(value)) for value in values], 5), None
+    by_name = None
+    with contextlib.suppress(Exception):
+        by_name = pickle.dumps(values, 5)
+        if MAIN.encode() not in by_name:
+            return by_name, None
+    # What is of a script is found by name in that script only. Together its definition is stored once.
+    with contextlib.suppress(Exception):
+        return dumps_to_keep(values), None
+    return by_name or pickle.dumps([_ByValue(pickle_of(value)) for value in values], 5), None
 
 
 def pickle_of(value: Any) -> bytes:
     """Return `value` pickled, or where that fails its `repr`."""
-    import cloudpickle
-
     try:
-        return bytes(cloudpickle.dumps(value))
+        return dumps_to_keep(value)
     except Exception:
         return pickle.dumps(_text_of(value), 5)
 
@@ -227,5 +235,5 @@ _DECODERS: dict[str, Any] = {
     "q": lambda data: _array("q", data),
     "?": lambda data: list(map(bool, bytes(data))),
     "s": _decoded_texts,
-    PICKLED: pickle.loads,
+    PICKLED: unpickled,
 }

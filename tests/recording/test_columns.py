@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import importlib
 import math
+import subprocess
+import sys
 import tempfile
 import zoneinfo
 
@@ -183,3 +186,64 @@ def test_what_cannot_be_pickled_is_kept_as_the_text_of_it(tmp_path):
 
     (record,) = ExperimentCollection(tmp_path).records
     assert (record["value"], record["number"], record["level"]) == ("<unpicklable>", 1, "<unpicklable>")
+
+
+SCRIPT = """\
+import dataclasses, enum, threading
+from memento import ExperimentCollection
+
+class Mode(enum.Enum):
+    FAST = 1
+
+@dataclasses.dataclass
+class Point:
+    x: int
+
+guard = threading.Lock()
+
+@dataclasses.dataclass
+class Guarded:
+    x: int
+    def locked(self):
+        with guard:
+            return self.x
+
+if ExperimentCollection("study").records:
+    for record in ExperimentCollection("study").records:
+        print(record["point"] == Point(3), record["mode"] is Mode.FAST, record["shared"] == Point(4), record["guarded"])
+else:
+    with ExperimentCollection("study").new_experiment(shared=Point(4)) as keeper:
+        keeper.push(point=Point(3), mode=Mode.FAST, guarded=Guarded(5))
+        print(keeper.records[0]["point"] == Point(3), keeper.records[0]["guarded"])
+"""
+
+
+def test_values_of_a_scripts_own_classes_are_read_by_other_scripts_and_are_the_scripts_own_in_it(tmp_path):
+    (tmp_path / "study.py").write_text(SCRIPT)
+    runs = [
+        subprocess.run([sys.executable, "study.py"], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
+
+    assert runs == ["True Guarded(x=5)\n", "True True True Guarded(x=5)\n"]
+    (record,) = ExperimentCollection(tmp_path / "study").records
+    assert (record["point"].x, record["mode"].name, record["shared"].x) == (3, "FAST", 4)
+    # Its class uses a lock, so that it cannot be stored whole: only the script itself has it.
+    assert record["guarded"].startswith("(cannot be unpickled: AttributeError: Can't get attribute 'Guarded'")
+
+
+def test_values_whose_module_is_gone_are_a_text_and_hide_none_of_the_others(tmp_path, monkeypatch):
+    (tmp_path / "shapes.py").write_text("class Square:\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    shapes = importlib.import_module("shapes")
+    with ExperimentCollection(tmp_path / "study").new_experiment() as keeper:
+        for shape in (shapes.Square(), None, shapes.Square()):
+            keeper.push(shape=shape, side=2)
+    monkeypatch.delitem(sys.modules, "shapes")
+    (tmp_path / "shapes.py").unlink()
+    importlib.invalidate_caches()
+
+    records = ExperimentCollection(tmp_path / "study").records
+    gone = "(cannot be unpickled: ModuleNotFoundError: No module named 'shapes')"
+    assert [(record["shape"], record["side"]) for record in records] == [(gone, 2), (None, 2), (gone, 2)]
+    assert records.where(side=2).sum("side") == 6
