@@ -277,6 +277,7 @@ class Conductor:
             synced=not getattr(executor, "beside", False),
             **({} if executor.inline else whereabouts(experiment.sources)),
             modules=experiment.modules,
+            code_change=self._code_change,
             assigned=() if executor.inline else experiment.assigned,
         )
 

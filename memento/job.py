@@ -51,5 +51,7 @@ class Job(NamedTuple):
     """The modules of the project that the experiment's code is in: to import one may enter it in a table of another."""
     sources: tuple[Source, ...] = ()
     """The project's source files as they were when the run began."""
+    code_change: str = "warn"
+    """What becomes of values that older code gave, where a function that remembers is called."""
     synced: bool = True
     """Whether large parts are on the disk when a worker tells of them; else the store sees to that, on its machine."""

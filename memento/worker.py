@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from memento import checkpoints, payload
+from memento import checkpoints, outdated, payload
 from memento.context import Context
 from memento.describing import describe_exception, place_of, status_of
 from memento.errors import StoreUnwritable
@@ -67,6 +67,8 @@ class Worker:
         self._host = socket.gethostname()
         self._pid = os.getpid()
         self._surroundings = Surroundings() if owns_process else None
+        if owns_process:
+            outdated.stay(job.code_change)
 
     def run(self, task: Task) -> Outcome:
         """Run `task` and return its outcome, whatever the experiment does short of ending the process.
@@ -93,6 +95,7 @@ class Worker:
         encoded: payload.Encoded | None = None
         failure: Failure | None = None
         self._meter.start()
+        entered = outdated.enter(self._job.code_change)
         try:
             config = self._job.configurations.private(task.index)
             context._config = config
@@ -102,6 +105,7 @@ class Worker:
             if failure.cause == "cancelled" and not self._is_stopping():
                 # Nobody asked it to stop but its own time limit, if that.
                 failure = failure._replace(cause="error" if context.time_left() else "timeout")
+        outdated.leave(entered)
         if os.getpid() != self._pid:
             os._exit(0)  # a child that the experiment forked has come back from it: this is its parent's work
         usage = self._meter.stop()

@@ -48,7 +48,8 @@ class Cache(Generic[P, R]):
         version: what begins a new series: nothing of another version is found.
         ignore: names of arguments that do not count.
         code_change: what becomes of values that older code computed: "warn" (they are returned, and it is said),
-            "rerun" (they are computed anew) or "ignore".
+            "rerun" (they are computed anew) or "ignore". By default "warn", but "rerun" where an experiment or another
+            function that remembers is computed, unless the experiment's run ignores changes of code.
 
     Raises:
         OptionError: one of these cannot be meant.
@@ -72,7 +73,7 @@ class Cache(Generic[P, R]):
         store: Path | None = None,
         version: str | int | None = None,
         ignore: Iterable[str] = (),
-        code_change: str = "warn",
+        code_change: str | None = None,
     ) -> None:
         _check(func, code_change)
         functools.update_wrapper(self, func)
@@ -263,7 +264,7 @@ def memoize(
     store: Path | None = ...,
     version: str | int | None = ...,
     ignore: Iterable[str] = ...,
-    code_change: str = ...,
+    code_change: str | None = ...,
 ) -> Callable[[Callable[P, R]], Cache[P, R]]: ...
 def memoize(func: Any = None, /, **options: Any) -> Any:
     """From now on the decorated function remembers on the disk what each call returned: see `Cache`.
@@ -299,7 +300,7 @@ def _memoized(options: dict[str, Any], func: Any) -> Cache[..., Any]:
     return Cache(func, **options)
 
 
-def _check(func: Any, code_change: str) -> None:
+def _check(func: Any, code_change: str | None) -> None:
     if isinstance(func, classmethod) or not callable(func):
         what = "a classmethod: put @memoize below @classmethod" if isinstance(func, classmethod) else repr(func)
         raise OptionError(f"memoize takes a function, and not {what}", option="func", value=func)
@@ -309,4 +310,5 @@ def _check(func: Any, code_change: str) -> None:
             option="func",
             value=func,
         )
-    one_of("code_change", code_change, CODE_CHANGES)
+    if code_change is not None:
+        one_of("code_change", code_change, CODE_CHANGES)

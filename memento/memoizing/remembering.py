@@ -21,6 +21,7 @@ from memento.hashing.naming import is_elsewhere
 from memento.layout import blob_path
 from memento.memoizing.arguments import Arguments
 from memento.memoizing.ledger import CallLedger, Found, code_id, ledger_at
+from memento.outdated import code_change_here
 from memento.reporting import warn
 from memento.standing import Standing
 from memento.store import Entry
@@ -76,7 +77,7 @@ class Memory:
         identify: Callable[[], tuple[Experiment, Lookups]],
         *,
         store: str | None,
-        code_change: str,
+        code_change: str | None,
     ) -> None:
         self._arguments = arguments
         self._identify = identify
@@ -148,7 +149,7 @@ class Memory:
         found: Found | None = newest
         if self._is_of_a_namesake(call, newest.entry):
             found = self._below(call, lambda entry: not self._is_of_a_namesake(call, entry))
-        if found is None or self._code_change == "ignore" or not self._changed_since(call, found.entry):
+        if found is None or self._rule == "ignore" or not self._changed_since(call, found.entry):
             return found
         todays = None
         if found.entry.run not in self._standing(call).unknown:  # else nobody knows that it is not of today's code
@@ -185,13 +186,17 @@ class Memory:
     def _is_outdated(self, call: Call, entry: Entry) -> bool:
         """Return whether other code computed `entry` and that is a reason to compute it anew; else tell it once."""
         changed = self._changed_since(call, entry)
-        if changed and self._code_change == "warn" and (call.code.id, changed) not in self._told:
+        if changed and self._rule == "warn" and (call.code.id, changed) not in self._told:
             self._told.add((call.code.id, changed))
             warn(
                 f"{self.text(call)} was computed by older code, which differs in {', '.join(changed)}; "
                 "code_change='rerun' computes it anew, code_change='ignore' silences this"
             )
-        return bool(changed) and self._code_change == "rerun"
+        return bool(changed) and self._rule == "rerun"
+
+    @property
+    def _rule(self) -> str:
+        return self._code_change or code_change_here()
 
     def _code_of(self, own: Experiment, arguments: dict[str, Any]) -> Code:
         """Return the code that computes a call: the function's `own`, and that of functions and classes it is given."""
