@@ -231,7 +231,7 @@ def test_processes_that_open_a_new_store_at_once_all_get_it(path: Path) -> None:
 
 READING = """
 import sys
-from memento.errors import StoreError
+from memento.errors import MatrixError, StoreError
 store = open_store(sys.argv[1])
 entry = store.find([key_of(1)])[key_of(1)]
 print(bytes(store.load(entry, "value")).decode(), store.take_over(), store.writable)
@@ -240,12 +240,19 @@ for ask in (lambda: store.save([frame(2)]), lambda: store.begin_run(experiment="
         ask()
     except StoreError as error:
         print(error)
+store.introduce("train", "depth", b"digest of 3", "3")
+store.introduce("train", "width", b"digest of 5", "5")
+try:
+    store.introduce("train", "depth", b"digest of 4", "4")
+except MatrixError as error:
+    print(error)
 """
 
 
 def test_a_store_on_a_read_only_disk_can_be_read(path: Path) -> None:
     with open_store(path) as store:
         save_in_file(store, 1, b"large")
+        store.introduce("train", "depth", b"digest of 3", "3")
     root = Path(__file__).parents[2]
     script = f'mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && exec {sys.executable} -c "$2" "$3"'
     code = f"from tests.store.helpers import *\nfrom memento.store import open_store\n{READING}"
@@ -259,7 +266,11 @@ def test_a_store_on_a_read_only_disk_can_be_read(path: Path) -> None:
         f"the store {store.database} is read-only here: nothing can be run or kept; give another cache_path, or make "
         "it writable"
     )
-    assert (done.stdout.splitlines(), done.stderr) == (["large 0 False", read_only, read_only], "")
+    other = (
+        "introduced['depth'] is 4, but earlier runs of train declared 3: the same old results cannot have had both; "
+        "write 3 again, or give the experiment another version"
+    )
+    assert (done.stdout.splitlines(), done.stderr) == (["large 0 False", read_only, read_only, other], "")
 
 
 MOUNTS = """\
