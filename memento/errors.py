@@ -23,7 +23,7 @@ All derive from `MementoError`, and each also from the builtin a caller would ex
     │   ├── StoreForeign                   … it is something else than a store of ours
     │   ├── StoreTooNew                    … a newer memento wrote it
     │   └── DamagedEntry                   … one entry does not match its checksum
-    ├── NotStored (LookupError)            a result that has no such part
+    ├── NotStored (KeyError)               a result that has no such part
     ├── UnknownMetric (KeyError)           a result or metric of a name that nothing returned or recorded
     ├── RecordingError (RuntimeError)      records that can no longer be kept where they were added
     ├── UnpicklableResult (TypeError)      a result that cannot be stored
@@ -56,6 +56,13 @@ def _rebuild(cls: type[MementoError], args: tuple[Any, ...], state: dict[str, An
     error.args = args
     error.__dict__.update(state)
     return error
+
+
+class _NotThere(MementoError, KeyError):
+    """What was asked for by a name or a key is not there."""
+
+    def __str__(self) -> str:  # KeyError would print the repr of the message
+        return str(self.args[0])
 
 
 class MatrixError(MementoError, ValueError):
@@ -108,26 +115,20 @@ class UnkeyableValue(MementoError, TypeError):
         self.value = value
 
 
-class UnknownParameter(MementoError, KeyError, AttributeError):
+class UnknownParameter(_NotThere, AttributeError):
     """A configuration has no parameter `name`."""
 
     def __init__(self, message: str, *, name: str) -> None:
         super().__init__(message)
         self.name = name
 
-    def __str__(self) -> str:  # KeyError would print the repr of the message
-        return str(self.args[0])
 
-
-class CacheMiss(MementoError, KeyError):
+class CacheMiss(_NotThere):
     """`force_cache` was asked for and `config` has no stored result."""
 
     def __init__(self, config: Config | str) -> None:
         super().__init__(f"no stored result for {config}; run it once without force_cache")
         self.config = config
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class CyclicDependency(MementoError, ValueError):
@@ -238,11 +239,11 @@ class DamagedEntry(StoreError):
     """One entry of the store does not match its checksum; no other entry is concerned."""
 
 
-class NotStored(MementoError, LookupError):
+class NotStored(_NotThere):
     """A result that has no such part: for example the value of a failed experiment."""
 
 
-class UnknownMetric(MementoError, KeyError):
+class UnknownMetric(_NotThere):
     """Nothing called `name` was returned or recorded; `known` are the names that were."""
 
     def __init__(self, name: str, known: Iterable[str], *, where: str) -> None:
@@ -250,9 +251,6 @@ class UnknownMetric(MementoError, KeyError):
         self.known = tuple(known)
         names = ", ".join(map(repr, self.known))
         super().__init__(f"no {name!r} was {where}; there is: {names}" if names else f"no {name!r} was {where}")
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class RecordingError(MementoError, RuntimeError):

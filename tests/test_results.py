@@ -354,6 +354,18 @@ def test_results_are_a_sequence_in_the_order_of_the_matrix() -> None:
         results[4]
 
 
+def test_results_of_several_runs_put_together_are_a_list() -> None:
+    first, second = scores().results[:2], scores().results[3:]
+    for together in (first + second, first + list(second), list(first) + second):
+        assert isinstance(together, list)
+        assert [result.key[-1] for result in together] == ["0", "1", "3"]
+    for strange in (1, "ab"):
+        with pytest.raises(TypeError):
+            first + strange  # type: ignore[operator]
+        with pytest.raises(TypeError):
+            strange + first  # type: ignore[operator]
+
+
 def test_results_without_word_on_the_cache_were_computed() -> None:
     made = scores()
     assert not Results(configs=made.configs, entries=made.entries, store=made.shelf)[3].was_cached

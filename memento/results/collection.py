@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 class Results(Sequence[Result]):
     """The results of a run, one for each configuration, in the order of the matrix.
 
-    A slice or a choice of results is `Results` again. Nothing is loaded before it is read, and tables need no loading
-    of what experiments returned: 100,000 results take little memory and no unpickling.
+    A slice or a choice of results is `Results` again; those of several runs, added with ``+``, are a list. Nothing is
+    loaded before it is read, and tables need no loading of what experiments returned: 100,000 results take little
+    memory and no unpickling.
 
     Example::
 
@@ -72,6 +73,13 @@ class Results(Sequence[Result]):
         # given by position takes half as long as by name.
         cached = map(bool, self._cached) if self._cached else repeat(False)
         return map(Result, self._configs, self._entries, repeat(self._store), cached)
+
+    def __add__(self, other: Sequence[Result]) -> list[Result]:
+        """Return a list of these results and `other`, which may be those of another matrix."""
+        return [*self, *other] if isinstance(other, Results | list) else NotImplemented
+
+    def __radd__(self, other: list[Result]) -> list[Result]:
+        return [*other, *self] if isinstance(other, list) else NotImplemented
 
     def _result(self, row: int) -> Result:
         cached = bool(self._cached) and bool(self._cached[row])
