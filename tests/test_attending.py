@@ -113,6 +113,29 @@ def test_a_run_whose_folder_is_removed_is_given_up(
     store.end_run(mine)
 
 
+def test_what_a_run_had_claimed_and_not_submitted_when_it_died_is_free(
+    store: SqliteStore, left: Run, attendance: Attendance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = bytes([9]) * 16
+    store.claim(left, [late])
+    say(monkeypatch, pending(left))
+    attendance.look({late})
+    assert store.claims_of(left.id) == set(KEYS)
+    attendance.close()
+
+
+def test_who_cannot_ask_the_cluster_is_told_once_what_to_do(store: SqliteStore, left: Run) -> None:
+    told: list[str] = []
+    attendance = Attendance(store, lambda folder: None, told.append)
+    for _ in range(3):
+        attendance.look(set(KEYS))
+    assert told == [
+        "waiting for 2 configurations that were submitted to a cluster which cannot be asked from this machine; what "
+        f"it delivers is taken in. If its jobs are gone, run this there, or give them up by removing {left.spool}"
+    ]
+    assert store.claims_of(left.id) == set(KEYS)
+
+
 def test_jobs_that_cannot_begin_are_waited_for_while_squeue_does_not_say_which_they_are(
     store: SqliteStore, left: Run, attendance: Attendance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

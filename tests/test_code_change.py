@@ -348,3 +348,13 @@ def test_ignore_goes_on_from_older_code_in_silence(tmp_path: Path, monkeypatch: 
     die_and_edit(tmp_path, monkeypatch)
     monkeypatch.delenv("DIES")
     assert run(tmp_path, "ignore") == (GOING_ON, "")
+
+
+def test_force_run_begins_anew_what_older_code_had_begun_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    die_and_edit(tmp_path, monkeypatch)
+    monkeypatch.delenv("DIES")
+    script = STEPS.replace("progress=False", "progress=False, force_run=True")
+    write(tmp_path, HELPER.replace("RATE = 2", "RATE = 3"), script)
+    assert run(tmp_path, "warn") == (ANEW, "")

@@ -224,6 +224,19 @@ def test_a_damaged_checkpoint_is_reported_not_used(tmp_path: Path) -> None:
         one.restore()
 
 
+@pytest.mark.parametrize("left", [0, 5, 20])
+def test_a_checkpoint_that_was_cut_off_is_reported_to_who_restores_it_and_to_nobody_before(
+    tmp_path: Path, left: int
+) -> None:
+    one = context(tmp_path, origin="../study.py", run=b"the-1st-")
+    one.checkpoint([1, 2, 3])
+    (path,) = [path for path in (tmp_path / "checkpoints").rglob("*") if path.is_file()]
+    path.write_bytes(path.read_bytes()[:left])
+    assert checkpoints.about(path)[:2] == ("", checkpoints.UNKNOWN)
+    with pytest.raises(DamagedEntry, match="does not match its checksum"):
+        one.restore()
+
+
 def test_a_checkpoint_that_cannot_be_written_leaves_the_one_before(tmp_path: Path) -> None:
     one = context(tmp_path)
     one.checkpoint(1)

@@ -273,6 +273,7 @@ EQUAL: dict[str, tuple[Any, Any]] = {
     "shared and separate parts": ([MyList([1])] * 2, [MyList([1]), MyList([1])]),
     "equal strings that are two objects": ({"a": "xy" * 2, "b": "xyxy"}, dict.fromkeys("ab", "xyxy")),
     "ranges of the same numbers": (range(0, 10, 2), range(0, 9, 2)),
+    "ranges of one number": (range(3, 4), range(3, 9, 7)),
     "one instant in two time zones": (
         datetime.datetime(2020, 1, 1, 12, tzinfo=UTC),
         datetime.datetime(2020, 1, 1, 13, tzinfo=PLUS_ONE_HOUR),
@@ -345,6 +346,12 @@ DIFFERENT: dict[str, tuple[Any, ...]] = {
         datetime.timedelta(1),
     ),
     "time zones of times": (datetime.time(1, tzinfo=ZoneInfo("Europe/Rome")), datetime.time(1, tzinfo=UTC)),
+    "an hour that is lived twice": (
+        datetime.datetime(2020, 10, 25, 2),
+        datetime.datetime(2020, 10, 25, 2, fold=1),
+        datetime.time(2),
+        datetime.time(2, fold=1),
+    ),
     "the first hours of the calendar": (datetime.datetime.min.replace(tzinfo=PLUS_ONE_HOUR), datetime.datetime.min),
     "members of enums": (Colour.RED, Colour.BLUE, 1, "RED"),
     "flags": (Access.READ, Access.WRITE, Access.READ | Access.WRITE, Access.READ | Access.RUN, Access(0)),

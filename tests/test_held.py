@@ -136,6 +136,10 @@ UNSETTLED: dict[str, tuple[str, str]] = {
         "import os\nHERE = os.path.dirname(__file__)\nclass Paths:\n    root = os.path.join(HERE, 'data')\n"
         "def experiment(): return HERE, Paths.root", "HERE = '/elsewhere'; Paths.root = '/elsewhere/data'",
     ),
+    "where the module lies, by way of other names": (
+        "import os\nHERE = os.path.dirname(__file__)\nDATA = os.path.join(HERE, 'data')\n"
+        "FILE = os.path.join(DATA, 'x')\ndef experiment(): return FILE", "FILE = '/elsewhere/data/x'",
+    ),
     "an attribute that is not used": (
         "import types, os\nHELD = types.SimpleNamespace(lr=float('1'), workers=os.getppid() * 0)\n"
         "def experiment(): return HELD.lr", "HELD.workers = 5",

@@ -128,6 +128,14 @@ class TestProduct:
         assert list(plain.keys()) == list(named.keys())
 
 
+@pytest.mark.parametrize("piece", [slice(0, 10, 3), slice(None, None, -2), slice(5, 1, -1), slice(3, 7)])
+def test_a_configuration_of_a_slice_is_found_where_it_is_in_it(piece: slice) -> None:
+    numbers = list(range(10))
+    chosen = generate_configurations({"parameters": {"x": numbers}})[piece]
+    assert [config.x for config in chosen] == numbers[piece]
+    assert [chosen.index(config) for config in chosen] == list(range(len(chosen)))
+
+
 class TestUnion:
     def test_a_list_of_matrices_is_their_union_each_configuration_once_where_it_is_first(self):
         union = generate_configurations([{"parameters": {"a": [1, 2]}}, {"parameters": {"a": [3, 2, 0]}}])

@@ -26,7 +26,9 @@ import pytest
 
 from memento import Cache, CacheMiss, Memento, Named, OptionError, StoreError, UnkeyableValue, memoize
 from memento.errors import UnreadableResult
-from memento.memoizing.ledger import ledger_at
+from memento.experiment import Experiment
+from memento.memoizing.ledger import code_id, ledger_at
+from tests.store.helpers import outcome_of
 
 calls: list[Any] = []
 
@@ -261,10 +263,11 @@ def test_a_store_that_is_made_anew_in_the_very_file_is_another(store_path: Path,
 
 
 def test_another_store_and_another_version_find_nothing(tmp_path: Path) -> None:
-    for options in ({}, {"version": 2}, {"store": tmp_path / "elsewhere"}, {"store": tmp_path / "one.sqlite"}):
+    stores = {"store": tmp_path / "elsewhere"}, {"store": tmp_path / "one.sqlite"}
+    for options in ({}, {"version": 2}, {"version": 0}, *stores):
         cached = memoize(**options)(add)
         assert [cached(1), cached(1)] == [6, 6]
-    assert len(calls) == 4
+    assert len(calls) == 5
     assert (tmp_path / "elsewhere" / "memoized" / "ledger.sqlite").exists()
     assert (tmp_path / "one.sqlite.files" / "memoized" / "ledger.sqlite").exists()
 
@@ -884,3 +887,17 @@ def test_an_experiment_that_remembers_can_itself_be_run_over_a_matrix() -> None:
     results = Memento(double, executor="serial").run({"parameters": {"x": [1, 2]}}, progress=False)
     assert [result.inner for result in results] == [2, 4]
     assert double(2, force_cache=True) == 4
+
+
+def test_what_took_long_is_synced_also_a_moment_after_another_thread_has_synced(store_path: Path) -> None:
+    ledger, code, said = ledger_at(str(store_path)), Experiment(name="e", code={}), list[str]()
+    ledger.keep_call(outcome_of(0, run=code_id(code)), code)
+    with ledger._ledger.reading() as database:
+        database.set_trace_callback(said.append)
+    unsynced = []
+    for number, runtime in enumerate([0.0, 7200.0], 1):
+        said.clear()
+        ledger._synced = time.monotonic() + 60
+        ledger.keep_call(outcome_of(number, run=code_id(code))._replace(runtime=runtime), code)
+        unsynced.append("PRAGMA synchronous = NORMAL" in said)
+    assert unsynced == [True, False]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from memento.hashing.origin import is_another_file
 from memento.store import open_store
 from memento.store.history import run_checksum
 
@@ -68,6 +69,16 @@ def test_each_of_two_scripts_of_one_name_has_its_own_results_and_computes_them_o
         assert run(one, mode) == ("[2, 4]", "")
         assert run(two, mode) == ("[3, 6]", "")
     assert ran(one) == ran(two) == ["1", "2"]
+
+
+def test_what_another_script_gave_is_no_older_result_of_one_that_has_introduced_a_parameter(tmp_path: Path) -> None:
+    one, two = write(tmp_path / "one", 2), write(tmp_path / "two", 3)
+    script = (two / "study.py").read_text().replace("experiment(x)", "experiment(x, scale)")
+    script = script.replace("""{"x": [1, 2]}}""", """{"x": [1, 2], "scale": [1]}, "introduced": {"scale": 1}}""")
+    (two / "study.py").write_text(script)
+    assert run(one) == ("[2, 4]", "")
+    assert run(two)[0] == "[3, 6]"
+    assert ran(two) == ["1", "2"]
 
 
 def test_a_copy_of_a_script_shares_its_results(tmp_path: Path) -> None:
@@ -167,6 +178,16 @@ def test_two_that_run_at_once_both_end_with_what_is_theirs(tmp_path: Path, mode:
         running.append(subprocess.Popen(command, cwd=tmp_path / name, stdout=subprocess.PIPE, text=True))
     assert [process.communicate(timeout=60)[0] for process in running] == ["[0.5, 1.0]\n", f"{given}\n"]
     assert ran(tmp_path / "one") == ran(tmp_path / "two") == ["1", "2"]
+
+
+def test_a_notebook_is_no_other_file_than_the_folder_it_lies_in(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        folder.mkdir()
+        (folder / "study.ipynb").touch()
+    places = [str(one), str(two), str(one / "study.ipynb"), str(two / "study.ipynb")]
+    assert [is_another_file(place, places[2]) for place in places] == [False, True, False, True]
+    assert [is_another_file(place, places[1]) for place in places] == [True, False, True, False]
 
 
 def test_notebooks_of_one_name_are_told_apart_by_their_folders_or_by_their_files(tmp_path: Path) -> None:

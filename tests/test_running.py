@@ -18,6 +18,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -42,15 +43,18 @@ from memento.events import RunFinished, RunProgressed, RunStarted
 from memento.experiment import Experiment
 from memento.hashing import digest
 from memento.layout import checkpoint_path
+from memento.matrix.expand import generate_configurations
 from memento.matrix.runtime import seconds_of
 from memento.overview import overview
 from memento.protocols import Lost, Noted, Report
+from memento.running.tasks import Tasks
 from memento.standing import Standing
 from memento.store import open_store
 from memento.store.reading import Reader
 from memento.task import Failure, Task
 from tests import experiments
 from tests.experiments import noted
+from tests.store.helpers import frame, key_of
 
 
 @pytest.fixture
@@ -413,6 +417,13 @@ def test_force_run_goes_on_from_what_another_run_has_checkpointed_since_it_looke
     assert [standing.goes_on_from(checkpoint) for checkpoint in (before, since)] == [False, True]
 
 
+def test_force_run_takes_what_another_run_has_stored_since_it_looked_and_nothing_older(tmp_path: Path) -> None:
+    with open_store(tmp_path) as store:
+        store.save([frame(1), frame(1, attempt=2)])
+        standing = Standing(store, Experiment(name="e"), newest=1, force_run=True, rerun=False)
+        assert [(entry.id, standing.counts(entry)) for entry in store.history(key_of(1))] == [(1, False), (2, True)]
+
+
 @pytest.mark.parametrize("executor", ["processes", "threads", "serial"])
 def test_experiments_are_given_the_bare_value_of_what_is_named(executor: str, notes: Path) -> None:
     one = Named("corpus-v2", [1, 2])
@@ -492,6 +503,18 @@ def test_an_introduced_parameter_finds_older_results(notes: Path) -> None:
     results = run(experiments.square, grown)
     assert [result.was_cached for result in results] == [True, False, True, False]
     assert len(noted(notes)) == 4
+
+
+def test_a_failure_from_before_a_parameter_was_introduced_is_tried_again(notes: Path) -> None:
+    run(experiments.failing_at_three, matrix(notes, 2, 3), on_error="return")
+    grown = {**matrix(notes, 2, 3), "introduced": {"depth": 2}}
+    grown["parameters"] = {"x": [2, 3], "depth": [2]}
+    results = run(experiments.failing_at_three, grown, on_error="return")
+    assert [(result.status, result.was_cached) for result in results] == [
+        (Status.SUCCEEDED, True),
+        (Status.FAILED, False),
+    ]
+    assert len(noted(notes)) == 3
 
 
 def test_older_results_of_many_configurations_are_looked_for_in_pieces(
@@ -616,6 +639,13 @@ def test_an_experiment_that_uses_up_all_file_descriptors_fails_alone(notes: Path
     assert results[0].status is Status.FAILED
     assert "Too many open files" in results[0].error.message
     assert ", in leaving_no_descriptor" in results[0].traceback
+
+
+def test_where_a_run_has_a_timeout_the_time_of_the_runtime_does_not_count() -> None:
+    configurations = generate_configurations({"parameters": {"x": [1]}, "runtime": {"time": "1:00"}})
+    plan: Any = SimpleNamespace(keys=list(configurations.keys()))
+    limits = [Tasks(configurations, plan, timeout=timeout).of(0).timeout for timeout in (None, 5.0, 500.0)]
+    assert limits == [60.0, 5.0, 500.0]
 
 
 def test_the_time_of_the_runtime_ends_an_experiment(notes: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from pathlib import Path
@@ -92,6 +93,43 @@ def test_a_frame_that_could_not_be_written_leaves_no_torn_part(
     writer.append(outcome_of(3))
     assert [head for head, _ in read_frames(tmp_path / "w.spool")[0]] == [frame(1)[0], frame(3)[0]]
     writer.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_forked_child_does_not_keep_its_parents_spool_locked(tmp_path: Path) -> None:
+    writer = SpoolWriter(tmp_path / "w.spool")
+    begun, (reading, writing) = os.pipe(), os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writing)
+        os.write(begun[1], b"!")
+        os.read(reading, 1)
+        os._exit(0)
+    os.read(begun[0], 1)
+    writer.close()
+    try:
+        with open(writer.path) as whoever:
+            fcntl.flock(whoever, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    finally:
+        os.close(writing)
+        os.waitpid(child, 0)
+        for descriptor in (*begun, reading):
+            os.close(descriptor)
+
+
+def test_zeros_behind_the_mark_of_a_frame_are_no_frame(tmp_path: Path) -> None:
+    """Their checksum is that of nothing."""
+    path = tmp_path / "w.spool"
+    path.write_bytes(spool.FILE_MAGIC + b"FM" + bytes(30) + pack_frame(frame(1)))
+    assert list(read_all_frames(path)) == [frame(1)]
+    assert read_frames(path) == ([], 8)
+
+
+def test_a_frame_behind_damage_is_found_wherever_it_begins(tmp_path: Path) -> None:
+    path = tmp_path / "w.spool"
+    for begin in (spool.PIECE - 1, spool.PIECE, spool.PIECE + 1):
+        path.write_bytes(bytes(begin) + pack_frame(frame(1)))
+        assert list(read_all_frames(path)) == [frame(1)]
 
 
 WRITING = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import sqlite3
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 
 from memento import Memento, StoreError, open_store
 from memento.executors.processes.supervisor import descendants
+from memento.running.interrupts import Interrupts
 from tests import experiments
 from tests.experiments import noted
 
@@ -79,10 +81,23 @@ def test_an_experiment_can_end_politely_and_go_on_next_time(notes: Path) -> None
     wait_for(lambda: len(noted(notes)) == 2)
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    assert finish(process)[0] == -signal.SIGINT
+    code, _, err = finish(process)
+    assert code == -signal.SIGINT
+    assert "2 configurations are left: run the same again, nothing stored is run twice" in err
     results = Memento(experiments.stopping_politely, num_workers=2).run(what, progress=False)
     assert results is not None
     assert [result.inner for result in results] == ["went on", "went on"]
+
+
+def test_a_signal_that_was_ignored_stays_ignored() -> None:
+    """As nohup has it, and a shell for what it runs in the background."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        with Interrupts(inline=False) as interrupts:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert (interrupts.count, signal.getsignal(signal.SIGTERM)) == (0, signal.SIG_IGN)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_an_interrupt_of_a_run_that_is_stopping_early_lets_what_runs_end_politely_too(notes: Path) -> None:

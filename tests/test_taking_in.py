@@ -9,15 +9,23 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from memento import Config, Context, Memento, Status, events
 from memento.executors.processes.handle import Handle
-from memento.store import SqliteStore, open_store
+from memento.protocols import Delivered, Interrupted, Noted
+from memento.running.failing import FailureWatch
+from memento.running.intake import Intake
+from memento.running.keeping import Keeper
+from memento.running.pace import Pace
+from memento.running.retries import RetryPolicy
+from memento.store import Run, SqliteStore, open_store
 from memento.store.connection import Ledger
-from memento.task import IDENTITY_IN_HEAD, STATUS_CODES, STATUS_IN_HEAD
+from memento.task import IDENTITY_IN_HEAD, STATUS_CODES, STATUS_IN_HEAD, Failure, Outcome, Task
+from tests.store.helpers import frame, key_of
 
 SUCCEEDED = STATUS_CODES[Status.SUCCEEDED]
 
@@ -128,6 +136,92 @@ def test_a_failure_whose_retry_was_given_back_is_told_as_that_failure(
         assert results[0].status is Status.FAILED
         assert results[0].error is not None
         assert results[0].error.message == "first"
+
+
+@pytest.fixture
+def begun(store_path: Path) -> Iterator[tuple[SqliteStore, Run, Keeper]]:
+    with open_store(store_path) as store:
+        yield store, store.begin_run(experiment="e", code={}, about={}), Keeper(store, {})
+
+
+def test_what_was_read_of_a_spool_and_could_not_be_stored_is_read_again(
+    begun: tuple[SqliteStore, Run, Keeper],
+) -> None:
+    _, run, keeper = begun
+    keeper.add([frame(1)])
+    keeper.read_up_to("worker-1.spool", 100)
+    keeper.commit(run)
+    keeper.add([frame(2)])
+    keeper.read_up_to("worker-1.spool", 200)
+    assert keeper.taken == {"worker-1.spool": 100}
+
+
+class Told:
+    """Takes note of what is told; the words "break off" raise what Ctrl-C does."""
+
+    succeeded = failed = 0
+
+    def __init__(self) -> None:
+        self.will_retry: list[bool] = []
+
+    def tell_notice(self, message: str) -> None:
+        if message == "break off":
+            raise KeyboardInterrupt
+
+    def tell_failure(self, outcome: Outcome, failure: Failure, row: int, *, will_retry: bool) -> None:
+        self.will_retry.append(will_retry)
+
+    def left_off(self, *keys: bytes) -> None: ...
+
+    def tell_successes(self, entries: Any, rows: Any) -> None: ...
+
+
+def two_out(begun: tuple[SqliteStore, Run, Keeper], *, stopping: bool = False) -> tuple[Intake, Any, Any]:
+    """Return what takes in two configurations that are out and may be tried again, its plan and whom it tells."""
+    store, _, keeper = begun
+    keys = [key_of(0), key_of(1)]
+    plan: Any = SimpleNamespace(keys=keys, todo=[0, 1], entries=[None, None])
+    told: Any = Told()
+    intake = Intake(
+        plan=plan, store=store, keeper=keeper, pace=Pace(), retries=RetryPolicy(9), tally=told,
+        watch=FailureWatch(stop_at_first=False, max_failures=None), stopping=lambda: stopping,
+    )  # fmt: skip
+    intake.hand_out([Task(0, keys[0]), Task(1, keys[1])])
+    return intake, plan, told
+
+
+def test_what_stands_in_a_spool_before_a_report_that_broke_off_is_read_again(
+    begun: tuple[SqliteStore, Run, Keeper],
+) -> None:
+    intake, _, _ = two_out(begun)
+    _, run, _ = begun
+    with pytest.raises(KeyboardInterrupt):
+        intake.hear(run, [Noted(message="break off"), Delivered(frames=[frame(0)], spool="worker-1.spool", end=100)])
+    intake.hear(run, [Delivered(frames=[frame(1)], spool="worker-1.spool", end=200)])
+    intake.commit(run)
+    assert intake.taken == {}
+
+
+def test_an_attempt_that_goes_on_elsewhere_is_stored_and_is_no_result_yet(
+    begun: tuple[SqliteStore, Run, Keeper],
+) -> None:
+    intake, plan, told = two_out(begun)
+    store, run, _ = begun
+    intake.hear(run, [Interrupted(frames=[frame(0, status=Status.FAILED, run=run.id)])])
+    intake.commit(run)
+    assert (plan.entries, told.will_retry) == ([None, None], [True])
+    assert len(store.history(key_of(0))) == 1
+
+
+def test_what_fails_while_the_run_comes_to_its_end_is_not_tried_again_and_told_so(
+    begun: tuple[SqliteStore, Run, Keeper],
+) -> None:
+    intake, plan, told = two_out(begun, stopping=True)
+    _, run, _ = begun
+    intake.hear(run, [Delivered(frames=[frame(0, status=Status.FAILED, run=run.id)])])
+    intake.commit(run)
+    assert (told.will_retry, told.failed, intake.later) == ([False], 1, [])
+    assert [entry is None for entry in plan.entries] == [False, True]
 
 
 def held_up(context: Context, config: Config) -> int:

@@ -9,12 +9,21 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from memento import Memento, Results, Status, open_store
 from memento.events import Event, Failed, RunFinished, RunProgressed
+from memento.experiment import Experiment
+from memento.running.attending import Attendance
+from memento.running.failing import FailureWatch
+from memento.running.others import Others
+from memento.running.retries import RetryPolicy
+from memento.standing import Standing
+from memento.store import SqliteStore
+from tests.store.helpers import frame, key_of
 
 OTHER = """
 import sys, time
@@ -120,3 +129,61 @@ def test_what_fails_there_is_told_here_and_not_computed_again(other: subprocess.
     assert finished.counts.failed == 1
     with open_store("store") as store:
         assert len(store.history(bytes.fromhex(results[0].key))) == 1
+
+
+def test_what_fails_there_is_tried_again_here_as_often_as_is_asked_for(other: subprocess.Popen[bytes]) -> None:
+    def fail() -> None:
+        Path("fail").touch()
+        Path("go on").touch()
+
+    results, heard = run_beside(fail, retries=1)
+    assert [(result.status, result.was_cached) for result in results] == [(Status.FAILED, False)]
+    assert [event.will_retry for event in heard.events if isinstance(event, Failed)] == [False]
+    with open_store("store") as store:
+        assert len(store.history(bytes.fromhex(results[0].key))) == 2
+
+
+def settled(store: SqliteStore, status: Status, *, retries: int = 0, cancelled: bool = False) -> tuple[Any, ...]:
+    """Return what is known of a configuration once another run has given it up with an outcome of this `status`.
+
+    These are: its entry here, whether it is to be computed here, why this run should stop, and what the engine learnt.
+    """
+    plan: Any = SimpleNamespace(keys=[key_of(0)], entries=[None])
+    plan.standing = Standing(store, Experiment(name="e"), newest=0, force_run=False, rerun=False)
+    mine: list[int] = []
+    learnt: list[Any] = []
+    todo: Any = SimpleNamespace(others={0}, put_back=mine.append)
+    tally: Any = SimpleNamespace(stored=0, failed=0, began_at=0.0, tell_failure=lambda *told, **how: None)
+    remote: Any = SimpleNamespace(learn=lambda *what: learnt.append(what))
+    attendance = Attendance(store, lambda folder: None)
+    watch = FailureWatch(stop_at_first=True, max_failures=None)
+    others = Others(
+        plan=plan, todo=todo, store=store, attendance=attendance, tally=tally, retries=RetryPolicy(retries),
+        watch=watch, remote=remote,
+    )  # fmt: skip
+    if cancelled:
+        attendance.cancelled.add(key_of(0))
+    run = store.begin_run(experiment="e", code={}, about={})
+    store.save([frame(0, status=status)])
+    others.look(run)
+    store.end_run(run)
+    return plan.entries[0] is not None, mine == [0], watch.reason, learnt
+
+
+def test_a_failure_elsewhere_counts_for_what_is_to_stop_this_run(store_path: Path) -> None:
+    with open_store(store_path) as store:
+        assert settled(store, Status.FAILED) == (True, False, "stopped after the first failure, as asked", [])
+
+
+def test_what_this_run_tries_again_of_another_its_engine_has_learnt_of(store_path: Path) -> None:
+    with open_store(store_path) as store:
+        assert settled(store, Status.FAILED, retries=1) == (True, True, None, [(key_of(0), "error")])
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_what_another_run_was_stopped_over_is_computed_here_and_what_was_cancelled_in_the_cluster_is_not(
+    cancelled: bool, store_path: Path
+) -> None:
+    with open_store(store_path) as store:
+        known, is_mine, _, _ = settled(store, Status.CANCELLED, cancelled=cancelled)
+        assert (known, is_mine) == (cancelled, not cancelled)

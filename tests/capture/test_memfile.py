@@ -131,6 +131,7 @@ def test_a_full_disk_leaves_whole_lines_and_the_error_tells_the_record(tmp_path,
     with pytest.raises(OSError, match="No space left on device") as caught:
         func(2)
     monkeypatch.undo()
+    assert path.read_text() == '{"x":1,"y":1}\n'
     func(3)
 
     assert caught.value.__notes__ == ['not recorded: {"x":2,"y":2}']
@@ -156,6 +157,15 @@ def test_a_file_that_is_deleted_or_moved_is_made_again(tmp_path):
 
     assert read_memfile(tmp_path / "old.jsonl") == [{"x": 1}]
     assert read_memfile(path) == [{"x": 2}]
+
+
+def test_a_file_that_is_emptied_and_written_anew_gives_nothing_of_what_was_in_it(tmp_path):
+    path = tmp_path / "results.jsonl"
+    func = memfile(path, skip=True)(lambda x: {"y": 10 * x})
+    assert [func(1), func(2)] == [{"y": 10}, {"y": 20}]
+    path.write_text('{"x":5,"y":77}\n')
+
+    assert [func(1), func(5)] == [{"y": 10}, {"y": 77}]
 
 
 def test_a_file_that_cannot_be_made_again_says_why_and_is_made_as_soon_as_it_can(tmp_path):

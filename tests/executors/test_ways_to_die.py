@@ -7,6 +7,7 @@ import os
 import random
 import resource
 import signal
+import socket
 import sys
 import time
 import types
@@ -17,8 +18,12 @@ import numpy
 import pytest
 
 from memento.errors import OptionError, WorkerStartError
-from memento.executors.processes.crew import usable_cpus
+from memento.executors.processes.child import read_spill, spill_path, write_spill
+from memento.executors.processes.crew import Crew, usable_cpus
+from memento.executors.processes.devices import DevicePool
 from memento.executors.processes.executor import ProcessExecutor
+from memento.executors.processes.handle import Handle
+from memento.executors.processes.wire import Kind, message
 from memento.task import Status, Task
 from tests.executors import experiments
 from tests.executors.harness import Gathered, gather, key_of, make_job, run, until
@@ -239,6 +244,31 @@ def test_a_timeout_blames_nobody_but_the_overdue(tmp_path: Path) -> None:
     assert len(gathered.seen) == 2000
 
 
+def test_what_an_attempt_recorded_is_not_taken_for_that_of_another(tmp_path: Path) -> None:
+    path = spill_path(tmp_path, "worker-1")
+    write_spill(path, Task(0, key_of(0)), b"metrics")
+    others = Task(0, key_of(0)), Task(0, key_of(0), attempt=2), Task(1, key_of(1))
+    assert [read_spill(path, task) for task in others] == [b"metrics", b"", b""]
+
+
+def test_a_worker_ended_for_a_timeout_has_lost_the_overdue_experiment_or_none(tmp_path: Path) -> None:
+    ours, theirs = socket.socketpair()
+    worker = Handle(number=1, name="worker-1", folder=tmp_path, channel=ours, shape=(1, None), ready=True)
+    worker.ending, worker.overdue_key = Status.TIMED_OUT, key_of(0)
+    worker.tasks.append(Task(1, key_of(1), timeout=5.0))
+    assert worker.lost(-9) is None
+    worker.tasks.appendleft(Task(0, key_of(0), timeout=5.0))
+    lost = worker.lost(-9)
+    assert lost is not None
+    assert (lost.task.key, lost.status, list(worker.tasks)) == (
+        key_of(0),
+        Status.TIMED_OUT,
+        [Task(1, key_of(1), timeout=5.0)],
+    )
+    for channel in (ours, theirs):
+        channel.close()
+
+
 def test_workers_are_replaced_after_so_many_experiments(tmp_path: Path) -> None:
     executor = ProcessExecutor(1, max_tasks_per_worker=3)
     try:
@@ -283,6 +313,25 @@ def test_without_a_word_of_cpus_a_worker_gets_its_share_of_the_machine(
     finally:
         executor.close()
     assert gathered.values() == {0: str(usable_cpus())}
+
+
+def test_twenty_twentieths_of_a_device_are_one_device() -> None:
+    pool = DevicePool(["4", "7"])
+    assert [pool.lease(0.05) for _ in range(20)] == [("4",)] * 20
+    assert pool.lease(0.05) == ("7",)
+
+
+def test_starts_that_fail_count_as_too_many_only_one_after_another(tmp_path: Path) -> None:
+    crew = Crew(2, method="spawn", environment={})
+    ours, theirs = socket.socketpair()
+    worker = Handle(number=1, name="worker-1", folder=tmp_path, channel=ours, shape=(1, None))
+    for _ in range(3):
+        crew.failed_start("it failed")
+        crew.failed_start("it failed")
+        theirs.sendall(message(Kind.READY))
+        assert [kind for _, kind, _ in crew._heard(worker)] == [Kind.READY]
+    for channel in (ours, theirs):
+        channel.close()
 
 
 def test_devices_are_leased_one_each_and_shared_only_when_asked(

@@ -12,7 +12,7 @@ import trustme
 
 from memento.errors import NotificationError, OptionError
 from memento.events import Counts
-from memento.notifications import DefaultNotificationProvider, WebhookNotificationProvider
+from memento.notifications import DefaultNotificationProvider, WebhookNotificationProvider, webhook
 from memento.notifications.message import describe
 from memento.notifications.webhook import payload
 from tests.notifications.telling import failed, finished, started, succeeded, tell
@@ -21,9 +21,9 @@ from tests.notifications.telling import failed, finished, started, succeeded, te
 class Receiver(ThreadingHTTPServer):
     """Keeps what is posted, and answers with the codes given, then 200."""
 
-    def __init__(self, *codes, context=None, location=None):
+    def __init__(self, *codes, context=None, location=None, retry_after=None):
         self.codes = list(codes)
-        self.location = location
+        self.headers = {name: text for name, text in (("Location", location), ("Retry-After", retry_after)) if text}
         self.requests = []
         super().__init__(("127.0.0.1", 0), Answer)
         if context:
@@ -42,8 +42,8 @@ class Answer(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.requests.append((self.path, dict(self.headers), body))
         self.send_response(self.server.codes.pop(0) if self.server.codes else 200)
-        if self.server.location:
-            self.send_header("Location", self.server.location)
+        for name, text in self.server.headers.items():
+            self.send_header(name, text)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -178,6 +178,15 @@ def test_retries_are_bounded(serve):
 
     assert str(failure.value) == f"the webhook at http://127.0.0.1:{server.server_port} answered 502"
     assert len(server.requests) == 3
+
+
+def test_pauses_grow_and_are_half_a_minute_at_most_whatever_the_server_asks_for(serve, monkeypatch):
+    paused = []
+    monkeypatch.setattr(webhook.time, "sleep", paused.append)
+    for retry_after in (None, "5", "3600"):
+        hook(serve(503, 503, 503, retry_after=retry_after), backoff=2.0).task_failure()
+
+    assert paused == [2, 4, 8, 5, 5, 8, 30, 30, 30]
 
 
 @pytest.mark.parametrize("code", [400, 403, 404, 410])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -172,6 +173,16 @@ def test_data_that_changes_later_shows_in_records_read_before_and_in_those_on_th
 
     (record,) = ExperimentCollection(tmp_path).records
     assert (record["model"], record["device"], record["tags"]) == ("tree", "cpu", ["a", "b"])
+
+
+def test_what_was_changed_inside_of_a_value_of_the_data_is_on_the_disk_at_the_end(tmp_path):
+    collection = ExperimentCollection(tmp_path)
+    with collection.new_experiment(tags=["a"]) as keeper:
+        keeper.push(x=1)
+        assert collection.records[0]["tags"] == ["a"]  # which is written by now
+        keeper.data["tags"].append("b")
+
+    assert ExperimentCollection(tmp_path).records[0]["tags"] == ["a", "b"]
 
 
 def test_a_keeper_of_an_experiment_tells_of_its_own_records_only(tmp_path):
@@ -440,3 +451,39 @@ def test_what_the_writing_thread_fails_at_is_told_to_who_records_next(tmp_path, 
                 keeper.push(x=1)
                 time.sleep(0.3)
             push_for_seconds(keeper, 5)
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_what_was_recorded_is_synced_before_its_file_gets_its_name_for_good(tmp_path, monkeypatch, killed):
+    if killed:
+        code = (
+            "with ExperimentCollection('study').new_experiment() as keeper:\n    os.kill(os.getpid(), signal.SIGKILL)"
+        )
+        run_child(tmp_path, code)
+    done, fsync, rename = [], os.fsync, os.rename
+
+    def noted_fsync(descriptor):
+        done.append(("synced", os.fstat(descriptor).st_ino))
+        fsync(descriptor)
+
+    def noted_rename(source, target):
+        done.append((target.name, os.stat(source).st_ino))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(os, "rename", noted_rename)
+    record_one(ExperimentCollection(tmp_path / "study"), x=1)
+
+    name = "1.1.failed" if killed else "1.1.succeeded"
+    number = (tmp_path / "study" / name).stat().st_ino
+    assert [what for what, which in done if which == number] == ["synced", name]
+
+
+def test_a_kill_between_the_file_of_the_end_and_the_removal_of_the_running_one_doubles_no_record(tmp_path):
+    collection = ExperimentCollection(tmp_path)
+    record_one(collection, x=1)
+    shutil.copy(tmp_path / "1.1.succeeded", tmp_path / "1.1.running")
+
+    assert collection.records.values("x") == [1]
+    record_one(collection, x=2)
+    assert [(state(record), record["x"]) for record in collection.records] == [((1, 0, False), 1), ((2, 0, False), 2)]

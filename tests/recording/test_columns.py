@@ -247,3 +247,12 @@ def test_values_whose_module_is_gone_are_a_text_and_hide_none_of_the_others(tmp_
     gone = "(cannot be unpickled: ModuleNotFoundError: No module named 'shapes')"
     assert [(record["shape"], record["side"]) for record in records] == [(gone, 2), (None, 2), (gone, 2)]
     assert records.where(side=2).sum("side") == 6
+
+
+@pytest.mark.parametrize(("count", "width"), [(256, 1), (257, 2), (65_536, 2), (65_537, 4)])
+def test_texts_stand_in_a_file_as_codes_of_as_few_bytes_as_their_number_needs(count, width):
+    column = column_of([str(number) for number in range(count)])
+
+    listed = 4 + int.from_bytes(column.data[:4], "little")
+    assert len(column.data) == listed + width * count
+    assert column.data[-width:] == (count - 1).to_bytes(width, "little")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import re
 import threading
@@ -9,6 +10,7 @@ import threading
 import pytest
 
 from memento import OptionError, Record, RecordKeeper
+from memento.recording import keeper
 
 
 def test_a_record_reads_its_own_values_and_those_of_every_keeper_above():
@@ -242,3 +244,15 @@ def test_the_names_in_a_keepers_data_are_texts_too():
         RecordKeeper({1: 2})
     with pytest.raises(OptionError, match=said):
         RecordKeeper().data[1] = 2
+
+
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_process_that_is_forked_while_another_thread_records_can_record():
+    with keeper._memory_lock:
+        child = os.fork()
+        if child == 0:  # where a lock that another thread holds looks like one that this one does not
+            thread = threading.Thread(target=RecordKeeper().push, kwargs={"x": 1}, daemon=True)
+            thread.start()
+            thread.join(10)
+            os._exit(thread.is_alive())
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import re
+import resource
 import shutil
 import sqlite3
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from memento.errors import DamagedEntry, StoreError
 from memento.matrix.sheet import pack_rows
-from memento.store import SqliteStore, open_store, reading
+from memento.spool import SpoolWriter
+from memento.store import SqliteStore, open_store, parts, reading
+from memento.store.survey import survey
 from memento.task import Status
-from tests.store.helpers import frame, heard, key_of, kill, process, save_in_file
+from tests.store.helpers import frame, heard, key_of, kill, outcome_of, process, save_in_file
 
 INLINE, IN_FILES = 60, 6
 KEYS = [key_of(number) for number in range(INLINE + IN_FILES)]
@@ -74,6 +80,23 @@ def test_a_ledger_that_ends_within_a_page_is_refused(tmp_path: Path) -> None:
         open_store(tmp_path)
 
 
+@pytest.mark.parametrize("mode", ["wal", "delete"])
+def test_a_ledger_that_ends_within_a_page_is_mended_where_a_change_to_it_was_cut_off(tmp_path: Path, mode: str) -> None:
+    with open_store(tmp_path / "whole") as store:
+        fill(store)
+    with contextlib.closing(sqlite3.connect(store.database, isolation_level=None)) as database:
+        database.execute(f"PRAGMA journal_mode = {mode}")
+        database.execute("PRAGMA cache_size = 1")  # what does not fit is written before the transaction ends
+        database.execute("BEGIN")
+        database.execute("INSERT INTO claims SELECT randomblob(8), zeroblob(90000) FROM outcomes")
+        shutil.copytree(store.root, tmp_path / "cut")
+    with open(tmp_path / "cut" / "ledger.sqlite", "ab") as file:
+        file.write(bytes(100))
+    (tmp_path / "cut" / "ledger.sqlite-shm").unlink(missing_ok=True)
+    with open_store(tmp_path / "cut") as store:
+        assert set(store.find(KEYS)) == set(KEYS)
+
+
 def test_a_format_below_zero_is_damage(tmp_path: Path) -> None:
     with open_store(tmp_path) as store:
         fill(store)
@@ -114,6 +137,14 @@ def test_a_row_that_is_not_as_it_was_written_counts_as_not_stored(store: SqliteS
     assert [message for _, message in store.damaged] == ["entry 4 of the ledger does not match its checksum"]
 
 
+def test_an_outcome_whose_row_was_damaged_is_stored_when_it_comes_again(store: SqliteStore) -> None:
+    store.save([frame(3)])
+    change(store, f"UPDATE outcomes SET head = {COLUMNS[0][1]} WHERE id = 1")
+    store.save([frame(3)])
+    (entry,) = store.find([KEYS[3]]).values()
+    assert store.load(entry, "value") == b"the value"
+
+
 @pytest.mark.parametrize("value", ["x'00'", "NULL", "17", "'text'", "x'' || value || x'00'"])
 def test_a_value_that_is_not_as_it_was_written_is_set_aside(store: SqliteStore, value: str) -> None:
     fill(store)
@@ -130,6 +161,16 @@ def test_a_value_that_is_not_as_it_was_written_is_set_aside(store: SqliteStore, 
     assert store.claim(run, KEYS) == [KEYS[3]]
     store.save_and_release(run, [frame(3, value_of(3), run=run.id)], [KEYS[3]])
     assert store.load(store.find(KEYS)[KEYS[3]], "value") == value_of(3)
+
+
+def test_a_damaged_value_is_set_aside_also_by_who_may_not_mark_it(store: SqliteStore, path: Path) -> None:
+    store.save([frame(1)])
+    change(store, "UPDATE outcomes SET value = x'00' WHERE id = 1")
+    with survey(path) as looking:
+        (entry,) = looking.find([KEYS[1]]).values()
+        with pytest.raises(DamagedEntry):
+            looking.load(entry, "value")
+        assert looking.find([KEYS[1]]) == {}
 
 
 def test_an_older_success_does_not_stand_in_for_a_damaged_newer_one(store: SqliteStore) -> None:
@@ -150,6 +191,44 @@ def test_a_missing_file_is_a_damaged_entry(store: SqliteStore) -> None:
     with pytest.raises(DamagedEntry):
         store.load(store.find(KEYS)[KEYS[1]], "value")
     assert store.find(KEYS) == {}
+
+
+@pytest.mark.parametrize(("failures", "lost"), [(1, False), (2, True)])
+def test_a_file_that_the_disk_fails_to_read_twice_is_lost_and_once_is_not(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, failures: int, lost: bool
+) -> None:
+    save_in_file(store, 1, b"large")
+    left = iter(range(failures))
+
+    def failing(path: Path, mode: str) -> Any:
+        if next(left, None) is not None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return open(path, mode)
+
+    monkeypatch.setattr(parts, "open", failing, raising=False)
+    entry = store.find(KEYS)[KEYS[1]]
+    if lost:
+        with pytest.raises(DamagedEntry):
+            store.load(entry, "value")
+    else:
+        assert store.load(entry, "value") == b"large"
+    assert (KEYS[1] not in store.find(KEYS)) is lost
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="nobody tells how much memory is promised")
+def test_where_no_more_memory_is_promised_a_large_value_is_read_all_the_same(store: SqliteStore) -> None:
+    data = os.urandom(32 << 20)
+    save_in_file(store, 1, data)
+    entry = store.find(KEYS)[KEYS[1]]
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    promised = re.search(r"VmData:\s+(\d+)", Path("/proc/self/status").read_text())
+    assert promised is not None
+    resource.setrlimit(resource.RLIMIT_DATA, ((int(promised[1]) << 10) + (8 << 20), hard))
+    try:
+        loaded = store.load(entry, "value")
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+    assert loaded == data
 
 
 def test_a_damaged_newer_result_whose_key_is_damaged_lets_no_older_one_stand_in_for_it(store: SqliteStore) -> None:
@@ -383,6 +462,25 @@ def test_what_a_run_has_ended_with_does_not_lie_in_the_log_of_one_that_is_killed
         run = store.begin_run(experiment="e", code={}, about={})
         store.save_and_release(run, [frame(1, b"newer", run=run.id)], KEYS[:2])
         store.end_run(run)
+        store.close()
+        kill(other)
+    log = Path(f"{store.database}-wal")
+    log.write_bytes(bytes(len(log.read_bytes())))
+    assert store.load(store.find([KEYS[1]])[KEYS[1]], "value") == b"newer"
+
+
+def test_what_was_taken_in_of_a_dead_run_does_not_lie_in_the_log_of_another_that_is_killed(
+    store: SqliteStore, path: Path
+) -> None:
+    store.save([frame(1, b"older")])
+    with process(HOLDING, path) as other:
+        assert heard(other) == "holds the log"
+        run = store.begin_run(experiment="e", code={}, about={})
+        writer = SpoolWriter(run.spool / "worker.spool")
+        writer.append(outcome_of(1, b"newer", run=run.id))
+        writer.close()
+        run.unlock()  # as its process ends
+        assert store.take_over() == 1
         store.close()
         kill(other)
     log = Path(f"{store.database}-wal")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from memento import checkpoints, layout, payload
-from memento.errors import NotStored, StoreError
+from memento.errors import DamagedEntry, NotStored, StoreError
 from memento.files import private_folder
 from memento.hashing.origin import as_seen_from
 from memento.spool import SpoolWriter
@@ -72,6 +72,12 @@ def test_what_belongs_to_nobody_goes_to_the_trash_and_then_for_good(store: Sqlit
     assert not (store.root / "trash").exists()
 
 
+def test_a_run_that_is_just_beginning_is_no_garbage(store: SqliteStore) -> None:
+    begun = put(store.root / "spool" / ".0011223344556677.new" / "alive").parent
+    assert store.collect(dry_run=False) == []
+    assert begun.exists()
+
+
 def test_a_checkpoint_goes_when_its_experiment_has_succeeded_since(store: SqliteStore) -> None:
     store.save([frame(1), frame(2)])
     old = put(layout.checkpoint_path(store.root, key_of(1)))
@@ -79,6 +85,25 @@ def test_a_checkpoint_goes_when_its_experiment_has_succeeded_since(store: Sqlite
     put(layout.checkpoint_path(store.root, key_of(2)))  # of a run that computes it anew, and was interrupted
     put(layout.checkpoint_path(store.root, key_of(3)))
     assert why(store) == {old: "is the checkpoint of an experiment that has succeeded"}
+
+
+def test_a_checkpoint_stays_when_the_result_of_its_experiment_is_damaged(store: SqliteStore) -> None:
+    checkpoint = put(layout.checkpoint_path(store.root, key_of(1)))
+    os.utime(checkpoint, (1_700_000_000.0,) * 2)
+    store.save([frame(1)])
+    assert why(store) == {checkpoint: "is the checkpoint of an experiment that has succeeded"}
+    change(store, "UPDATE outcomes SET value = x'00' WHERE id = 1")
+    with pytest.raises(DamagedEntry):
+        store.load(store.find([key_of(1)])[key_of(1)], "value")
+    assert why(store) == {}
+
+
+def test_a_link_to_a_folder_has_the_size_of_a_link(store: SqliteStore) -> None:
+    folder = layout.artifact_path(store.root, key_of(3), RUN, 1)
+    put(folder / "plot.png")
+    (folder / "all").symlink_to("..")
+    (item,) = store.collect(dry_run=False)
+    assert (item.path, item.bytes) == (folder, 5 + len(".."))
 
 
 def test_no_run_can_begin_before_a_checkpoint_is_out_of_its_way(

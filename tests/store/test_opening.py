@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from memento.errors import StoreError, StoreForeign, StoreTooNew
+from memento.files import private_folder
 from memento.filesystem import is_network
-from memento.store import open_store, schema
+from memento.store import open_store, opening, schema
+from memento.store.recognizing import lock_path
 from tests.store.helpers import frame, heard, key_of, process, save_in_file
 
 
@@ -247,6 +251,19 @@ try:
 except MatrixError as error:
     print(error)
 """
+
+
+def test_a_ledger_is_made_or_migrated_by_one_process_at_a_time(path: Path) -> None:
+    root, database = opening.existing(path)
+    private_folder(root)
+    opened = threading.Event()
+    with open(lock_path(database), "wb") as another:
+        fcntl.flock(another, fcntl.LOCK_EX)
+        thread = threading.Thread(target=lambda: (open_store(path).close(), opened.set()))
+        thread.start()
+        assert not opened.wait(0.5)
+    assert opened.wait(60)
+    thread.join()
 
 
 def test_a_store_on_a_read_only_disk_can_be_read(path: Path) -> None:

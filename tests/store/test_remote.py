@@ -11,6 +11,7 @@ from memento.layout import REMOTE
 from memento.spool import SpoolWriter
 from memento.store import SqliteStore
 from memento.store.runs import Run
+from memento.store.survey import survey
 from memento.task import Failure, Outcome, Status
 
 KEYS = [bytes([number]) * 16 for number in range(3)]
@@ -61,6 +62,15 @@ def test_what_it_delivers_is_taken_in_and_successes_end_their_claims(store: Sqli
     # Whether a failure is tried again in another of its jobs is known to whoever attends to it.
     assert store.claims_of(left.id) == {KEYS[1], KEYS[2]}
     assert store.take_over() == 0
+
+
+def test_who_only_looks_sees_what_each_key_was_delivered_last_and_no_attempt_that_goes_on(
+    store: SqliteStore, left: Run
+) -> None:
+    deliver(left, outcome(left, 0, "error"), outcome(left, 0, attempt=2), outcome(left, 1, "requeued"))
+    with survey(store.root) as looking:
+        (record,) = looking.records()
+    assert {key: entry.attempt for key, entry in record.delivered.items()} == {KEYS[0]: 2}
 
 
 def test_when_nothing_is_awaited_any_more_it_is_over(store: SqliteStore, left: Run) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import resource
+import sqlite3
 import threading
 from pathlib import Path
 
 import pytest
 
-from memento.errors import DamagedEntry
+from memento.errors import DamagedEntry, StoreTooNew
 from memento.spool import SpoolWriter
 from memento.store import Run, SqliteStore, open_store, runs
 from memento.task import Status
@@ -68,6 +70,31 @@ def test_a_success_that_was_stored_meanwhile_is_not_granted_where_it_counts(stor
     store.save([frame(0), frame(1, status=Status.FAILED)])
     assert store.claim(run, KEYS[:3]) == [KEYS[1], KEYS[2]]
     assert store.claim(run, KEYS[:3], counts=lambda entry: entry.id != 1) == [KEYS[0]]
+
+
+def test_a_success_that_counts_is_not_granted_though_a_newer_one_does_not_count(store: SqliteStore, run: Run) -> None:
+    store.save([frame(0)])
+    store.save([frame(0, attempt=2)])
+    assert store.claim(run, KEYS[:1], counts=lambda entry: entry.attempt == 1) == []
+
+
+def test_what_another_run_stored_between_two_of_ones_own_is_not_granted(store: SqliteStore, run: Run) -> None:
+    other = store.begin_run(experiment="other", code={}, about={})
+    store.claim(run, KEYS[:1])
+    store.claim(other, KEYS[1:2])
+    store.save_and_release(other, [frame(1, run=other.id)], KEYS[1:2])
+    store.save_and_release(run, [frame(0, run=run.id)], KEYS[:1])
+    assert store.claim(run, KEYS[:3]) == [KEYS[2]]
+
+
+def test_what_another_run_stored_after_ones_own_came_twice_is_not_granted(store: SqliteStore, run: Run) -> None:
+    other = store.begin_run(experiment="other", code={}, about={})
+    store.claim(run, KEYS[:1])
+    store.claim(other, KEYS[1:2])
+    store.save_and_release(run, [frame(0, run=run.id)], KEYS[:1])
+    store.save_and_release(run, [frame(0, run=run.id)], KEYS[:1], again=True)  # Ctrl-C came before it was known
+    store.save_and_release(other, [frame(1, run=other.id)], KEYS[1:2])
+    assert store.claim(run, KEYS[1:3]) == [KEYS[2]]
 
 
 def test_storing_and_releasing_are_one(store: SqliteStore, run: Run) -> None:
@@ -203,6 +230,15 @@ def test_a_worker_that_begins_while_its_run_is_taken_over_keeps_it_alive(
     assert store.take_over() == 1
 
 
+def test_claims_of_a_run_stand_while_another_process_takes_it_over(path: Path, store: SqliteStore, run: Run) -> None:
+    store.claim(run, KEYS[:1])
+    run.unlock()  # as its process ends
+    with runs.taken(run.spool) as aside, open_store(path) as other:
+        assert aside is not None
+        assert other.take_over() == 0
+        assert other.claim(other.begin_run(experiment="other", code={}, about={}), KEYS[:1]) == []
+
+
 def test_claims_of_a_run_whose_folder_is_gone_are_freed(store: SqliteStore, run: Run) -> None:
     other = store.begin_run(experiment="other", code={}, about={})
     store.claim(other, KEYS[:2])
@@ -235,6 +271,21 @@ def test_a_run_is_never_taken_for_dead_while_it_begins(store: SqliteStore) -> No
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_who_looks_whether_a_run_lives_is_not_taken_for_it(run: Run) -> None:
+    run.unlock()  # as its process ends
+    with open(run.spool / "alive") as another:
+        fcntl.flock(another, fcntl.LOCK_SH)  # as whoever looks does for a moment
+        assert not runs.is_alive(run.spool)
+
+
+def test_a_run_that_could_not_be_registered_leaves_nothing(store: SqliteStore) -> None:
+    with contextlib.closing(sqlite3.connect(store.database)) as newer:
+        newer.execute("PRAGMA user_version = 9")
+    with pytest.raises(StoreTooNew):
+        store.begin_run(experiment="e", code={}, about={})
+    assert list((store.root / "spool").iterdir()) == []
+
+
 def test_a_forked_child_does_not_keep_its_parents_run_alive(path: Path, store: SqliteStore) -> None:
     forking = """
 import os, time
