@@ -35,6 +35,11 @@ class Source(NamedTuple):
             return False
         return (facts.st_mtime_ns, facts.st_size) == (self.changed, len(self.text))
 
+    def has_left(self) -> bool:
+        """Return whether the file is gone, though the folder is there that it was imported from."""
+        parts = self.module.count(".") + (2 if os.path.basename(self.file) == "__init__.py" else 1)
+        return not os.path.exists(self.file) and os.path.isdir(self.file.rsplit(os.sep, parts)[0])
+
 
 class KeptLoader(SourceFileLoader):
     """Loads a module as its file was, without Python's cache of compiled files, which belongs to the new one."""
@@ -64,19 +69,29 @@ class _Finder:
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return what is to be imported under `fullname`; the import system calls this, before all other finders."""
-        found = None
-        for finder in sys.meta_path:
-            if finder is not self and hasattr(finder, "find_spec"):  # the import system leaves out others, too
-                found = finder.find_spec(fullname, path, target)
-                if found is not None:
-                    break
-        if found is None:
-            gone = self.by_module.get(fullname)
-            return None if gone is None else _spec_of(fullname, gone)
-        source = self.by_file.get(found.origin or "")
-        if source is None or type(found.loader) is not SourceFileLoader or _stands_there(source):
+        found = self._found_by_others(fullname, path, target)
+        source = None if found is None else self.by_file.get(found.origin or "")
+        if source is None:
+            known = self.by_module.get(fullname)
+            if known is not None:
+                return _spec_of(fullname, known) if _is_instead(found, known) else found
+            inside = f"{fullname}."
+            if found is None and any(name.startswith(inside) for name in self.by_module):
+                return ModuleSpec(fullname, None, is_package=True)  # a package without a file, whose folder is gone
+            return found
+        if found is None or type(found.loader) is not SourceFileLoader or _stands_there(source):
             return found
         return _spec_of(fullname, source)
+
+    def _found_by_others(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None
+    ) -> ModuleSpec | None:
+        for finder in sys.meta_path:
+            if finder is not self and hasattr(finder, "find_spec"):  # the import system leaves out others, too
+                found: ModuleSpec | None = finder.find_spec(fullname, path, target)
+                if found is not None:
+                    return found
+        return None
 
 
 _finder = _Finder()
@@ -107,6 +122,14 @@ def read_source(file: str, module: str = "") -> Source | None:
             return Source(os.path.abspath(file), os.fstat(opened.fileno()).st_mtime_ns, opened.read(), module)
     except OSError:
         return None
+
+
+def _is_instead(found: ModuleSpec | None, known: Source) -> bool:
+    """Return whether `found` is there only because `known` is no longer: nothing, a module that became a package."""
+    if found is None:
+        return True
+    is_source = found.origin is None or type(found.loader) is SourceFileLoader  # what has no origin is a namespace
+    return is_source and known.has_left()  # else this machine has the project in another place
 
 
 def _stands_there(source: Source) -> bool:

@@ -177,6 +177,28 @@ def test_it_does_so_where_a_whole_package_is_gone_by_then(tmp_path: Path) -> Non
     assert told == "1\n"
 
 
+def test_it_does_so_where_a_module_became_a_package_by_then(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text("def add(x):\n    return x + 1\n")
+
+    def change() -> None:
+        (tmp_path / "helper").mkdir()
+        (tmp_path / "helper.py").rename(tmp_path / "helper" / "adding.py")
+        (tmp_path / "helper" / "__init__.py").write_text("from helper.adding import add as add_one\n")
+
+    assert run_and_edit(tmp_path, change)[0] == "1\n"
+
+
+def test_it_does_so_where_a_package_without_a_file_of_its_own_is_gone_by_then(tmp_path: Path) -> None:
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "adding.py").write_text("def add(x):\n    return x + 1\n")
+    script = REPLACED.replace("from helper", "from project.adding")
+    assert run_and_edit(tmp_path, (tmp_path / "project" / "adding.py").unlink, script)[0] == "1\n"
+    (tmp_path / "began").unlink()
+    (tmp_path / "project" / "adding.py").write_text("def add(x):\n    return x + 1\n")
+    change = lambda: (tmp_path / "project").rename(tmp_path / "moved")  # noqa: E731
+    assert run_and_edit(tmp_path, change, script.replace('"store"', '"another"'))[0] == "1\n"
+
+
 def test_modules_that_the_experiment_does_not_use_stay_what_they_were_as_well(tmp_path: Path) -> None:
     (tmp_path / "helper.py").write_text("from other import unused\n\ndef add(x):\n    return x + 1\n")
     (tmp_path / "other.py").write_text("unused = 1\n")

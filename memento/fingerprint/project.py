@@ -89,16 +89,17 @@ def is_project(module: types.ModuleType | None) -> bool:
         return False
     file = getattr(module, "__file__", None)
     if module.__name__ in MAIN_MODULES:  # a script may be called anything, and be read from a pipe
-        return not file or file.startswith("<") or not _is_installed(file)
+        return not file or file.startswith("<") or not is_installed(file)
     return _is_project_file(file)
 
 
 def _is_project_file(file: str | None) -> bool:
-    return file is not None and file.endswith(".py") and not _is_installed(file)
+    return file is not None and file.endswith(".py") and not is_installed(file)
 
 
 @functools.lru_cache(maxsize=4096)
-def _is_installed(file: str) -> bool:
+def is_installed(file: str) -> bool:
+    """Return whether `file` belongs to Python, to what was installed into it, or to us."""
     path = os.path.realpath(file)
     if path.startswith(_PACKAGE) or {"site-packages", "dist-packages"} & set(path.split(os.sep)):
         return True

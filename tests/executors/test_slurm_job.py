@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import itertools
 import os
 import pickle
 import signal
@@ -9,6 +12,7 @@ import subprocess
 import sys
 import sysconfig
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +26,9 @@ from memento.executors.slurm.ending import Ending
 from memento.executors.slurm.incarnation import Incarnation, read_log
 from memento.executors.slurm.memory import granted, kills
 from memento.executors.slurm.part import Part
-from memento.executors.slurm.snapshot import take_snapshot
+from memento.executors.slurm.snapshot import with_unloaded
 from memento.layout import checkpoint_path
+from memento.sources import Source, read_source
 from memento.spool import read_frames
 from memento.task import Failure, Outcome, Status, Task
 from tests.executors.harness import key_of, make_job
@@ -215,22 +220,68 @@ def test_a_sealed_experiment_is_opened_by_workers_and_known_by_its_place(tmp_pat
     assert pickle.loads(pickle.dumps(job.experiment))() == 5
 
 
-def test_a_snapshot_has_the_users_own_modules_and_nothing_that_is_installed(
+@contextlib.contextmanager
+def loaded(*names: str) -> Iterator[list[Source]]:
+    """Import the modules `names` of a project, for a while, and give their sources."""
+    files = [(importlib.import_module(name).__file__ or "", name) for name in names]
+    try:
+        yield [source for source in itertools.starmap(read_source, files) if source is not None]
+    finally:
+        for name in names:
+            del sys.modules[name]
+
+
+def test_what_may_be_imported_later_is_kept_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "own"
+    for name in ("shop/__init__.py", "shop/cash/lazily.py", "shop/store/note.py", "till.py", "beside.py", "random.py"):
+        (own / name).parent.mkdir(parents=True, exist_ok=True)
+        (own / name).write_text("value = 1\n")
+    (own / "shop" / "prices.txt").write_text("1\n")
+    (own / "shop" / "root").symlink_to("..")  # it leads upwards
+    (own / "notes").mkdir()
+    (own / "notes" / "draft.py").write_text("value = 1\n")
+    path = (sysconfig.get_path("stdlib"), str(own))
+    monkeypatch.setattr(sys, "path", [*sys.path, str(own)])
+    with loaded("shop", "till") as known:
+        kept = with_unloaded(known, path, own / "shop" / "store")
+
+    assert {source.module: source.file.removeprefix(f"{own}/") for source in kept} == {
+        "shop": "shop/__init__.py",
+        "shop.cash.lazily": "shop/cash/lazily.py",
+        "till": "till.py",
+        "beside": "beside.py",  # and not random, which is Python's for whoever imports it
+    }
+
+
+def test_a_job_runs_the_modules_of_its_submission_at_their_place_beside_their_data(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    own = tmp_path / "own"
-    (own / "shop" / "data").mkdir(parents=True)
-    for name in ("shop/__init__.py", "shop/lazily.py", "till.py", "beside.py", "shop/data/prices.txt"):
-        (own / name).write_text("value = 1\n")
-    (own / "notes").mkdir()
-    monkeypatch.syspath_prepend(str(own))
-    for name in ("shop", "till"):
-        __import__(name)
-    installed = sysconfig.get_path("stdlib")
-    path = take_snapshot((str(own), installed), tmp_path / "code")
-    assert path == (str(tmp_path / "code" / "0"), str(own), installed)
-    copied = {str(file.relative_to(path[0])) for file in Path(path[0]).rglob("*") if file.is_file()}
-    assert copied == {"shop/__init__.py", "shop/lazily.py", "shop/data/prices.txt", "till.py", "beside.py"}
+    package = tmp_path / "study"
+    package.mkdir()
+    loading = "from pathlib import Path\nFACTOR = 1\ndef total():\n    return FACTOR * int(TABLE.read_text())\n"
+    (package / "__init__.py").write_text("")
+    (package / "load.py").write_text(f"{loading}TABLE = Path(__file__).parents[1] / 'table.txt'\n")
+    (package / "late.py").write_text("added = 1\n")
+    (tmp_path / "table.txt").write_text("10")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def experiment(context: Any, config: Any) -> int:
+        from study.late import added  # type: ignore[import-not-found]
+        from study.load import total  # type: ignore[import-not-found]
+
+        return int(total()) + int(added)
+
+    with loaded("study", "study.load") as known:
+        kept = with_unloaded(known, sys.path, tmp_path / "store")
+    (package / "load.py").write_text(loading.replace("FACTOR = 1", "FACTOR = 1000"))
+    (package / "late.py").unlink()
+    leader = lead(tmp_path / "run", experiment, [Task(index=0, key=key_of(0))], kept)
+    try:
+        assert leader.wait(timeout=60) == 0
+    finally:
+        leader.kill()
+    (frame,), _ = read_frames(tmp_path / "run" / "1-0.1.spool")
+    assert Outcome.unpack_head(*frame).summary == b"11"
 
 
 def test_what_killed_jobs_left_on_a_node_is_removed_by_the_next(
@@ -250,11 +301,13 @@ def test_what_killed_jobs_left_on_a_node_is_removed_by_the_next(
     assert not list(tmp_path.iterdir())
 
 
-def lead(folder: Path, experiment: Any, tasks: list[Task], **more: str) -> subprocess.Popen[bytes]:
+def lead(
+    folder: Path, experiment: Any, tasks: list[Task], sources: tuple[Source, ...] = (), **more: str
+) -> subprocess.Popen[bytes]:
     """Start what leads job 7_0, which is to run `tasks` one after the other, with `more` in its environment."""
     folder.mkdir()
     Batch(run=RUN, number=1, parts=[tasks]).write(folder)
-    (folder / JOB).write_bytes(seal(make_job(folder.parent, experiment)))
+    (folder / JOB).write_bytes(seal(make_job(folder.parent, experiment)._replace(sources=sources)))
     code = f"from memento.executors.slurm.job import main; main({str(folder)!r}, '1')"
     slurms = {"SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "0", "SLURMD_NODENAME": "node1"}
     return subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **slurms, **more})

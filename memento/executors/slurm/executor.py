@@ -39,7 +39,7 @@ from memento.executors.slurm.resources import (
     resources_of,
 )
 from memento.executors.slurm.sharing import check_store
-from memento.executors.slurm.snapshot import take_snapshot
+from memento.executors.slurm.snapshot import with_unloaded
 from memento.executors.slurm.submitting import Submitter
 from memento.executors.slurm.tracking import Tracker
 from memento.given import number, texts, whole
@@ -51,7 +51,6 @@ from memento.task import Outcome, Task
 
 # The folder is looked into at these intervals: the first, how they grow while nothing happens, the longest.
 LOOK, GROWTH, LONGEST_LOOK = 0.2, 1.2, 3.0
-SNAPSHOT = "code"
 ENGINE = "slurm"
 
 
@@ -71,7 +70,7 @@ class SlurmExecutor:
         setup: lines of shell that are run first in each job, as ``["module load cuda"]``.
         slurm: further options of sbatch, as ``{"qos": "long", "exclusive": True}``.
         python: the interpreter on the nodes; by default the one that runs here.
-        snapshot: run a copy of your own modules as they are now; False runs them as they are when a job starts.
+        snapshot: run your own modules as they are now; False runs them as they are when a job starts.
         cancel: cancel the jobs when the run is interrupted; otherwise the first Ctrl-C leaves them running.
         growth: by how much memory or time grow when a configuration is tried again because it had too little.
         warning: how many seconds before its end a job stops, for experiments to write checkpoints.
@@ -151,10 +150,8 @@ class SlurmExecutor:
         self._reset()
         self._folder, self._job = Path(job.spool), job
         (self._folder / REMOTE).write_text(ENGINE)
-        if self._snapshot:
-            job = job._replace(import_path=take_snapshot(job.import_path, self._folder / SNAPSHOT))
-        else:
-            job = job._replace(sources=())
+        kept = with_unloaded(job.sources, job.import_path, Path(job.store)) if self._snapshot else ()
+        job = job._replace(sources=kept)
         (self._folder / JOB).write_bytes(seal(job))
         self._tracker = Tracker(self._folder, job.run, grace=self._grace)
         self._submitter = self._submitter_for(job)

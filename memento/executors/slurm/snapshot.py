@@ -1,83 +1,68 @@
-"""A copy of the user's own modules, so that jobs run the code that was there when they were submitted.
+"""The sources of the user's own modules that an experiment may import only when it runs, which may be tomorrow.
 
-The user's own are the modules that this process has loaded from a place on its import path that is neither Python's nor
-of installed packages. A package is copied whole; beside a single module its neighbours are, because an experiment may
-import them only when it runs. Folders without a module in use are not: a home directory may be on the path.
+What is loaded travels with every job. Beside it are the other modules of the packages in use, and the neighbours of
+single modules in use. Folders without a module in use are not looked into: a home directory may be on the import path.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import site
 import sys
-import sysconfig
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.machinery import PathFinder
 from pathlib import Path
 
-import memento
-
-# Left out: what is no code, and would be large.
-IGNORED = shutil.ignore_patterns("__pycache__", "*.pyc", ".git", ".memento", ".venv", "node_modules")
-LARGEST = 1024 * 1024
+from memento.fingerprint.project import MOST_BYTES, is_installed
+from memento.sources import Source, read_source
 
 
-def take_snapshot(import_path: Sequence[str], into: Path) -> tuple[str, ...]:
-    """Copy the user's own modules into the folder `into`; return the import path that finds the copies first."""
-    path: list[str] = []
-    for number, entry in enumerate(import_path):
-        packages, modules = _own(Path(entry))
-        if packages or modules:
-            place = into / str(number)
-            place.mkdir(parents=True, mode=0o700)
-            for package in packages:
-                shutil.copytree(
-                    package, place / package.name, ignore=_ignore, symlinks=False, ignore_dangling_symlinks=True
-                )
-            for module in modules:
-                shutil.copy2(module, place / module.name)
-            path.append(str(place))
-        path.append(entry)
-    return tuple(path)
+def with_unloaded(known: Sequence[Source], import_path: Sequence[str], store: Path) -> tuple[Source, ...]:
+    """Return `known`, which are loaded, and the sources beside them that are not, up to `MOST_BYTES` of these.
+
+    Nothing in the folder `store` is one, which may lie in a package.
+    """
+    have, left, found = {source.file for source in known}, MOST_BYTES, list(known)
+    for name, file in (*_in_packages(known, os.path.realpath(store)), *_beside_single_ones(known, import_path)):
+        source = None if file in have else read_source(file, name)
+        if source is not None and len(source.text) <= left:
+            left -= len(source.text)
+            have.add(file)
+            found.append(source)
+    return tuple(found)
 
 
-def _ignore(folder: str, names: list[str]) -> set[str]:
-    large = {name for name in names if not name.endswith(".py") and _size(os.path.join(folder, name)) > LARGEST}
-    return set(IGNORED(folder, names)) | large
+def _in_packages(known: Iterable[Source], store: str) -> Iterator[tuple[str, str]]:
+    """Yield the name and the file of each module of the packages that some of `known` are in."""
+    for first in sorted({source.module.partition(".")[0] for source in known} - {""}):
+        for folder in getattr(sys.modules.get(first), "__path__", ()):
+            if not is_installed(folder):  # a namespace may have parts there
+                yield from _modules_of(first, os.path.abspath(folder), store)
 
 
-def _size(path: str) -> int:
-    try:
-        return os.path.getsize(path) if os.path.isfile(path) else 0
-    except OSError:
-        return 0
+def _beside_single_ones(known: Iterable[Source], import_path: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the name and the file of each module beside those of `known` in no package, and beside the script."""
+    files = [source.file for source in known if "." not in source.module]
+    files.append(getattr(sys.modules["__main__"], "__file__", None) or "")
+    for folder in sorted({os.path.dirname(os.path.abspath(file)) for file in files} & set(import_path)):
+        for name in sorted(file.removesuffix(".py") for file in os.listdir(folder) if file.endswith(".py")):
+            file = os.path.join(folder, f"{name}.py")
+            found = PathFinder.find_spec(name, import_path)
+            if found is not None and found.origin == file:  # not behind another of that name, as one of Python's
+                yield name, file
 
 
-def _own(entry: Path) -> tuple[list[Path], list[Path]]:
-    """Return the packages and the modules that are to be copied from `entry` of the import path."""
-    if not entry.is_dir() or any(entry.is_relative_to(place) for place in _installed()):
-        return [], []
-    packages, alone = set(), False
-    for name, file in _loaded():
-        if not file.is_relative_to(entry):
-            continue
-        first = file.relative_to(entry).parts
-        if len(first) == 1:
-            alone = True
-        elif name.partition(".")[0] == first[0]:
-            packages.add(entry / first[0])
-    return sorted(packages), sorted(entry.glob("*.py")) if alone else []
+def _modules_of(package: str, top: str, store: str) -> Iterator[tuple[str, str]]:
+    # Links are not followed: they may lead upwards.
+    for folder, folders, files in os.walk(top):
+        folders[:] = sorted(name for name in folders if _may_be_package(os.path.join(folder, name), store))
+        inside = Path(folder).relative_to(top).parts
+        for file in sorted(files):
+            if file.endswith(".py"):
+                parts = (package, *inside, *(() if file == "__init__.py" else (file.removesuffix(".py"),)))
+                yield ".".join(parts), os.path.join(folder, file)
 
 
-def _loaded() -> Iterator[tuple[str, Path]]:
-    own = Path(memento.__file__).parent
-    for name, module in list(sys.modules.items()):
-        file = getattr(module, "__file__", None)
-        if isinstance(file, str) and file.endswith(".py") and not Path(file).is_relative_to(own):
-            yield name, Path(file).absolute()
-
-
-def _installed() -> list[Path]:
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
-    places = [sysconfig.get_path(name) for name in names] + [*site.getsitepackages(), site.getusersitepackages()]
-    return [Path(place) for place in places if place]
+def _may_be_package(folder: str, store: str) -> bool:
+    """Return whether `folder` is to be looked into: neither the store nor, as ".git", "node_modules", no package."""
+    name = os.path.basename(folder)
+    return name.isidentifier() and name not in ("__pycache__", "node_modules") and os.path.realpath(folder) != store
