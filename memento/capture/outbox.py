@@ -1,7 +1,8 @@
 """Records on their way to a server: on the disk first, then sent by a thread, again and again until it takes them.
 
     put ──▶ <url>-<process>.jsonl ──thread──▶ POST ──▶ <url>-<process>.jsonl.sent: up to where it was taken
-                     │ the process dies                └▶ <url>.refused.jsonl: this very record was refused
+                     │ the process dies                └▶ <url>.refused.jsonl: this very record was refused, or is
+                     │                                                         not taken while others are
                      └──▶ whoever sends to this address next, adopts it
 
 Guarantees: a record is in the kernel's hands when `put` returns, so no kill of any process loses it; it is sent at
@@ -38,6 +39,8 @@ LOOK_AGAIN = 30.0  # seconds until files left over by others are looked for agai
 AT_EXIT = 30.0  # seconds that a process waits at its end for a server that takes records
 # Refusals of the record itself; any other answer, such as 401 or 404, may be another one tomorrow.
 REFUSALS = ("answered 400", "answered 413", "answered 422")
+ANSWER = "answered "
+MOST_PASSED_OVER = 10  # records of a file for which the server has another answer, until the others are tried later
 
 _outboxes: dict[tuple[str, Path], Outbox] = {}
 _all: weakref.WeakSet[Outbox] = weakref.WeakSet()
@@ -84,6 +87,8 @@ class Outbox:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._told = False
+        self._taken = 0
+        self._answered: dict[str, tuple[int, int]] = {}  # of records not taken: how often tried, `_taken` at first
 
     def put(self, record: bytes) -> None:
         """Take `record`, a line of JSON with its newline, over; never waits and never raises."""
@@ -137,11 +142,13 @@ class Outbox:
         """
         with self._sending:
             try:
+                first = None
                 for spool in self._spools():
                     problem = self._send_all(spool, deadline)
-                    if problem is not None:
+                    if problem is not None and not problem.startswith(ANSWER):
                         return problem
-                return self._send_unwritten(deadline)
+                    first = first or problem
+                return first or self._send_unwritten(deadline)
             except OSError as error:
                 return f"could not be sent to, as {self._folder} fails: {error.strerror}"
             except Exception as error:  # the thread has to live on
@@ -168,15 +175,42 @@ class Outbox:
                 spool.close()
 
     def _send_all(self, spool: Spool, deadline: float | None) -> str | None:
+        passed_over: dict[str, bytes] = {}
+        problem, end = None, spool.sent
         for offset, line in new_lines(spool.path, spool.sent):
             if deadline is not None and time.monotonic() > deadline:
                 return "took too long"
-            problem = self._post(line, f"{spool.path.stem}-{offset}")
-            if problem is not None:
+            identity, end = f"{spool.path.stem}-{offset}", offset + len(line)
+            answer = self._post(line, identity)
+            if answer is None:
+                self._answered.pop(identity, None)
+                self._set_aside(passed_over, problem)
+                spool.mark(end)
+                continue
+            problem = answer
+            passed_over[identity] = line
+            if not self._may_pass_over(identity, problem, deadline) or len(passed_over) > MOST_PASSED_OVER:
                 return problem
-            spool.mark(offset + len(line))
+        if not all(self._taken > self._answered[identity][1] for identity in passed_over):
+            return problem
+        self._set_aside(passed_over, problem)  # others were taken meanwhile, from other files
+        spool.mark(end)
         self._begin_anew(spool)
         return None
+
+    def _may_pass_over(self, identity: str, problem: str, deadline: float | None) -> bool:
+        """Return whether to try the next record, to see whether it is this one that the server does not take."""
+        if not problem.startswith(ANSWER):
+            return False
+        tries, since = self._answered.get(identity, (0, self._taken))
+        self._answered[identity] = tries + 1, since
+        return tries >= self._retries or deadline is not None  # which is the last time that this process tries
+
+    def _set_aside(self, lines: dict[str, bytes], problem: str | None) -> None:
+        for identity, line in lines.items():
+            self._keep_aside(line, f"{problem}, and takes others")
+            del self._answered[identity]
+        lines.clear()
 
     def _begin_anew(self, spool: Spool) -> None:
         # Not by emptying it: its name and an offset are what a server knows a record by, so none may come again.
@@ -206,13 +240,19 @@ class Outbox:
             self._context = ssl.create_default_context()
         headers = {"Idempotency-Key": identity, **self._headers}
         problem, _ = post(self._url, line.rstrip(b"\n"), headers, self._timeout, self._context)
-        if problem is None or not problem.startswith(REFUSALS):
+        if problem is None:
+            self._taken += 1
+        elif not problem.startswith(REFUSALS):
             return problem
+        else:
+            self._keep_aside(line, problem)
+        return None
+
+    def _keep_aside(self, line: bytes, problem: str) -> None:
         path = self._folder / f"{self._prefix}.refused.jsonl"
         logger.warning("memweb: %s %s; the refused result is kept in %s", self.where, problem, path)
         with contextlib.closing(Appender(path)) as refused:
             refused.append(line)
-        return None
 
     @property
     def unsent(self) -> int:

@@ -30,6 +30,7 @@ class Server:
         self.received, self.headers, self.answers, self.port = [], [], [], 0
         self._server = None
         self.delay = 0.0
+        self.broken, self.asked = set(), []
 
     def start(self):
         owner = self
@@ -39,8 +40,12 @@ class Server:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 time.sleep(owner.delay)
                 status = owner.answers.pop(0) if owner.answers else 204
+                record = json.loads(body)
+                owner.asked.append(record["x"])
+                if record["x"] in owner.broken:
+                    status = 500
                 if status < 400:
-                    owner.received.append(json.loads(body))
+                    owner.received.append(record)
                     owner.headers.append(dict(self.headers))
                 self.send_response(status)
                 self.send_header("Content-Length", "0")
@@ -162,6 +167,45 @@ def test_a_record_that_the_server_refuses_keeps_no_other_back_and_is_kept(server
     (name,) = [name for name in spooled(tmp_path) if "refused" in name]
     assert json.loads((tmp_path / ".memento-unsent" / name).read_text()) == {"x": 1, "result": 1}
     assert "answered 400; the refused result is kept in" in caplog.text
+
+
+def test_so_does_one_for_which_it_always_has_another_answer_while_it_takes_the_others(server, tmp_path, caplog):
+    server.broken = {0, 1}
+    func = memweb(server.url, retries=1)(lambda x: x)
+    for x in range(5):
+        func(x)
+
+    assert server.wait_for(3) == [2, 3, 4]
+    assert send_unsent() == 0
+    assert server.asked.count(0) >= 2
+    (path,) = (tmp_path / ".memento-unsent").glob("*.refused.jsonl")
+    assert [json.loads(line)["x"] for line in path.read_text().splitlines()] == [0, 1]
+    assert "answered 500, and takes others; the refused result is kept in" in caplog.text
+
+
+def test_one_that_a_killed_process_left_keeps_no_other_back_and_is_tried_again_by_each(server, tmp_path):
+    server.broken = {0}
+    assert run(tmp_path, server.url, 0, 1, "kill").returncode == -signal.SIGKILL
+    assert run(tmp_path, server.url, 1, 3, "end").returncode == 0
+    assert server.wait_for(2) == [1, 2]
+
+    server.broken = set()
+    assert run(tmp_path, server.url, 3, 4, "end").returncode == 0
+    assert server.wait_for(4) == [0, 1, 2, 3]
+    assert not (tmp_path / ".memento-unsent").exists()
+
+
+def test_while_a_server_takes_nothing_none_is_put_aside(server, tmp_path):
+    server.broken = set(range(4))
+    func = memweb(server.url, retries=0)(lambda x: x)
+    for x in range(4):
+        func(x)
+    while len(server.asked) < 8:
+        time.sleep(0.01)
+
+    assert not list((tmp_path / ".memento-unsent").glob("*.refused.jsonl"))
+    server.broken = set()
+    assert server.wait_for(4) == [0, 1, 2, 3]
 
 
 def test_refused_records_leave_no_file_open(server, tmp_path):
