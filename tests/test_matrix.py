@@ -693,6 +693,9 @@ class TestRefusals:
              "settings: 5 is no name; write a string"),
             ({"parameters": {"a": [1]}, "introduced": ["a"]}, MatrixTypeError, "introduced",
              "introduced is the list ['a'], not a dict; write for example {'depth': 2}"),
+            ({"parameters": {"a": [1]}, "replicates": 2, "introduced": {"replicate": None}}, MatrixError,
+             "introduced['replicate']", "introduced['replicate'] is None, which no replicate has; "
+             "write 0, and what was computed without replicates is the first of them"),
         ],
     )  # fmt: skip
     def test_what_cannot_be_meant_is_refused(self, matrix, kind, key, message):

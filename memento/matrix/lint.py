@@ -228,6 +228,14 @@ def check_introduced(introduced: object, known: Sequence[str]) -> dict[str, Any]
     found = dict(check_dict(introduced, "introduced", "{'depth': 2}"))
     for name in found:
         check_known(name, known, "introduced")
+    first = found.get(REPLICATE, 0)
+    if type(first) is not int or first < 0:  # it would be declared in the store, and find nothing
+        refuse(
+            f"introduced[{REPLICATE!r}]",
+            first,
+            f"introduced[{REPLICATE!r}] is {said(first)}, which no replicate has; write 0, and what was computed "
+            "without replicates is the first of them",
+        )
     if len(found) > MOST_INTRODUCED:
         refuse(
             "introduced",
