@@ -350,8 +350,10 @@ def test_results_are_a_sequence_in_the_order_of_the_matrix() -> None:
     assert [result.config["lr"] for result in part] == [0.01, 0.1, 0.01]
     assert part[0].was_cached
     assert [result.key[-1] for result in reversed(part)] == ["1", "2", "3"]
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match=r"^there is no result 4: these are 4, from 0 to 3$"):
         results[4]
+    with pytest.raises(IndexError, match=r"^there is no result 0: there are none$"):
+        results.filter(model="none such")[0]
 
 
 def test_results_of_several_runs_put_together_are_a_list() -> None:
@@ -509,6 +511,25 @@ def test_best_of_nothing_but_failures_says_so(made: Made) -> None:
     made.add({"a": 1}, {"accuracy": float("nan")}).add({"a": 2}, failure=BOOM)
     with pytest.raises(NotStored, match="none of the 2 experiments succeeded with a number for 'accuracy'"):
         made.results.best("accuracy")
+
+
+@pytest.mark.parametrize("table", ["best", "best_mean", "aggregate"])
+def test_a_number_of_no_results_is_refused_as_that(table: str) -> None:
+    nothing = scores().results.filter(model="svm").filter(model="tree")
+    with pytest.raises(NotStored) as refused:
+        getattr(nothing, table)("loss")
+    assert str(refused.value) == (
+        "there are no results of which 'loss' could be looked at; were they chosen by a filter?"
+    )
+
+
+def test_best_by_a_key_that_is_no_string_is_refused(made: Made) -> None:
+    made.add({"a": 1}, {7: 8})
+    with pytest.raises(OptionError) as refused:
+        made.results.best(7)  # type: ignore[arg-type]
+    assert str(refused.value) == (
+        "metric=7 is no string; of a returned dict, those entries can be chosen by whose keys are strings"
+    )
 
 
 def test_best_by_something_else_than_numbers_is_refused(made: Made) -> None:

@@ -137,7 +137,8 @@ class Records(Sequence[Record]):
         try:
             position = range(len(self))[index]
         except IndexError:
-            raise IndexError(f"there is no record {index}: these are {len(self):,}") from None
+            are = f"these are {len(self):,}, from 0 to {len(self) - 1:,}" if len(self) else "there are none"
+            raise IndexError(f"there is no record {index}: {are}") from None
         part = bisect.bisect_right(self._ends, position)
         before = self._ends[part] - len(self._rows[part])
         return Record(self._chunks[part], self._rows[part][position - before])

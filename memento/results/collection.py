@@ -64,7 +64,8 @@ class Results(Sequence[Result]):
         try:
             return self._result(self._rows[index])
         except IndexError:
-            raise IndexError(f"there is no result {index}: these are {len(self)}") from None
+            are = f"these are {len(self)}, from 0 to {len(self) - 1}" if len(self) else "there are none"
+            raise IndexError(f"there is no result {index}: {are}") from None
 
     def __iter__(self) -> Iterator[Result]:
         if not isinstance(self._rows, range) or len(self._rows) != len(self._entries) or self._rows.step != 1:
@@ -153,7 +154,7 @@ class Results(Sequence[Result]):
         Raises:
             UnknownMetric: nothing of that name was returned or recorded.
             OptionError: what has that name is not a number.
-            NotStored: no experiment succeeded with such a number.
+            NotStored: no experiment succeeded with such a number, or there are no results.
 
         Example:
             ``results.best("loss", maximize=False).config``
@@ -170,7 +171,7 @@ class Results(Sequence[Result]):
         Raises:
             UnknownMetric: nothing of that name was returned or recorded.
             OptionError: the matrix has no replicates, or what has that name is not a number.
-            NotStored: no experiment succeeded with such a number.
+            NotStored: no experiment succeeded with such a number, or there are no results.
 
         Example:
             ``results.best_mean("accuracy")[0].config.model``
@@ -227,6 +228,7 @@ class Results(Sequence[Result]):
         Raises:
             OptionError: the matrix has no replicates.
             UnknownMetric: nothing of that name was returned or recorded.
+            NotStored: there are no results.
         """
         from memento.results.frames import frame_of
         from memento.results.numbers import aggregate_table

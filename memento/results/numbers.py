@@ -36,7 +36,15 @@ def numbers_of(results: Sequence[Result], name: str) -> list[float | None]:
     Raises:
         UnknownMetric: nothing of that name was returned or recorded.
         OptionError: what has that name is not a number.
+        NotStored: there are no results.
     """
+    _refuse_none(results, name)
+    if not isinstance(name, str):
+        raise OptionError(
+            f"metric={name!r} is no string; of a returned dict, those entries can be chosen by whose keys are strings",
+            option="metric",
+            value=name,
+        )
     column = _column(results, name)
     values = [_number(value) for value in column]
     if all(value is None for value in values) and (wrong := [value for value in column if isinstance(value, str)]):
@@ -46,6 +54,11 @@ def numbers_of(results: Sequence[Result], name: str) -> list[float | None]:
             value=name,
         )
     return values
+
+
+def _refuse_none(results: Sequence[Result], name: str) -> None:
+    if not results:
+        raise NotStored(f"there are no results of which {name!r} could be looked at; were they chosen by a filter?")
 
 
 def _column(results: Sequence[Result], name: str) -> list[Any]:
@@ -165,6 +178,7 @@ def best_group(results: Sequence[Result], name: str, *, maximize: bool) -> list[
 
 def _by_configuration(results: Sequence[Result], name: str) -> tuple[list[float | None], list[list[int]]]:
     """Return the number of each result, and the rows of each configuration's replicates."""
+    _refuse_none(results, name)  # of none, nobody knows whether they have replicates
     if not replicates_of(results):
         raise OptionError(
             "these configurations have no replicates to aggregate over; "

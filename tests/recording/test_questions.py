@@ -264,5 +264,5 @@ def test_records_are_a_sequence(records):
     assert [record["index"] for record in records[::-5]] == [3, 2, 1, 0]
     assert len(records[2:6].where(index=0)) == 1
     assert (records[:2] + records[-2:]).values("index") == [0, 1, 2, 3]
-    with pytest.raises(IndexError, match=r"^there is no record 16: these are 16$"):
+    with pytest.raises(IndexError, match=r"^there is no record 16: these are 16, from 0 to 15$"):
         records[16]
