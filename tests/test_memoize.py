@@ -901,3 +901,21 @@ def test_what_took_long_is_synced_also_a_moment_after_another_thread_has_synced(
         ledger.keep_call(outcome_of(number, run=code_id(code))._replace(runtime=runtime), code)
         unsynced.append("PRAGMA synchronous = NORMAL" in said)
     assert unsynced == [True, False]
+
+
+def test_a_value_in_which_a_bit_has_flipped_is_computed_anew(store_path: Path) -> None:
+    @memoize
+    def pair(x: int) -> tuple[int, int]:
+        calls.append(x)
+        return x, 2 * x
+
+    assert pair(5) == (5, 10)
+    ledger = ledger_at(None)
+    ledger.close()
+    with contextlib.closing(sqlite3.connect(ledger.database)) as database:
+        ((value,),) = database.execute("SELECT value FROM outcomes").fetchall()
+        assert value.count(b"K\x0a") == 1
+        database.execute("UPDATE outcomes SET value = ?", [value.replace(b"K\x0a", b"K\x0b")])
+        database.commit()
+    assert [pair(5), pair(5)] == [(5, 10)] * 2
+    assert calls == [5, 5]
