@@ -6,6 +6,7 @@ Run it as `python docs/make_reference.py [FILE]` after public names have changed
 from __future__ import annotations
 
 import enum
+import functools
 import inspect
 import re
 import sys
@@ -41,13 +42,23 @@ def signature_of(thing: object) -> str:
     return re.sub(r"<[^<>]* at 0x\w+>", "…", shown)  # a default that has no literal form
 
 
+def attributes_of(cls: type) -> Iterator[tuple[str, str]]:
+    """Yield the names that the docstring of `cls` lists as attributes, and what it says of each."""
+    listed = (inspect.getdoc(cls) or "").partition("\nAttributes:\n")[2].split("\n\n")[0]
+    for entry in re.split(r"\n(?=    \w)", f"\n{listed}")[1:]:
+        name, _, text = entry.partition(":")
+        text = " ".join(text.split())
+        yield name.strip(), text[:1].upper() + text[1:]
+
+
 def members_of(cls: type) -> Iterator[str]:
-    """Yield a line for each public method and property that `cls` or a base of ours defines."""
+    """Yield a line for each public attribute, method and property that `cls` or a base of ours defines."""
+    yield from (f"- `{name}`: {text}" for name, text in attributes_of(cls))
     for name, member in sorted(inspect.getmembers(cls)):
         ours = any(name in vars(base) for base in cls.__mro__ if base.__module__.startswith("memento"))
         if name.startswith("_") or not ours or not inspect.getdoc(member):
             continue
-        if isinstance(member, property):
+        if isinstance(member, property | functools.cached_property):
             yield f"- `{name}`: {sentence_of(member)}"
         elif callable(member):
             yield f"- `{name}{signature_of(member)}`: {sentence_of(member)}"

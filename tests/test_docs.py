@@ -136,6 +136,12 @@ def test_the_example_of_the_readme_is_thirty_lines_of_one_program():
     assert 20 <= len(first.code.splitlines()) <= 30
 
 
+def test_the_reference_tells_of_everything_that_an_experiment_can_ask_of_its_context():
+    section = (ROOT / "docs/reference.md").read_text().partition("### Context\n")[2].partition("###")[0]
+    public = {name for name in dir(memento.Context(key=bytes(16))) if not name.startswith("_")}
+    assert set(re.findall(r"^- `(\w+)", section, re.MULTILINE)) == public
+
+
 def test_the_reference_is_up_to_date(tmp_path):
     made = tmp_path / "reference.md"
     subprocess.run([sys.executable, str(ROOT / "docs/make_reference.py"), str(made)], check=True, timeout=60)
