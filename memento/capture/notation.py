@@ -67,7 +67,7 @@ def to_plain(value: Any, notes: Notes, place: str = "") -> Any:
     """
     try:
         return _plain(value, notes, place)
-    except (RecursionError, ValueError, TypeError, AttributeError, OverflowError):
+    except Exception:  # whatever a value of a foreign class raises, the call was made
         for below in [pointer for pointer in notes if pointer.startswith(place + "/")]:
             del notes[below]
         return _text(value, notes, place)
@@ -159,7 +159,7 @@ def _listed(values: Iterable[Any], notes: Notes, place: str) -> list[Any]:
 def _ordered(values: Iterable[Any], notes: Notes, place: str) -> list[Any]:
     try:
         ordered = sorted(values)
-    except TypeError:  # of several types; by their text equal sets are still written alike in every process
+    except Exception:  # of several types, or NaN among Decimals; by their text equal sets are written alike
         ordered = sorted(values, key=lambda value: (type(value).__qualname__, readable(value)))
     return _listed(ordered, notes, place)
 

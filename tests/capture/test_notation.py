@@ -337,3 +337,16 @@ def test_whatever_is_written_is_strict_json_of_one_line_and_read_back_equal(valu
     line = read_line(text, ("x",))
     assert line.exact
     assert digest(line.result) == digest({"value": value})
+
+
+def test_a_value_that_raises_when_it_is_looked_at_costs_no_result(tmp_path):
+    class Detached(list):
+        def __iter__(self):
+            raise RuntimeError("the session is closed")
+
+    func = memfile(tmp_path / "results.jsonl")(lambda x: {"y": Detached([x])})
+
+    assert len(func(1)["y"]) == 1
+    numbers = memfile(tmp_path / "results.jsonl")(lambda x: {"y": {decimal.Decimal("NaN"), decimal.Decimal(x)}})
+    assert len(numbers(2)["y"]) == 2
+    assert [record["x"] for record in read_memfile(tmp_path / "results.jsonl")] == [1, 2]
