@@ -713,6 +713,49 @@ def test_edits_to_cells_are_noticed(place: int, before: str, after: str, changed
     assert notebook(*cells).changed_since(notebook(*CELLS).code) == changed
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("class Held:\n    rate = 1", "class Held:\n    rate = 2"),
+        ("class Base:\n    rate = 1\nclass Held(Base): pass", "class Base:\n    rate = 2\nclass Held(Base): pass"),
+        ("class Held: pass\nHeld.rate = 1", "class Held: pass\nHeld.rate = 2"),
+        (
+            "from enum import Enum\nclass Held(Enum):\n    RATE = 1",
+            "from enum import Enum\nclass Held(Enum):\n    RATE = 2",
+        ),
+        (
+            "from dataclasses import dataclass\n@dataclass\nclass Held:\n    rate: int = 1",
+            "from dataclasses import dataclass\n@dataclass\nclass Held:\n    rate: int = 2",
+        ),
+        (
+            "from dataclasses import dataclass\n@dataclass(slots=True, frozen=True)\nclass Held:\n    rate: int = 1",
+            "from dataclasses import dataclass\n@dataclass(slots=True, frozen=True)\nclass Held:\n    rate: int = 2",
+        ),
+        (
+            "import dataclasses as d\n@d.dataclass\nclass Held:\n    a: list = d.field(default_factory=list)",
+            "import dataclasses as d\n@d.dataclass\nclass Held:\n    a: list = d.field(default_factory=set)",
+        ),
+        (
+            "from collections import namedtuple\nHeld = namedtuple('Held', 'rate', defaults=[1])",
+            "from collections import namedtuple\nHeld = namedtuple('Held', 'rate', defaults=[2])",
+        ),
+        (
+            "class Base:\n    def __init_subclass__(cls, k=0): cls.k = k\nclass Held(Base, k=1): pass",
+            "class Base:\n    def __init_subclass__(cls, k=0): cls.k = k\nclass Held(Base, k=2): pass",
+        ),
+    ],
+)
+def test_what_a_class_of_a_cell_holds_counts_also_where_it_has_no_methods(before: str, after: str) -> None:
+    first, second = (notebook(held, "def experiment(): return Held") for held in (before, after))
+    assert first.notes == second.notes == ()
+    assert {name.removesuffix("Base") for name in second.changed_since(first.code)} & {"notebook.Held", "notebook."}
+
+
+def test_what_cannot_be_told_of_a_class_of_a_cell_is_noted() -> None:
+    known = notebook("class Held:\n    lock = object()", "def experiment(): return Held")
+    assert known.notes == ("the source of notebook.Held.lock was not found: not every change to it will be noticed",)
+
+
 # --- code that comes in through the matrix -----------------------------------------------------------------------
 
 

@@ -78,6 +78,14 @@ REACHED: dict[str, tuple[str, str, tuple[str, str], str]] = {
     "a function found by eval": (
         "def train(): return 1\ndef experiment(): return eval('train()')", "", ("return 1", "return 2"), "single.train",
     ),
+    "a module found by sys.modules": (
+        "import sys\nimport other\ndef experiment(): return sys.modules['other'].train()", "def train(): return 1",
+        ("return 1", "return 2"), "other.train",
+    ),
+    "a module asked for by sys.modules": (
+        "import sys\nimport other\ndef experiment(): return sys.modules.get('other').train()", "def train(): return 1",
+        ("return 1", "return 2"), "other.train",
+    ),
     "a function chosen by the type of its argument": (
         "import functools\n@functools.singledispatch\ndef fit(x): return 0\n@fit.register\ndef _(x: int): return 1\n"
         "def experiment(): return fit(3)", "", ("return 1", "return 2"), "single._",

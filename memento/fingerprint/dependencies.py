@@ -11,21 +11,23 @@ import ast
 import sys
 import types
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from importlib.machinery import SourceFileLoader
 from typing import Any
 
+from memento.fingerprint.classes import content_without_source, definition_of, methods_of
 from memento.fingerprint.effects import Effects
-from memento.fingerprint.held import attributes_of
+from memento.fingerprint.held import attributes_of, is_settled
 from memento.fingerprint.inside import code_in, home_of
 from memento.fingerprint.lookups import Lookups
 from memento.fingerprint.module_names import ModuleNames, Scope
-from memento.fingerprint.project import file_of_module, files_of_package, is_project, project_module
+from memento.fingerprint.project import files_of_package, is_project, project_module
 from memento.fingerprint.uses import Loaded, absolute_name, is_definition, uses_in
-from memento.fingerprint.values import Values
+from memento.fingerprint.values import Values, is_digestible
 from memento.fingerprint.watched import Watched
 from memento.hashing import syntax
 from memento.hashing.callables import captured_values
+from memento.hashing.keys import digest
 from memento.hashing.naming import MAIN_MODULES, module_name
 from memento.sources import KeptLoader
 
@@ -148,29 +150,36 @@ class Dependencies:
         for base in kind.__mro__[1:]:
             self._add(base)
         name = f"{module_name(kind.__module__)}.{kind.__qualname__}"
-        module = sys.modules[kind.__module__]
-        file = file_of_module(module) or next((one.__code__.co_filename for one in _functions_of(kind)), None)
-        tree = self._watched.tree_of(file)
-        node = syntax.class_of(tree, kind.__qualname__) if tree else None
-        if node is not None:
-            self._watched.record(name, syntax.digest_of([node]))
-            for function in _functions_of(kind):
-                self._compare(name, function)
-            for value in vars(kind).values():
-                if isinstance(value, dict | list | tuple | set):  # such as a table that classes enter themselves
-                    self._add(value)
-            self._see_patches(name, kind, node)
-            if tree is not None:
-                self._effects.add_class(kind, node)
-                self._values.add_class(name, kind, node, tree)
-            self._follow([node], vars(module), set(), name)
-            if any(isinstance(inner, ast.Attribute) and inner.attr == _SUBCLASSES for inner in ast.walk(node)):
-                self._add_below(kind)
+        tree, node = definition_of(kind, self._watched)
+        if tree is None or node is None:
+            self._see_content(name, kind)
             return
-        self._watched.note(name)
-        self._watched.record(name, "unknown")
+        self._watched.record(name, syntax.digest_of([node]))
+        for function in methods_of(kind):
+            self._compare(name, function)
         for value in vars(kind).values():
-            self._add(getattr(value, "__func__", value))
+            if isinstance(value, dict | list | tuple | set):  # such as a table that classes enter themselves
+                self._add(value)
+        self._see_patches(name, kind, node)
+        self._effects.add_class(kind, node)
+        self._values.add_class(name, kind, node, tree)
+        self._follow([node], vars(sys.modules[kind.__module__]), set(), name)
+        if any(isinstance(inner, ast.Attribute) and inner.attr == _SUBCLASSES for inner in ast.walk(node)):
+            self._add_below(kind)
+
+    def _see_content(self, name: str, kind: type) -> None:
+        """Watch what a class holds whose source is not to be had, such as one without methods in a notebook."""
+        for attribute, value in content_without_source(kind):
+            self.lookups.add(vars(kind), attribute)
+            if is_settled(value) and is_digestible(value):
+                self._watched.record(name, digest((attribute, value)).hex())
+            elif isinstance(value, types.FunctionType | type):
+                self._watched.record(name, f"{attribute}: {home_of(value)}.{value.__qualname__}")
+                self._add(value)
+            else:
+                self._add(value)
+                if not any(code_in(value)):
+                    self._watched.note(f"{name}.{attribute}")
 
     def _see_patches(self, name: str, kind: type, node: ast.ClassDef) -> None:
         """Watch the functions that the program has put in the place of methods; workers get them too."""
@@ -297,11 +306,3 @@ class Dependencies:
                 f"{whose} imports modules whose names are made while it runs: no change to them will be noticed; give "
                 "Memento another version= when you have changed one"
             )
-
-
-def _functions_of(kind: type) -> Iterator[types.FunctionType]:
-    """Yield the methods that a class itself defines, those of its properties too."""
-    for value in vars(kind).values():
-        for function in (value, *(getattr(value, name, None) for name in ("__func__", "fget", "fset", "fdel", "func"))):
-            if isinstance(function, types.FunctionType):
-                yield function

@@ -9,6 +9,8 @@ from typing import NamedTuple, TypeGuard
 from memento.fingerprint.scopes import Names, nodes_with_locals
 from memento.hashing.syntax import statements_of
 
+_MODULES = ("sys", "modules")
+
 
 class Loaded(NamedTuple):
     """A module that is imported by its name; where that is made while the code runs, how it begins."""
@@ -38,6 +40,8 @@ def uses_in(nodes: list[ast.AST]) -> Uses:
                 changed.add(node.target)
             elif isinstance(node, ast.Call):
                 _call(node, local, uses, beginnings)
+            elif isinstance(node, ast.Subscript) and chain_of(node.value) == _MODULES:
+                _find_loaded(node.slice, uses)
             elif isinstance(node, ast.Name | ast.Attribute):
                 if isinstance(node, ast.Attribute):
                     beginnings.add(node.value)
@@ -61,10 +65,18 @@ def _call(node: ast.Call, local: Names, uses: Uses, beginnings: set[ast.expr]) -
         if chain and isinstance(attribute, ast.Constant) and isinstance(attribute.value, str):
             beginnings.add(whole)
             _use((*chain, attribute.value), local, uses)
+    elif chain_of(node.func) == (*_MODULES, "get") and node.args:
+        _find_loaded(node.args[0], uses)
     elif called in (("import_module",), ("__import__",)):
         given = [*node.args, *(word.value for word in node.keywords if word.arg == "name")]
         if given:
             uses.loaded.add(_beginning_of(given[0]))
+
+
+def _find_loaded(name: ast.expr, uses: Uses) -> None:
+    """Take note of `sys.modules["helpers"]`; what is found there by other names may be anything."""
+    if isinstance(name, ast.Constant):
+        uses.loaded.add(_beginning_of(name))
 
 
 def _beginning_of(node: ast.expr) -> Loaded:

@@ -109,7 +109,7 @@ def encode_class(encoder: Encoder, kind: type) -> bytes:
     if is_importable(kind) or not ("<locals>" in kind.__qualname__ or _is_made_by_a_call(kind)):
         return leaf(b"class", qualified(kind).encode())
     bases = encoder.sequence(b"bases", kind.__bases__)
-    return group(b"local-class", [encode_text(qualified(kind)), bases, encoder.mapping(b"content", _content(kind))])
+    return group(b"local-class", [encode_text(qualified(kind)), bases, encoder.mapping(b"content", content_of(kind))])
 
 
 def _is_made_by_a_call(kind: type) -> bool:
@@ -119,7 +119,7 @@ def _is_made_by_a_call(kind: type) -> bool:
     return bool(made_at_run_time) and module in sys.modules and resolve(module, kind.__qualname__) is None
 
 
-def _content(kind: type) -> Iterator[tuple[str, Any]]:
+def content_of(kind: type) -> Iterator[tuple[str, Any]]:
     """Yield what a class holds by name, without what Python and code generators put there."""
     for name, value in vars(kind).items():
         if name in _NOT_CONTENT or isinstance(value, types.MemberDescriptorType | types.GetSetDescriptorType):
