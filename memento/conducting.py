@@ -5,16 +5,16 @@ matrix ─expand→ configurations ─keys→ store.find ─→ plan ─→ sess
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 from memento.errors import AggregateException, CacheMiss, MatrixWarning, OptionError, TooManyFailures
 from memento.executors.named import NAMES, check_name, executor_named, prepare, watch_over
-from memento.experiment import VALUE, Experiment
+from memento.experiment import Experiment
 from memento.fingerprint.identity import identify, look_at_values
 from memento.given import one_of, worker_count
 from memento.hashing import digest, readable
@@ -26,17 +26,17 @@ from memento.matrix.configurations import Configurations
 from memento.notifications import NotificationProvider, ProviderListener
 from memento.notifications.dispatch import PartOf
 from memento.payload.whereabouts import whereabouts
-from memento.plan import CODE_CHANGES, make_plan, tell_of_others
+from memento.plan import CODE_CHANGES, Plan, make_plan, tell_of_others
 from memento.progress import make_progress
 from memento.protocols import Executor, Listener, RemoteExecutor
 from memento.reporting import warn
 from memento.results import Results
 from memento.results.collection import errors_of
 from memento.running.calling import how_to_call
-from memento.running.checks import check_func, check_provider, check_runtime, checked_trackers
+from memento.running.checks import check_func, check_options, check_provider, check_runtime, checked_trackers
 from memento.running.dry import LISTED, print_dry_run, print_head
 from memento.running.hearing import Audience
-from memento.running.options import DRY_RUN, Options
+from memento.running.options import Options
 from memento.running.session import Session
 from memento.running.tasks import Tasks
 from memento.stages import check_gives, dependencies_of, in_order, run_each, with_inputs, with_stand_ins
@@ -47,7 +47,15 @@ from memento.task import RUN_BYTES
 Matrix = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 
-Run = Callable[..., Results | None]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """A run of which everything was checked that can be without the store."""
+
+    experiment: Experiment
+    configurations: Configurations
+    call: Call
+    executor: Executor
+    options: Options
 
 
 class Conductor:
@@ -89,33 +97,22 @@ class Conductor:
         self._code_change = code_change
         self._listeners = tuple(listeners)
         self._trackers = checked_trackers(trackers)
-        self._told: ProviderListener | None = None
 
-    def for_parts(self, *, notify_on_complete: bool) -> Conductor:
-        """Return a conductor of several runs, of which its provider is told as of one, by `run_all`."""
-        whole = copy(self)
-        if self._provider is not None:
-            whole._told = ProviderListener(self._provider, notify_on_complete=notify_on_complete)
-        return whole
-
-    def run_all(
-        self, run: Run, matrices: Sequence[Mapping[str, Any]], options: dict[str, Any]
-    ) -> dict[Any, Results] | None:
-        """Call `run` for each of `matrices` with `options`, each after those it depends on."""
+    def run_all(self, matrices: Sequence[Mapping[str, Any]], options: Options) -> dict[Any, Results] | None:
+        """Do what `Memento.run_all` says of `matrices`."""
         order = in_order(matrices)
-        if options.get("dry_run", False):
-            self._dry_run_all(run, order, options)
+        if options.dry_run:
+            self._dry_run_all(order, options)
             return None
         for matrix in order:  # now, and not when its turn comes, which may be after a night
             configurations = self._checked(with_stand_ins(matrix))
             if not dependencies_of(matrix):  # else what is excluded may depend on what is not there yet
                 check_gives(matrix, order, configurations)
-        if self._told is None:
-            return run_each(run, order, options)
-        try:
-            return run_each(run, order, options, tell=self._told.handle)
-        finally:
-            self._told.close()
+        whole = self._telling(options)
+        if whole is None:
+            return run_each(lambda matrix: self._run(matrix, options), order)
+        with contextlib.closing(whole):
+            return run_each(lambda matrix: self._run(matrix, options, PartOf(whole)), order, tell=whole.handle)
 
     def _checked(self, matrix: Mapping[str, Any]) -> Configurations:
         """Return what `matrix` gives, or raise what running it would before anything runs; it warns when it does."""
@@ -125,125 +122,51 @@ class Conductor:
         how_to_call(self.func, configurations.names, configurations.settings)
         return configurations
 
-    def _dry_run_all(self, run: Run, order: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> None:
+    def _dry_run_all(self, order: Sequence[Mapping[str, Any]], options: Options) -> None:
         experiment = identify(self.func, version=self._version)
         given: dict[Any, Sequence[Any]] = {}
         for matrix in order:
             full = with_inputs(matrix, given)
             print(f"Matrix {matrix['id']!r}:")
-            run(full, **options)
-            configurations = self._configurations(full, experiment)
+            self._run(full, options)
+            configurations = generate_configurations(full, experiment=experiment.name)
             check_gives(matrix, order, configurations)
             given[matrix["id"]] = list(configurations)
 
-    def run(
-        self,
-        matrix: Matrix,
-        options: Options,
-        *,
-        dry_run: bool | str,
-        cache_path: str | os.PathLike[str] | None,
-        notify_on_complete: bool,
-        progress: bool | str | None,
-    ) -> Results | None:
+    def run(self, matrix: Matrix, options: Options) -> Results | None:
         """Do what `Memento.run` says."""
-        one_of("dry_run", dry_run, DRY_RUN)
+        return self._run(matrix, options, self._telling(options))
+
+    def _telling(self, options: Options) -> ProviderListener | None:
+        if self._provider is None:
+            return None
+        return ProviderListener(self._provider, notify_on_complete=options.notify_on_complete)
+
+    def _run(self, matrix: Matrix, options: Options, telling: Listener | None = None) -> Results | None:
         if not isinstance(self._executor, str):
-            return self._run(matrix, options, self._executor, dry_run, cache_path, notify_on_complete, progress)
+            return self._run_by(self._executor, matrix, options, telling)
         executor = executor_named(self._executor, self._workers)
         try:
-            if not dry_run and not options.force_cache and not is_begun(cache_path):
+            if not options.dry_run and not options.force_cache and not is_begun(options.cache_path):
                 prepare(executor)  # nothing is stored, so that there will be something to do
-            return self._run(matrix, options, executor, dry_run, cache_path, notify_on_complete, progress)
+            return self._run_by(executor, matrix, options, telling)
         except BaseException:
             executor.close()  # again, where the run had come so far: or what was prepared for it would stay
             raise
 
-    def _run(
-        self,
-        matrix: Matrix,
-        options: Options,
-        executor: Executor,
-        dry_run: bool | str,
-        cache_path: str | os.PathLike[str] | None,
-        notify_on_complete: bool,
-        progress: bool | str | None,
-    ) -> Results | None:
-        experiment = identify(self.func, version=self._version)
-        configurations = self._configurations(matrix, experiment)
-        code, _, notes = look_at_values(configurations.space.objects())
-        given = {f"{VALUE}{name}": digest for name, digest in code.items()}
-        experiment = replace(experiment, code={**given, **experiment.code}, notes=(*experiment.notes, *notes))
-        call = how_to_call(self.func, configurations.names, configurations.settings)
-        if options.timeout is not None and not executor.isolates:
-            raise OptionError(
-                f"timeout={options.timeout:g} needs an executor that can end an experiment, which "
-                f"{type(executor).__name__} cannot; use executor='processes'",
-                option="timeout",
-                value=options.timeout,
-            )
-        if not options.wait and not isinstance(executor, RemoteExecutor):
-            raise OptionError(
-                "wait=False needs an executor whose work goes on without this process, which "
-                f"{type(executor).__name__} is not; use executor='slurm'",
-                option="wait",
-                value=False,
-            )
-        check_runtime(configurations, executor)
-        with open_store(cache_path) as store:
+    def _run_by(self, executor: Executor, matrix: Matrix, options: Options, telling: Listener | None) -> Results | None:
+        run = self._prepared(executor, matrix, options)
+        with open_store(options.cache_path) as store:
             store.take_over()
-            if dry_run and len(configurations) > LISTED:
-                print_head(configurations)
+            if options.dry_run:
+                self._dry_run(run, store)
                 return None
-            plan = make_plan(
-                configurations, store, experiment, force_run=options.force_run, code_change=self._code_change
-            )
-            if dry_run:
-                print_dry_run(configurations, plan)
-                if isinstance(executor, RemoteExecutor) and plan.todo:
-                    job = self._job(bytes(RUN_BYTES), store, configurations, call, plan.pace, executor, experiment)
-                    tasks = Tasks(configurations, plan, limited=False)
-                    print(executor.preview(job, [tasks.of(row) for row in plan.todo], script=dry_run == "script"))
-                print("Exiting due to dry run")
-                return None
+            plan = self._plan(run, store)
             if options.force_cache and plan.todo:
-                raise CacheMiss(configurations[plan.todo[0]])
-            if plan.todo:
-                prepare(executor)
-            damaged = [f"the store is damaged: {message}; it is computed anew" for _, message in store.damaged]
-            for note in (*experiment.notes, *plan.notes, *damaged):
-                warn(note)
-            for name, value in configurations.introduced.items():
-                store.introduce(experiment.name, name, digest(value), readable(value))
-            session = Session(
-                configurations=configurations,
-                plan=plan,
-                store=store,
-                make_job=lambda run: self._job(run.id, store, configurations, call, plan.pace, executor, experiment),
-                executor=executor,
-                audience=Audience(
-                    [
-                        *self._listening(progress, notify_on_complete=notify_on_complete),
-                        *self._tracking(store, configurations, experiment),
-                    ]
-                ),
-                options=options,
-                experiment=experiment,
-                watch=watch_over,
-            )
-            try:
-                session.execute()
-            finally:
-                if executor is not self._executor:
-                    executor.close()
-                cached = session.cached
-                results = Results(configs=configurations, entries=plan.entries, store=store, cached=cached)
-                session.conclude()
-            taken = tell_of_others(plan, cached) if self._code_change == "warn" else None
-        if taken is not None:
-            warn(taken)
+                raise CacheMiss(run.configurations[plan.todo[0]])
+            session, results = self._execute(run, store, plan, telling)
         if not executor.inline and not isinstance(executor, RemoteExecutor) and plan.todo:
-            _warn_of_edits(experiment.edited())
+            _warn_of_edits(run.experiment.edited())
         session.interrupts.raise_again(results)
         if options.on_error != "return":
             if not session.succeeded:
@@ -252,60 +175,103 @@ class Conductor:
             warn(session.stopped)
         return results
 
-    def _configurations(self, matrix: Matrix, experiment: Experiment) -> Configurations:
-        return generate_configurations(matrix, experiment=experiment.name)
-
-    def _job(
-        self,
-        run: bytes,
-        store: SqliteStore,
-        configurations: Configurations,
-        call: Call,
-        pace: float | None,
-        executor: Executor,
-        experiment: Experiment,
-    ) -> Job:
-        return Job(
-            run=run,
-            experiment=self.func,
-            configurations=configurations.space,
+    def _prepared(self, executor: Executor, matrix: Matrix, options: Options) -> Prepared:
+        experiment = identify(self.func, version=self._version)
+        configurations = generate_configurations(matrix, experiment=experiment.name)
+        code, _, notes = look_at_values(configurations.space.objects())
+        call = how_to_call(self.func, configurations.names, configurations.settings)
+        check_options(options, executor)
+        check_runtime(configurations, executor)
+        return Prepared(
+            experiment=experiment.with_values(code, notes),
+            configurations=configurations,
             call=call,
-            store=str(store.root),
-            spool=str(spool_path(store.root, run)),
-            pace=pace,
-            origin=as_seen_from(store.root, experiment.file),
-            synced=not getattr(executor, "beside", False),
-            **({} if executor.inline else whereabouts(experiment.sources)),
-            modules=experiment.modules,
-            code_change=self._code_change,
-            assigned=() if executor.inline else experiment.assigned,
+            executor=executor,
+            options=options,
         )
 
-    def _tracking(self, store: SqliteStore, configurations: Configurations, experiment: Experiment) -> list[Listener]:
+    def _plan(self, run: Prepared, store: SqliteStore) -> Plan:
+        return make_plan(
+            run.configurations, store, run.experiment, force_run=run.options.force_run, code_change=self._code_change
+        )
+
+    def _dry_run(self, run: Prepared, store: SqliteStore) -> None:
+        if len(run.configurations) > LISTED:
+            print_head(run.configurations)
+            return
+        plan = self._plan(run, store)
+        print_dry_run(run.configurations, plan)
+        if isinstance(run.executor, RemoteExecutor) and plan.todo:
+            job = self._job(run, store, bytes(RUN_BYTES), plan.pace)
+            tasks = Tasks(run.configurations, plan, limited=False)
+            script = run.options.dry_run == "script"
+            print(run.executor.preview(job, [tasks.of(row) for row in plan.todo], script=script))
+        print("Exiting due to dry run")
+
+    def _execute(
+        self, run: Prepared, store: SqliteStore, plan: Plan, telling: Listener | None
+    ) -> tuple[Session, Results]:
+        if plan.todo:
+            prepare(run.executor)
+        damaged = [f"the store is damaged: {message}; it is computed anew" for _, message in store.damaged]
+        for note in (*run.experiment.notes, *plan.notes, *damaged):
+            warn(note)
+        for name, value in run.configurations.introduced.items():
+            store.introduce(run.experiment.name, name, digest(value), readable(value))
+        listening = make_progress(run.options.progress), telling, self._tracking(run, store)
+        session = Session(
+            configurations=run.configurations,
+            plan=plan,
+            store=store,
+            make_job=lambda begun: self._job(run, store, begun.id, plan.pace),
+            executor=run.executor,
+            audience=Audience([*self._listeners, *(one for one in listening if one is not None)]),
+            options=run.options,
+            experiment=run.experiment,
+            watch=watch_over,
+        )
+        try:
+            session.execute()
+        finally:
+            if run.executor is not self._executor:
+                run.executor.close()
+            cached = session.cached
+            results = Results(configs=run.configurations, entries=plan.entries, store=store, cached=cached)
+            session.conclude()
+        if self._code_change == "warn" and (taken := tell_of_others(plan, cached)) is not None:
+            warn(taken)
+        return session, results
+
+    def _job(self, run: Prepared, store: SqliteStore, run_id: bytes, pace: float | None) -> Job:
+        inline = run.executor.inline
+        return Job(
+            run=run_id,
+            experiment=self.func,
+            configurations=run.configurations.space,
+            call=run.call,
+            store=str(store.root),
+            spool=str(spool_path(store.root, run_id)),
+            pace=pace,
+            origin=as_seen_from(store.root, run.experiment.file),
+            synced=not getattr(run.executor, "beside", False),
+            **({} if inline else whereabouts(run.experiment.sources)),
+            modules=run.experiment.modules,
+            code_change=self._code_change,
+            assigned=() if inline else run.experiment.assigned,
+        )
+
+    def _tracking(self, run: Prepared, store: SqliteStore) -> Listener | None:
         if not self._trackers:
-            return []
+            return None
         from memento.tracking.listener import TrackingListener  # whoever has no tracker need not load it
 
-        return [
-            TrackingListener(
-                self._trackers,
-                root=store.root,
-                ledger=store.database,
-                configurations=configurations,
-                experiment=experiment,
-            )
-        ]
-
-    def _listening(self, progress: bool | str | None, *, notify_on_complete: bool) -> list[Listener]:
-        listeners = list(self._listeners)
-        shown = make_progress(progress)
-        if shown is not None:
-            listeners.append(shown)
-        if self._told is not None:
-            listeners.append(PartOf(self._told))
-        elif self._provider is not None:
-            listeners.append(ProviderListener(self._provider, notify_on_complete=notify_on_complete))
-        return listeners
+        return TrackingListener(
+            self._trackers,
+            root=store.root,
+            ledger=store.database,
+            configurations=run.configurations,
+            experiment=run.experiment,
+        )
 
 
 def _raise_failures(results: Results, stopped: str | None) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from memento.sources import Source
@@ -33,6 +34,11 @@ class Experiment:
 
     modules: tuple[str, ...] = field(default=(), compare=False, repr=False)
     """The modules of the project in which that code was found, in the order in which they were imported."""
+
+    def with_values(self, code: dict[str, str], notes: Iterable[str] = ()) -> Experiment:
+        """Return this with the `code` of functions and classes that are given to it, and `notes` of that."""
+        given = {f"{VALUE}{name}": digest for name, digest in code.items()}
+        return replace(self, code={**given, **self.code}, notes=(*self.notes, *notes))
 
     def edited(self) -> list[str]:
         """Return the files that are not what they were when this was made."""

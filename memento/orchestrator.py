@@ -97,12 +97,9 @@ class Memento:
             >>> [result.inner for result in memento.run_all()["again"]]
             [4, 8]
         """
-        from copy import copy
+        from memento.running.options import Options
 
-        whole = copy(self)
-        notify = options.pop("notify_on_complete", True)
-        whole._conductor = self._conductor.for_parts(notify_on_complete=notify)
-        return whole._conductor.run_all(whole.run, self._matrices, options)
+        return self._conductor.run_all(self._matrices, Options(**options))
 
     def run(
         self,
@@ -159,16 +156,16 @@ class Memento:
         return self._conductor.run(
             matrix,
             Options(
+                dry_run=dry_run,
                 force_run=force_run,
                 force_cache=force_cache,
+                cache_path=cache_path,
+                notify_on_complete=notify_on_complete,
                 on_error=on_error,
                 max_failures=max_failures,
                 timeout=timeout,
                 retries=retries,
+                progress=progress,
                 wait=wait,
             ),
-            dry_run=dry_run,
-            cache_path=cache_path,
-            notify_on_complete=notify_on_complete,
-            progress=progress,
         )

@@ -129,13 +129,12 @@ def _waiting_for(matrix: Stage, order: Sequence[Stage]) -> str:
 
 
 def run_each(
-    run: Callable[..., Results | None],
+    run: Callable[[dict[str, Any]], Results | None],
     order: Sequence[Stage],
-    options: Mapping[str, Any],
     *,
     tell: Callable[[RunFinished], None] = lambda event: None,
 ) -> dict[Any, Results]:
-    """Call `run` for each matrix of `order` with `options`, and `tell` how all of them ended, whatever happens.
+    """Call `run` with each matrix of `order`, and `tell` how all of them ended, whatever happens.
 
     Raises:
         AggregateException: experiments failed, or none succeeded of a matrix that others depend on.
@@ -147,7 +146,7 @@ def run_each(
     ended_by: BaseException | None = None
     try:
         for matrix in order:
-            done = run(with_inputs(matrix, given), **options, notify_on_complete=False)
+            done = run(with_inputs(matrix, given))
             assert done is not None
             results[matrix["id"]] = done
             given[matrix["id"]] = _values_for_dependants(matrix, order, done)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from memento import payload
 from memento.errors import DamagedEntry, NotStored, UnpicklableResult
-from memento.experiment import VALUE, Experiment
+from memento.experiment import Experiment
 from memento.fingerprint.identity import look_at_values
 from memento.fingerprint.inside import code_in
 from memento.fingerprint.lookups import Lookups
@@ -206,8 +206,7 @@ class Memory:
         found = self._codes.get(tuple(map(id, things)))
         if found is None or found.own is not own or not found.lookups.hold():
             code, lookups, _ = look_at_values(things)
-            given = {f"{VALUE}{name}": digest for name, digest in code.items()}
-            experiment = replace(own, code={**own.code, **given})
+            experiment = own.with_values(code)
             if len(self._codes) >= MOST_CODES:
                 self._codes.clear()
             found = self._codes[tuple(map(id, things))] = Code(experiment, code_id(experiment), own, lookups, things)

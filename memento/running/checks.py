@@ -8,8 +8,9 @@ from typing import Any
 
 from memento.errors import OptionError
 from memento.matrix.configurations import Configurations
-from memento.protocols import Executor
+from memento.protocols import Executor, RemoteExecutor
 from memento.reporting import warn
+from memento.running.options import Options
 
 
 def check_func(func: Any) -> None:
@@ -24,6 +25,24 @@ def check_func(func: Any) -> None:
         else:
             continue
         raise OptionError(f"func={func!r} {problem}", option="func", value=func)
+
+
+def check_options(options: Options, executor: Executor) -> None:
+    """Refuse what the executor cannot do."""
+    if options.timeout is not None and not executor.isolates:
+        raise OptionError(
+            f"timeout={options.timeout:g} needs an executor that can end an experiment, which "
+            f"{type(executor).__name__} cannot; use executor='processes'",
+            option="timeout",
+            value=options.timeout,
+        )
+    if not options.wait and not isinstance(executor, RemoteExecutor):
+        raise OptionError(
+            "wait=False needs an executor whose work goes on without this process, which "
+            f"{type(executor).__name__} is not; use executor='slurm'",
+            option="wait",
+            value=False,
+        )
 
 
 def check_runtime(configurations: Configurations, executor: Executor) -> None:

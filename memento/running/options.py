@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from memento.errors import OptionError
@@ -20,15 +21,20 @@ class Options:
         OptionError: one cannot be meant.
     """
 
+    dry_run: bool | str = False
     force_run: bool = False
     force_cache: bool = False
+    cache_path: str | os.PathLike[str] | None = None
+    notify_on_complete: bool = True
     on_error: str = "raise"
     max_failures: float | None = None
     timeout: float | None = None
     retries: Retries = 0
+    progress: bool | str | None = None
     wait: bool = True
 
     def __post_init__(self) -> None:
+        one_of("dry_run", self.dry_run, DRY_RUN)
         one_of("on_error", self.on_error, ON_ERROR)
         if self.force_run and self.force_cache:
             raise OptionError("force_run and force_cache exclude each other", option="force_run", value=True)
