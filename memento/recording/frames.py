@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from memento.recording.records import Records
 
 
+EXACT_IN_FLOATS = 1 << 53
+"""Up to here a float has a value for each integer."""
+
+
 def frame_of(records: Records) -> pd.DataFrame:
     """Return a DataFrame with a row for each of `records`, and a column for each name that any of them has."""
     try:
@@ -40,9 +44,24 @@ def frame_of(records: Records) -> pd.DataFrame:
 
 def _column(pandas: Any, values: Sequence[Any]) -> Any:
     """Return `values`, as objects where pandas would change or refuse a time of numpy of a unit that it lacks."""
-    if isinstance(values, array) or all(is_common_time(value) for value in values if is_time(value)):
+    if isinstance(values, array):
         return values
+    if all(is_common_time(value) for value in values if is_time(value)):
+        return exact(values)
     return pandas.Series(values, dtype=object)
+
+
+def exact(values: Sequence[Any]) -> Any:
+    """Return `values`, as "Int64" where pandas would make floats of integers because some are missing, and err."""
+    there = [value for value in values if value is not None]
+    if len(there) == len(values) or not there or any(type(value) is not int for value in there):
+        return values
+    if max(map(abs, there)) <= EXACT_IN_FLOATS:
+        return values
+    import pandas
+
+    fit = all(-(1 << 63) <= value < 1 << 63 for value in there)
+    return pandas.array(list(values), dtype="Int64" if fit else object)
 
 
 def _repeated(lengths: Sequence[int]) -> list[int]:

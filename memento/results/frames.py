@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from memento.errors import MissingExtra, OptionError
+from memento.recording.frames import exact
 from memento.results.tables import Columns, free_name, parameters_of, replicates_of, table_of
 from memento.wording import printable
 
@@ -16,16 +17,13 @@ if TYPE_CHECKING:
     from memento.payload import Points
     from memento.results.result import Result
 
-EXACT_IN_FLOATS = 1 << 53
-"""Up to here a float has a value for each integer."""
-
 
 def frame_of(columns: Columns) -> pd.DataFrame:
     """Return `columns` as a DataFrame, with every digit of integers.
 
     Half a surrogate pair, which Arrow cannot hold, becomes an escape.
     """
-    columns = {name: _whole(values) for name, values in columns.items()}
+    columns = {name: exact(values) for name, values in columns.items()}
     try:
         frame: pd.DataFrame = _pandas().DataFrame(columns)
     except UnicodeEncodeError:
@@ -35,17 +33,6 @@ def frame_of(columns: Columns) -> pd.DataFrame:
 
 def _escaped(value: Any) -> Any:
     return printable(value) if isinstance(value, str) else value
-
-
-def _whole(values: list[Any]) -> Any:
-    """Return `values`, as "Int64" where pandas would make floats of integers because some are missing, and err."""
-    if None not in values or not any(type(value) is int for value in values):
-        return values
-    there = [value for value in values if value is not None]
-    if any(type(value) is not int for value in there) or max(map(abs, there)) <= EXACT_IN_FLOATS:
-        return values
-    fit = all(-(1 << 63) <= value < 1 << 63 for value in there)
-    return _pandas().array(values, dtype="Int64" if fit else object)
 
 
 def frame_of_points(points: Points) -> pd.DataFrame:

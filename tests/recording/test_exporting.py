@@ -58,6 +58,28 @@ def test_a_frame_of_records_of_many_kinds_shows_what_is_missing():
     assert RecordKeeper().records.to_frame().shape == (0, 0)
 
 
+def test_whole_numbers_keep_every_digit_in_a_frame_where_some_records_have_none():
+    keeper = RecordKeeper()
+    keeper.push(loss=0.5)
+    keeper.push(seed=2**60 + 3, few=2)
+    keeper.sub_record_keeper(known=2**60 + 1).push(seed=2**60 + 1, wide=2**63, few=1)
+    frame = keeper.records.to_frame()
+
+    assert frame.astype(object).where(frame.notna(), None).to_dict("list") == {
+        "known": [None, None, 1152921504606846977],
+        "seed": [None, 1152921504606846979, 1152921504606846977],
+        "wide": [None, None, 9223372036854775808],
+        "few": [None, 2.0, 1.0],
+        "loss": [0.5, None, None],
+    }
+    assert [str(frame[name].dtype) for name in ("known", "seed", "wide", "few")] == [
+        "Int64",
+        "Int64",
+        "object",
+        "float64",
+    ]
+
+
 def test_records_of_a_keeper_without_data_are_a_frame():
     keeper = RecordKeeper()
     keeper.push(loss=0.5)
