@@ -133,13 +133,14 @@ def test_what_is_ignored_does_not_count_and_is_passed_on() -> None:
         ),
         (lambda: memoize(code_change="never")(add), "code_change='never' is not one of 'warn', 'rerun', 'ignore'"),
         (lambda: memoize(classmethod(add)), "a classmethod: put @memoize below @classmethod"),
+        (lambda: memoize(staticmethod(add)), "a staticmethod: put @memoize below @staticmethod"),
         (lambda: memoize(3), "memoize takes a function, and not 3"),  # type: ignore[call-overload]
         (
             lambda: memoize(lambda force_run: 1),
             "has a parameter 'force_run', which memoize takes for itself; re",
         ),
     ],
-    ids=["ignore", "code change", "classmethod", "number", "force_run"],
+    ids=["ignore", "code change", "classmethod", "staticmethod", "number", "force_run"],
 )
 def test_what_cannot_be_meant_is_said_where_it_is_written(make: Any, message: str) -> None:
     with pytest.raises(OptionError, match=message):

@@ -301,8 +301,10 @@ def _memoized(options: dict[str, Any], func: Any) -> Cache[..., Any]:
 
 
 def _check(func: Any, code_change: str | None) -> None:
-    if isinstance(func, classmethod) or not callable(func):
-        what = "a classmethod: put @memoize below @classmethod" if isinstance(func, classmethod) else repr(func)
+    is_wrapped = isinstance(func, classmethod | staticmethod)
+    if is_wrapped or not callable(func):
+        kind = type(func).__name__
+        what = f"a {kind}: put @memoize below @{kind}" if is_wrapped else repr(func)
         raise OptionError(f"memoize takes a function, and not {what}", option="func", value=func)
     if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
         raise OptionError(
