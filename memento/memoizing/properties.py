@@ -14,6 +14,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from typing import Any, Generic, Never, NoReturn, Self, TypeVar, overload
 
 from memento.errors import OptionError
@@ -66,7 +67,8 @@ class memoized_property(Generic[T]):  # it is written as `property` is
     The value is kept on the instance and goes with it. It is computed once, however many threads ask. It cannot be set;
     ``del instance.name`` has it computed again at the next access. Copies and pickles compute their own. An exception
     is not kept. A class with `__slots__` and no ``__dict__`` needs the slot ``"_memoized"``, one for all properties;
-    with ``"__weakref__"`` beside it, its instances go as soon as nobody has them, and not with the next garbage.
+    with ``"__weakref__"`` beside it, its instances go as soon as nobody has them, and not with the next garbage. A
+    dataclass with ``slots=True`` inherits that slot from a class that has nothing else.
 
     Args:
         func: the method that computes it.
@@ -147,7 +149,11 @@ class memoized_property(Generic[T]):  # it is written as `property` is
                 try:
                     object.__setattr__(instance, ATTRIBUTE, kept)  # not by a `__setattr__` that refuses, or records
                 except AttributeError:
-                    raise self._without_place(instance) from None
+                    # The slots that a dataclass makes are those of its fields.
+                    inherited = f"derive it from a class with __slots__ = ({ATTRIBUTE!r},)"
+                    remedy = inherited if is_dataclass(instance) else f"add {ATTRIBUTE!r} to them"
+                    why = f"has __slots__ without {ATTRIBUTE!r}; {remedy}"
+                    raise self._without_place(instance, why) from None
             cells = kept.cells.setdefault(self._name, {})
             cell = cells.get(self)
             if cell is None or (cell.value is _NOT_YET and cell.pid != os.getpid()):
@@ -160,14 +166,14 @@ class memoized_property(Generic[T]):  # it is written as `property` is
             kept = object.__getattribute__(instance, ATTRIBUTE)
         except AttributeError:
             return None
+        if not isinstance(kept, Kept):  # not replaced: a dataclass's field would count in the instance's key
+            found = type(kept).__qualname__
+            raise self._without_place(instance, f"has {ATTRIBUTE!r}, a {found}, of its own; leave that name out")
         return kept if kept.owner() is instance else None
 
-    def _without_place(self, instance: Any) -> TypeError:
+    def _without_place(self, instance: Any, why: str) -> TypeError:
         kind = type(instance).__qualname__
-        return TypeError(
-            f"{kind}.{self._name} has no place on its instance: {kind} has __slots__ without {ATTRIBUTE!r}; "
-            f"add {ATTRIBUTE!r} to them"
-        )
+        return TypeError(f"{kind}.{self._name} has no place on its instance: {kind} {why}")
 
     def __set__(self, instance: object, value: Never) -> NoReturn:
         kind = type(instance).__qualname__
