@@ -40,6 +40,13 @@ def describe_exception(error: BaseException) -> Failure:
     )
 
 
+def follows_interrupt(error: BaseException | None) -> bool:
+    """Return whether `error` is an interrupt, or was raised where one was being handled."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
+
+
 def frames_of(frame: types.FrameType | None) -> str:
     """Return the places that the user's code is at, the innermost first, where `frame` lies above one of ours."""
     places: list[str] = []

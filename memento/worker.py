@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from memento import checkpoints, outdated, payload
 from memento.context import Context
-from memento.describing import describe_exception, place_of, status_of
+from memento.describing import describe_exception, follows_interrupt, place_of, status_of
 from memento.errors import StoreUnwritable
 from memento.files import DISK_ERRORS, private_folder, write_atomically
 from memento.job import Call, Job
@@ -102,7 +102,9 @@ class Worker:
             value = call(self._job.experiment, self._job.call, context, config)
         except BaseException as error:
             failure = describe_exception(error)
-            if failure.cause == "cancelled" and not self._is_stopping():
+            if self._stopping() or (self._inline and follows_interrupt(error)):
+                failure = failure._replace(cause="cancelled")  # told to stop, it is unfinished, whatever it raises
+            elif failure.cause == "cancelled":
                 # Nobody asked it to stop but its own time limit, if that.
                 failure = failure._replace(cause="error" if context.time_left() else "timeout")
         outdated.leave(entered)

@@ -124,6 +124,17 @@ def stopping_politely(context: Context, config: Any) -> str:
     raise KeyboardInterrupt
 
 
+def stopping_with_an_error(context: Context, config: Any) -> str:
+    """Runs until it is asked to stop, keeps its state, and raises something."""
+    if context.restore(default=0):
+        return "went on"
+    context.record({"loss": 0.5})
+    while not context.should_stop:
+        time.sleep(0.02)
+    context.checkpoint(1)
+    raise TimeoutError("stopped as asked")
+
+
 def recording(context: Context, config: Any) -> dict[str, float]:
     """Records metrics and writes an artifact."""
     for step in range(5):

@@ -13,6 +13,7 @@ import os
 import pickle
 import platform
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -39,7 +40,7 @@ from memento import (
     WorkerStartError,
     checkpoints,
 )
-from memento.events import RunFinished, RunProgressed, RunStarted
+from memento.events import RunFinished, RunProgressed, RunStarted, Started
 from memento.experiment import Experiment
 from memento.hashing import digest
 from memento.layout import checkpoint_path
@@ -600,6 +601,69 @@ def test_what_an_interrupted_run_has_comes_with_the_exception(
     results = caught.value.results  # type: ignore[attr-defined]
     assert [result.inner for result in results.succeeded] == [1, 2]
     assert [result.status.value for result in results] == ["succeeded", "succeeded", "cancelled", "cancelled"]
+
+
+@pytest.mark.parametrize("executor", ["processes", "threads"])
+def test_what_experiments_raise_when_an_interrupt_told_them_to_stop_is_no_failure(
+    executor: str, notes: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class AtTheSecond:
+        hears = (Started,)
+
+        def __init__(self) -> None:
+            self.begun = 0
+
+        def handle(self, event: Started) -> None:
+            self.begun += 1
+            if self.begun == 2:
+                signal.raise_signal(signal.SIGINT)
+
+        def close(self) -> None:
+            pass
+
+    class Provider(DefaultNotificationProvider):
+        def task_failure(self) -> None:
+            print("told of a failure")
+
+    def memento(*listeners: Any) -> Memento:
+        return Memento(
+            experiments.stopping_with_an_error, Provider(), num_workers=2, executor=executor, listeners=listeners
+        )
+
+    what = matrix(notes, 1, 2, 3)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        memento(AtTheSecond()).run(what, retries=3)
+
+    told = capsys.readouterr()
+    assert "told of a failure" not in told.out
+    assert "failed" not in told.err
+    assert "3 configurations are left: run the same again" in told.err
+    stopped = caught.value.results[0]  # type: ignore[attr-defined]
+    assert stopped.status is Status.CANCELLED
+    assert (stopped.error.type, stopped.error.message, stopped.error.cause) == (
+        "TimeoutError", "stopped as asked", "cancelled",
+    )  # fmt: skip
+    assert list(stopped.metrics["loss"].y) == [0.5]
+
+    again = memento().run({**what, "parameters": {"x": [1, 2]}})
+    assert again is not None
+    assert [result.inner for result in again] == ["went on", "went on"]
+
+
+def test_an_interrupt_of_which_an_experiment_in_this_process_makes_another_error_is_no_failure(notes: Path) -> None:
+    def experiment(context: Any, config: Any) -> None:
+        experiments.note(config)
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            sys.exit(1)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run(experiment, matrix(notes, 1, 2, 3), executor="serial")
+
+    assert [result.status.value for result in caught.value.results] == ["cancelled"] * 3  # type: ignore[attr-defined]
+    assert len(noted(notes)) == 1
+    assert not overview().failures
 
 
 class Interrupting:
