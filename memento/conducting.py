@@ -34,7 +34,7 @@ from memento.results import Results
 from memento.results.collection import errors_of
 from memento.running.calling import how_to_call
 from memento.running.checks import check_func, check_options, check_provider, check_runtime, checked_trackers
-from memento.running.dry import LISTED, print_dry_run, print_head
+from memento.running.dry import LISTED, print_dry_run, print_head, show
 from memento.running.hearing import Audience
 from memento.running.options import Options
 from memento.running.session import Session
@@ -127,7 +127,7 @@ class Conductor:
         given: dict[Any, Sequence[Any]] = {}
         for matrix in order:
             full = with_inputs(matrix, given)
-            print(f"Matrix {matrix['id']!r}:")
+            show(f"Matrix {matrix['id']!r}:")
             self._run(full, options)
             configurations = generate_configurations(full, experiment=experiment.name)
             check_gives(matrix, order, configurations)
@@ -205,8 +205,8 @@ class Conductor:
             job = self._job(run, store, bytes(RUN_BYTES), plan.pace)
             tasks = Tasks(run.configurations, plan, limited=False)
             script = run.options.dry_run == "script"
-            print(run.executor.preview(job, [tasks.of(row) for row in plan.todo], script=script))
-        print("Exiting due to dry run")
+            show(run.executor.preview(job, [tasks.of(row) for row in plan.todo], script=script))
+        show("Exiting due to dry run")
 
     def _execute(
         self, run: Prepared, store: SqliteStore, plan: Plan, telling: Listener | None

@@ -76,6 +76,12 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def encodable(text: str, stream: Any) -> str:
+    """Return `text` with what `stream` cannot encode as escapes, as in a batch job whose locale is POSIX."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
+
+
 def plural(count: int, noun: str) -> str:
     """Return `count` with its noun.
 

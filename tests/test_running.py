@@ -119,6 +119,29 @@ def test_a_dry_run_prints_what_would_run_and_runs_nothing(notes: Path, capsys: p
     assert len(noted(notes)) == 1
 
 
+def test_a_dry_run_prints_where_not_every_character_can_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open(tmp_path / "out.txt", "w", encoding="ascii") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        Memento(experiments.square).run({"parameters": {"x": ["Zürich"]}}, dry_run=True)
+        memento = Memento(experiments.square)
+        memento.add_matrix({"id": "Zürich", "parameters": {"x": [1]}})
+        memento.run_all(dry_run=True)
+
+    assert (tmp_path / "out.txt").read_text().splitlines() == [
+        "Running configurations:",
+        "  {'x': 'Z\\xfcrich'}",
+        "1 configuration: 0 stored, 1 to run",
+        "Exiting due to dry run",
+        "Matrix 'Z\\xfcrich':",
+        "Running configurations:",
+        "  {'x': 1}",
+        "1 configuration: 0 stored, 1 to run",
+        "Exiting due to dry run",
+    ]
+
+
 def test_a_dry_run_counts_what_failed_before(notes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run(experiments.failing_at_three, matrix(notes, 2, 3), on_error="return")
     Memento(experiments.failing_at_three).run(matrix(notes, 1, 2, 3), dry_run=True)

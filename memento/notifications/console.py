@@ -6,6 +6,7 @@ import sys
 
 from memento.notifications.base import MessageProvider
 from memento.notifications.message import Notification
+from memento.wording import encodable
 
 
 class ConsoleNotificationProvider(MessageProvider):
@@ -19,8 +20,7 @@ class ConsoleNotificationProvider(MessageProvider):
     def deliver(self, notification: Notification) -> None:
         """Print the line; it goes above a progress bar on the same terminal."""
         stream = sys.stdout
-        encoding = getattr(stream, "encoding", None) or "utf-8"
-        line = notification.line.encode(encoding, "backslashreplace").decode(encoding)
+        line = encodable(notification.line, stream)
         bars = sys.modules.get("tqdm.std")
         if bars is not None and stream.isatty():
             # Without the lock: making it would fix the start method of multiprocessing for the whole process.

@@ -7,7 +7,7 @@ from typing import Any
 
 from memento.error_groups import ErrorGroup, ErrorGroups
 from memento.events import Failed, Notice, RunFinished, RunStarted
-from memento.wording import duration, ending, label, one_line, plural
+from memento.wording import duration, encodable, ending, label, one_line, plural
 
 SHOWN_AT_ONCE = 20
 LISTED_OF_EACH = 10
@@ -36,8 +36,7 @@ class Printer:
 
     def writable(self, text: str) -> str:
         """Return `text` with what the stream cannot encode escaped."""
-        encoding = getattr(self.stream, "encoding", None) or "utf-8"
-        return text.encode(encoding, "backslashreplace").decode(encoding)
+        return encodable(text, self.stream)
 
     def coloured(self, text: str, colour: str) -> str:
         """Return `text` in `colour` where colours are wanted."""
