@@ -188,8 +188,8 @@ class RemoteExecutor(Executor, Protocol):
         """Return, as text, what would be submitted for `tasks` of `job`, and with `script` how; nothing is."""
         ...
 
-    def learn(self, key: bytes, cause: str) -> None:
-        """Take note of why an attempt at `key` failed in another run: the next may need more of something."""
+    def learn(self, key: bytes, failure: Failure) -> None:
+        """Take note of why the last attempt at `key` failed, in another run: the next may need more of something."""
         ...
 
     def leave(self) -> str:

@@ -24,7 +24,7 @@ from memento.running import attending
 from memento.running.attending import Attendance
 from memento.spool import frame_of
 from memento.store import Run, SqliteStore
-from memento.task import Outcome, Status, Task
+from memento.task import Failure, Outcome, Status, Task
 
 KEYS = [bytes([number]) * 16 for number in range(2)]
 SILENT = "squeue does not answer, so the jobs of this run are not known and were left as they are"
@@ -175,15 +175,44 @@ class Elsewhere(ThreadExecutor):
     def preview(self, job: Job, tasks: Sequence[Task], *, script: bool = False) -> str:
         return ""
 
-    def learn(self, key: bytes, cause: str) -> None:
+    def learn(self, key: bytes, failure: Failure) -> None:
         pass
 
     def leave(self) -> str:
         return SILENT
 
-    def stop(self) -> None:
+    def stop(self) -> Sequence[Task]:
         super().stop()
         raise SlurmError(SILENT)
+
+
+class Learning(Elsewhere):
+    """One whose jobs can be stopped, and that notes what it learns."""
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.learnt: list[str] = []
+
+    def learn(self, key: bytes, failure: Failure) -> None:
+        self.learnt.append(failure.cause)
+
+    def stop(self) -> Sequence[Task]:
+        return ThreadExecutor.stop(self)
+
+
+def test_an_engine_learns_why_what_is_tried_again_has_failed_in_an_earlier_run(store_path: Path) -> None:
+    def experiment(context: Any, config: Any) -> None:
+        raise {1: MemoryError, 2: ValueError}[config.x]
+
+    def learnt(*, retries: Any) -> list[str]:
+        executor = Learning()
+        Memento(experiment, executor=executor).run(
+            {"parameters": {"x": [1, 2]}}, cache_path=store_path, progress=False, on_error="return", retries=retries
+        )
+        return executor.learnt
+
+    assert [learnt(retries=0), learnt(retries=0)] == [[], []]
+    assert learnt(retries={"memory": 1}) == ["memory"]
 
 
 def test_a_run_whose_jobs_cannot_be_stopped_keeps_its_folder_and_its_claims(store: SqliteStore) -> None:

@@ -177,7 +177,9 @@ def test_a_failure_elsewhere_counts_for_what_is_to_stop_this_run(store_path: Pat
 
 def test_what_this_run_tries_again_of_another_its_engine_has_learnt_of(store_path: Path) -> None:
     with open_store(store_path) as store:
-        assert settled(store, Status.FAILED, retries=1) == (True, True, None, [(key_of(0), "error")])
+        known, is_mine, reason, learnt = settled(store, Status.FAILED, retries=1)
+        assert (known, is_mine, reason) == (True, True, None)
+        assert [(key, failure.cause) for key, failure in learnt] == [(key_of(0), "error")]
 
 
 @pytest.mark.parametrize("cancelled", [False, True])

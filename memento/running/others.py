@@ -43,6 +43,15 @@ class Others:
         self._looked_at = 0.0
         self._pause = POLL
 
+    def learn_from_earlier(self) -> None:
+        """Tell the executor why what is to run has failed before, where this run would try that again."""
+        if self._remote is None or not self._plan.failed_before:
+            return
+        for entry in self._store.find([self._plan.keys[row] for row in self._plan.todo]).values():
+            failure = entry.outcome.failure
+            if failure is not None and self._retries.rule_for(failure)[1] and self._plan.standing.is_own(entry):
+                self._remote.learn(entry.key, failure)
+
     def look(self, run: Run) -> None:
         """See what has become of what others have claimed; does nothing where that was seen a moment ago."""
         if not self._todo.others or time.monotonic() - self._looked_at < self._pause:
@@ -106,5 +115,5 @@ class Others:
         if failure is None or self._retries.wait_before_retry(outcome.key, failure) is None:
             return False
         if self._remote is not None:
-            self._remote.learn(outcome.key, failure.cause)
+            self._remote.learn(outcome.key, failure)
         return True

@@ -118,6 +118,7 @@ class Session:
         with disk_errors_explained(self._store.database), self.interrupts:
             try:
                 self._executor.start(self._make_job(self._run))
+                self._others.learn_from_earlier()
                 # While the workers start.
                 self._store.describe(self._run, self._configurations.sheet(self._plan.todo))
                 self._loop()

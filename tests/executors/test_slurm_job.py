@@ -24,7 +24,7 @@ from memento.executors.slurm import commands
 from memento.executors.slurm.batch import JOB, Batch
 from memento.executors.slurm.ending import Ending
 from memento.executors.slurm.incarnation import Incarnation, read_log
-from memento.executors.slurm.memory import granted, kills
+from memento.executors.slurm.memory import granted, kills, of_one
 from memento.executors.slurm.part import Part
 from memento.executors.slurm.snapshot import with_unloaded
 from memento.layout import checkpoint_path
@@ -103,6 +103,16 @@ def test_memory_that_was_not_asked_for_is_known_from_the_job(monkeypatch: pytest
     assert granted() == 250 * 1024 * 1024
 
 
+def test_what_each_of_several_experiments_has_of_it_does_not_depend_on_cpus_that_nobody_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SLURM_MEM_PER_NODE", "1000")
+    monkeypatch.setenv("SLURM_CPUS_ON_NODE", "4")
+    assert of_one(2) == 500 * 1024 * 1024
+    monkeypatch.delenv("SLURM_MEM_PER_NODE")
+    assert of_one(2) is None
+
+
 def part_of(folder: Path, *, requeues: int = 100) -> tuple[Part, Incarnation]:
     tasks = [Task(index=index, key=key_of(index)) for index in range(3)]
     batch = Batch(run=RUN, number=1, parts=[tasks], requeues=requeues)
@@ -133,6 +143,19 @@ def test_a_successor_runs_what_is_left_beginning_with_what_was_interrupted(tmp_p
     assert delivered(tmp_path, 1) == [(0, 1, ""), (2, 1, "requeued")]
     second, _ = part_of(tmp_path)
     assert [(task.index, task.attempt) for task in second.in_order()] == [(2, 2), (1, 1)]
+
+
+def test_an_attempt_is_told_with_what_it_had_of_what_ran_out(tmp_path: Path) -> None:
+    part, _ = part_of(tmp_path)
+    part.memory, part.time = 3e8, 600.0
+    for index, cause in enumerate(["memory", "timeout", "error"]):
+        failure = Failure(type="Any", message="", cause=cause)
+        outcome = Outcome(key=key_of(index), run=RUN, attempt=1, status=Status.FAILED, started=1.0, runtime=1.0)
+        part.finish(outcome._replace(failure=failure))
+    assert part.flush(now=True)
+    frames, _ = read_frames(tmp_path / "1-0.1.spool")
+    failures = [Outcome.unpack_head(*frame).failure for frame in frames]
+    assert [failure and failure.had for failure in failures] == [3e8, 600.0, None]
 
 
 def test_an_attempt_that_died_with_its_node_is_told_of_by_the_next(tmp_path: Path) -> None:

@@ -17,10 +17,10 @@ from memento.executors.slurm import asking, commands, tracking
 from memento.executors.slurm.batch import Batch
 from memento.executors.slurm.cancelling import cancel_all
 from memento.executors.slurm.commands import JobState
-from memento.executors.slurm.growth import Growth
+from memento.executors.slurm.growth import Growth, had_by
 from memento.executors.slurm.incarnation import Incarnation
 from memento.executors.slurm.packing import arrays_of, parts_of, per_job, throttles
-from memento.executors.slurm.resources import Resources, resources_of
+from memento.executors.slurm.resources import MEGABYTE, Resources, resources_of
 from memento.executors.slurm.sharing import check_store
 from memento.executors.slurm.tracking import Tracker
 from memento.executors.slurm.verdict import is_over, verdict_of
@@ -628,6 +628,36 @@ def test_each_failure_for_want_of_something_gives_the_next_attempt_more_of_just_
     assert growth.applied(asked, task._replace(timeout=280.0), {})[0].time == 800.0  # for 560 s
     other = Task(index=1, key=key_of(1), timeout=30.0)
     assert growth.applied(asked, other, {}) == (asked, other)
+
+
+@pytest.mark.parametrize(
+    ("asked", "had", "flags"),
+    [
+        (Resources(memory=150 * MEGABYTE), 300 * MEGABYTE, ["--mem=600M"]),
+        (Resources(memory=150 * MEGABYTE), 149 * MEGABYTE, ["--mem=300M"]),  # as Slurm rounds
+        (Resources(memory=1000 * MEGABYTE), 150 * MEGABYTE, ["--mem=1000M"]),  # by now there is enough
+        (Resources(memory=150 * MEGABYTE), None, ["--mem=300M"]),
+        (Resources(mem_per_cpu=100 * MEGABYTE, cpus=2), 400 * MEGABYTE, ["--mem-per-cpu=400M"]),
+        (Resources(cpus=2), 400 * MEGABYTE, ["--mem-per-cpu=400M"]),
+        (Resources(), None, []),
+    ],
+)
+def test_memory_grows_from_what_the_last_attempt_of_an_earlier_run_had(
+    asked: Resources, had: float | None, flags: list[str]
+) -> None:
+    growth, task = Growth(2.0), Task(index=0, key=key_of(0), cpus=asked.cpus)
+    growth.learn_from_another(task.key, Failure(type="OutOfMemory", message="", cause="memory", had=had))
+    assert growth.applied(asked, task, {})[0].flags(1) == [f"--cpus-per-task={asked.cpus}", *flags]
+
+
+def test_time_grows_from_what_the_last_attempt_of_an_earlier_run_had() -> None:
+    growth, task = Growth(2.0), Task(index=0, key=key_of(0), timeout=30.0)
+    growth.learn_from_another(task.key, Failure(type="TimedOut", message="", cause="timeout", had=60.0))
+    resources, again = growth.applied(Resources(time=600.0), task, {})
+    assert (resources.time, again.timeout) == (600.0, 120.0)
+    growth.learn(task.key, "timeout")
+    assert growth.applied(Resources(time=600.0), task, {})[1].timeout == 240.0
+    assert had_by(task, "timeout", memory=None, time=600.0) == 30.0
 
 
 @pytest.mark.parametrize(

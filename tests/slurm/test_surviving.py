@@ -134,6 +134,18 @@ def test_too_much_memory_is_tried_again_with_more() -> None:
     assert attempts[0].error.type == "OutOfMemory"
 
 
+def test_memory_grows_from_run_to_run_where_nobody_waits_for_them() -> None:
+    memento = Memento(hungry, executor=SlurmExecutor())
+    asked = {"parameters": {"megabytes": [400]}, "runtime": {"memory": "250M"}}
+    assert memento.run(asked, retries={"memory": 1}, on_error="return", wait=False) is not None
+    until(lambda: not jobs())
+
+    results = memento.run(asked, retries={"memory": 1})
+
+    assert results is not None
+    assert [attempt.status for attempt in results[0].attempts] == [Status.SUCCEEDED]
+
+
 def test_too_much_memory_is_a_failure_that_says_so() -> None:
     with pytest.raises(AggregateException) as raised:
         Memento(hungry, executor=SlurmExecutor(memory="250M")).run({"parameters": {"megabytes": [500]}})

@@ -47,7 +47,7 @@ from memento.job import Job
 from memento.layout import REMOTE
 from memento.matrix.runtime import bytes_of, seconds_of
 from memento.protocols import Delivered, Lost, Noted, Report, Returned
-from memento.task import Outcome, Task
+from memento.task import Failure, Outcome, Task
 
 # The folder is looked into at these intervals: the first, how they grow while nothing happens, the longest.
 LOOK, GROWTH, LONGEST_LOOK = 0.2, 1.2, 3.0
@@ -259,7 +259,7 @@ class SlurmExecutor:
                 self._tasks.append((again, report.task))
                 continue
             if isinstance(report, Lost):
-                self.learn(report.task.key, report.failure.cause)
+                self._growth.learn(report.task.key, report.failure.cause)
             elif isinstance(report, Delivered):
                 self._learn_from(report)
             reports.append(report)
@@ -272,12 +272,12 @@ class SlurmExecutor:
             outcome = Outcome.unpack_head(head)
             pace = max(pace, outcome.runtime)
             if outcome.failure is not None:
-                self.learn(outcome.key, outcome.failure.cause)
+                self._growth.learn(outcome.key, outcome.failure.cause)
         self._submitter.measured(pace)
 
-    def learn(self, key: bytes, cause: str) -> None:
-        """Take note of why an attempt at `key` failed: the next one may need more memory or time."""
-        self._growth.learn(key, cause)
+    def learn(self, key: bytes, failure: Failure) -> None:
+        """Take note of why the last attempt at `key` failed, in another run: the next may need more memory or time."""
+        self._growth.learn_from_another(key, failure)
 
     # Coming to an end
 

@@ -15,6 +15,7 @@ from memento.spool import Frame, is_final, read_frames
 from memento.task import KEY_IN_HEAD, Outcome, Task
 
 BROKEN = ".broken"
+HAD = ("memory", "memory_of_one", "time")
 Place = tuple[int, int]
 """The number of a batch, and of a part of it."""
 
@@ -33,6 +34,8 @@ class Followed:
         self.told: dict[bytes, int] = {}
         """Which attempt was delivered last, and was not the end."""
         self.started: dict[bytes, float] = {}
+        self.had: dict[str, float] = {}
+        """What its job was granted: bytes of memory for each CPU and for each configuration, seconds of time."""
         self.node = ""
         self.broken = ""
         """Why its process could not begin, or go on."""
@@ -54,7 +57,9 @@ class Followed:
             if "terminated" in line:
                 left = line.get("left")
                 self.terminated, self.left = True, None if left is None else float(str(left))
-            granted.update({name: float(str(line[name])) for name in ("memory", "time") if line.get(name) is not None})
+            had = {name: float(str(line[name])) for name in HAD if line.get(name) is not None}
+            self.had.update(had)
+            granted.update(had)
             for word in ("begun", "advanced"):
                 task = self.open.get(bytes.fromhex(str(line.get(word, ""))))
                 if task is not None and word == "begun":

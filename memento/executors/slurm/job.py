@@ -31,7 +31,7 @@ from memento.executors.slurm import commands
 from memento.executors.slurm.batch import JOB, STOP, Batch, id_of
 from memento.executors.slurm.ending import Ending
 from memento.executors.slurm.incarnation import Incarnation
-from memento.executors.slurm.memory import granted, kills
+from memento.executors.slurm.memory import granted, kills, of_one
 from memento.executors.slurm.part import Part
 from memento.executors.slurm.script import NOT_SHARED
 from memento.protocols import Advanced, Begun, Delivered, Lost, Report, Returned
@@ -108,7 +108,9 @@ class Leader:
 
     def lead(self) -> None:
         """Run the part to its end, to the job's end, or until another process has its place."""
-        self._incarnation.note({"job": self._shown, "node": self._node, "memory": granted(), "pid": os.getpid()})
+        self._part.memory = of_one(self._batch.together)
+        had = {"memory": granted(), "memory_of_one": self._part.memory}
+        self._incarnation.note({"job": self._shown, "node": self._node, "pid": os.getpid(), **had})
         known = id_of(self._folder, self._batch.number)
         if self._incarnation.is_replaced() or known not in (None, self._array):
             return
@@ -116,7 +118,8 @@ class Leader:
         if self._part.open:
             self._ending.know_the_end(self._shown, self._batch.warning)
             if self._ending.at is not None:
-                self._incarnation.note({"time": self._ending.at - time.time()})
+                self._part.time = self._ending.at - time.time()
+                self._incarnation.note({"time": self._part.time})
             scratch = Scratch()
             executor = ProcessExecutor(self._slots)
             try:

@@ -21,6 +21,15 @@ def granted() -> int | None:
     return None
 
 
+def of_one(together: int) -> float | None:
+    """Return the bytes that each of `together` configurations has that run at once in this job, None: not known.
+
+    Slurm gives more CPUs where the memory of one would be beyond MaxMemPerCPU, so that they do not count.
+    """
+    each = granted()
+    return None if each is None else each * int(os.environ.get("SLURM_CPUS_ON_NODE", "1")) / together
+
+
 def kills(root: Path = ROOT, own: Path = Path("/proc/self/cgroup")) -> int:
     """Return how often the kernel has killed a process in the control groups of this one; 0 where it does not count."""
     try:

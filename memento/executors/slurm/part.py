@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from memento.executors.slurm.batch import Batch
+from memento.executors.slurm.growth import had_by
 from memento.executors.slurm.incarnation import Incarnation, checkpoint_mark
 from memento.protocols import Advanced, Lost
 from memento.spool import REQUEUED, Frame, frame_of
@@ -29,6 +30,10 @@ class Part:
     ) -> None:
         self._batch, self._incarnation, self._store, self._job = batch, incarnation, store, job
         self._place = in_job(node, job)
+        self.memory: float | None = None
+        """How many bytes the job has for each configuration, None: not known."""
+        self.time: float | None = None
+        """How many seconds the job may run, None: not known."""
         self._history = incarnation.earlier()
         done = self._history.delivered
         self.open = {task.key: self._next_attempt(task) for task in tasks if task.key not in done}
@@ -93,6 +98,10 @@ class Part:
 
     def _keep(self, outcome: Outcome, place: str = "") -> None:
         self.running.discard(outcome.key)
+        task = self.open.get(outcome.key)
+        if outcome.failure is not None and task is not None:
+            had = had_by(task, outcome.failure.cause, memory=self.memory, time=self.time)
+            outcome = outcome._replace(failure=outcome.failure._replace(had=had))
         self._frames.append(frame_of(outcome._replace(host=place or self._place)))
 
     def _outcome_of(self, lost: Lost) -> Outcome:

@@ -41,6 +41,11 @@ class Resources:
     output: str | None = None
     more: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def of_one(self) -> float | None:
+        """How many bytes of memory one configuration is to have; None: what the cluster gives."""
+        return self.memory if self.mem_per_cpu is None else self.mem_per_cpu * self.cpus
+
     def grown(self, granted: Mapping[str, float], *, memory: float = 1.0, time: float = 1.0) -> Resources:
         """Return these with so many times memory and time; what was not asked for is what jobs were `granted`."""
         if memory != 1.0 and self.memory is None and self.mem_per_cpu is None and "memory" in granted:
