@@ -16,6 +16,7 @@ from typing import Any
 import astropy.coordinates
 import astropy.units
 import geopandas
+import networkx
 import numba
 import numpy as np
 import pandas as pd
@@ -156,6 +157,21 @@ DIFFERENT: dict[str, tuple[Any, ...]] = {
         astropy.coordinates.Longitude(350 * astropy.units.deg),
         astropy.coordinates.Longitude(350 * astropy.units.deg, wrap_angle=180 * astropy.units.deg),
     ),
+    "orders of nodes and edges": (
+        networkx.Graph([(1, 2), (2, 3)]),
+        networkx.Graph([(2, 3), (1, 2)]),
+        networkx.Graph([(3, 2), (1, 2)]),
+    ),
+    "graphs": (
+        networkx.Graph([(1, 2)]),
+        networkx.DiGraph([(1, 2)]),
+        networkx.DiGraph([(2, 1)]),
+        networkx.MultiGraph([(1, 2)]),
+        networkx.MultiGraph([(1, 2)] * 2),
+        networkx.Graph([(1, 2)], name="a"),
+        networkx.Graph([(1, 2, {"weight": 3})]),
+        networkx.Graph([(1, 2, {"weight": 4})]),
+    ),
     "notes on an array": (noted(Told, "a"), noted(Told, "b"), np.arange(3.0)),
     "notes on an array that are pickled": (noted(Kept, "a"), noted(Kept, "b"), noted(Told, "a")),
     "projections of a map": (geopandas.GeoSeries(POINT, crs=4326), geopandas.GeoSeries(POINT, crs=3857)),
@@ -225,6 +241,13 @@ def called() -> Any:
     return function
 
 
+def traversed() -> Any:
+    graph = networkx.DiGraph([(1, 2), (2, 3)])
+    assert (list(graph.nodes), graph.degree[2], len(graph.edges)) == ([1, 2, 3], 2, 2)
+    assert networkx.to_numpy_array(graph).sum() == 2
+    return graph
+
+
 def mapped() -> Any:
     table = geopandas.GeoDataFrame({"a": [1]}, geometry=POINT, crs=4326)
     table.sindex
@@ -235,6 +258,7 @@ USED: dict[str, tuple[Callable[[], Any], Any]] = {
     "a quantity": (decomposed, 3 * KILOMETRE),
     "a configuration": (read, OmegaConf.create({"a": {"b": 1}})),
     "a compiled function": (called, compiled(1)),
+    "a graph": (traversed, networkx.DiGraph([(1, 2), (2, 3)])),
     "a map": (mapped, geopandas.GeoDataFrame({"a": [1]}, geometry=POINT, crs=4326)),
 }
 

@@ -153,8 +153,23 @@ def _encode_astropy(encoder: Encoder, value: Any) -> bytes | None:
     return None
 
 
+def _encode_networkx(encoder: Encoder, value: Any) -> bytes | None:
+    kind: Any = getattr(sys.modules.get("networkx"), "Graph", ())
+    if not isinstance(value, kind):
+        return None
+    # In the order in which nodes and edges were added, as algorithms go through them and matrices have them.
+    nodes = [(node, dict(known)) for node, known in value._node.items()]
+    sides = [value._adj, *([value._pred] if value.is_directed() else [])]
+    edges = [[(node, list(others.items())) for node, others in side.items()] for side in sides]
+    # Views that it keeps have the names of properties of its class.
+    own = {name: item for name, item in vars(value).items() if name[0] != "_" and not hasattr(type(value), name)}
+    parts = encoder.encode(nodes, ".nodes"), encoder.encode(edges, ".adj"), encoder.encode(own)
+    return group(b"graph", [encoder.encode(type(value)), *parts])
+
+
 _RULES: dict[str, Rule] = {
     "astropy": _encode_astropy,
+    "networkx": _encode_networkx,
     "numba": _encode_numba,
     "numpy": encode_numpy,
     "omegaconf": _encode_omegaconf,
