@@ -72,6 +72,9 @@ def connect(database: Path, *, target: int | None = None, read_only: bool = Fals
             return _open_to_read(database, target)
         if not database.exists():
             os.close(os.open(database, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        elif not database.stat().st_size:
+            with contextlib.suppress(PermissionError):  # another user's
+                database.chmod(0o600)  # what will be in it is private, as what will lie beside it
         connection = open_as_it_is(database, "mode=rw")
         try:
             if version_of(connection, database, target) != target or _journal(connection) != _wanted_journal(database):

@@ -52,11 +52,13 @@ def test_a_file_form_has_its_files_beside_it(tmp_path: Path) -> None:
         assert (store.database, store.root) == (tmp_path / "x.sqlite", tmp_path / "x.sqlite.files")
 
 
-def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
+def test_an_empty_file_becomes_a_store_private_to_the_user(tmp_path: Path) -> None:
     (tmp_path / "results").touch()
+    (tmp_path / "results").chmod(0o644)
     with open_store(tmp_path / "results") as store:
         store.save([frame(1)])
     assert (tmp_path / "results").read_bytes().startswith(b"SQLite format 3\0")
+    assert stat.S_IMODE((tmp_path / "results").stat().st_mode) == 0o600
 
 
 def test_the_ledger_of_a_folder_stands_for_the_folder(tmp_path: Path) -> None:
