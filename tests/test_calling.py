@@ -70,6 +70,20 @@ def test_an_argument_that_nobody_gives_is_refused_with_the_nearest_name() -> Non
         how_to_call(lambda lr, dept: 0, NAMES, SETTINGS)
 
 
+def takes_lr_by_position(lr: Any, /, depth: Any, verbose: Any) -> None:
+    pass
+
+
+def takes_lr_by_position_if_at_all(lr: Any = 1, /, depth: Any = 2) -> None:
+    pass
+
+
+@pytest.mark.parametrize("experiment", [takes_lr_by_position, takes_lr_by_position_if_at_all])
+def test_a_parameter_that_can_only_be_given_by_position_is_refused(experiment: Any) -> None:
+    with pytest.raises(OptionError, match="takes 'lr' by position only, and is called by names; leave out the '/' beh"):
+        how_to_call(experiment, NAMES, SETTINGS)
+
+
 def test_a_parameter_that_the_experiment_would_not_see_is_refused() -> None:
     with pytest.raises(OptionError, match="does not take 'depth' of the matrix, so its results would not depend on it"):
         how_to_call(lambda lr: 0, NAMES, SETTINGS)

@@ -66,7 +66,15 @@ def _refuse_misfits(
         variadic = parameter.kind in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
         if variadic or (parameter.name in given and parameter.kind in _BY_KEYWORD):
             continue
-        if parameter.default is inspect.Parameter.empty:
+        needed = parameter.default is inspect.Parameter.empty
+        if parameter.name in given and (needed or not anything):
+            raise OptionError(
+                f"{_shown(experiment, signature)} takes {parameter.name!r} by position only, and is called by names; "
+                "leave out the '/' behind it",
+                option="func",
+                value=experiment,
+            )
+        if needed:
             hint = nearest(parameter.name, sorted(given)) or "; add it to the matrix or give it a default"
             raise OptionError(
                 f"{_shown(experiment, signature)} needs {parameter.name!r}, which the matrix does not have{hint}",
