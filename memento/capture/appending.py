@@ -116,9 +116,7 @@ class Appender:
             return end
         start = _last_line(descriptor, end)
         torn = os.pread(descriptor, end - start, start)
-        try:
-            json.loads(torn)
-        except ValueError:
+        if not _is_json(torn):
             with open(f"{self._text}.torn", "ab") as aside:
                 aside.write(torn + b"\n")
             os.ftruncate(descriptor, start)
@@ -144,6 +142,15 @@ def _last_line(descriptor: int, end: int) -> int:
     return 0
 
 
+def _is_json(line: bytes) -> bool:
+    """Return whether nothing of `line` is missing, which no beginning of an object of JSON can say."""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def _forget_inherited() -> None:
     # A lock belongs to the open file, which a forked child shares with its parent: it would lock out neither.
     for appender in list(_appenders):
@@ -154,13 +161,20 @@ def _forget_inherited() -> None:
 os.register_at_fork(after_in_child=_forget_inherited)
 
 
-def new_lines(path: Path, offset: int) -> Iterator[tuple[int, bytes]]:
-    """Yield the whole lines of the file at `path` from `offset` on, each with the offset where it begins."""
+def new_lines(path: Path, offset: int, *, unended: bool = False) -> Iterator[tuple[int, bytes]]:
+    """Yield the whole lines of the file at `path` from `offset` on, each with the offset where it begins.
+
+    Args:
+        path: the file, which may be missing.
+        offset: where a line begins.
+        unended: a last line that lacks only its newline is one of them. What follows it, when it has got one, is an
+            empty line.
+    """
     try:
         with open(path, "rb") as file:
             file.seek(offset)
             for line in file:
-                if not line.endswith(b"\n"):
+                if not line.endswith(b"\n") and not (unended and _is_json(line)):
                     return  # somebody is writing it
                 yield offset, line
                 offset += len(line)

@@ -12,7 +12,7 @@ from memento.capture.appending import Appender, line_at, new_lines
 from memento.capture.call import Call, Found
 from memento.capture.calling import F, decorated
 from memento.capture.claims import Claims
-from memento.capture.lines import NOTE, key_of, read_line
+from memento.capture.lines import NOTE, Line, key_of, read_line
 from memento.errors import OptionError, UnkeyableValue
 
 
@@ -101,7 +101,11 @@ NOTE_IN_LINE = f'"{NOTE}":'.encode()
 
 
 class _Index:
-    """Where in the file the line of each combination begins; what was appended since is read before each answer."""
+    """Where in the file the line of each combination begins; what was appended since is read before each answer.
+
+    The file may also be edited in place, while we live: it is read anew when the last line that was read is not where
+    it was, and when another line stands where the one of a combination did.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -112,6 +116,7 @@ class _Index:
     def _forget(self, file: tuple[int, int] | None) -> None:
         self._file = file
         self._read = 0
+        self._last = 0, b""  # where the last line that was read begins, and the line
         self._places: dict[bytes, int] = {}
 
     def find(self, call: Call) -> Found | None:
@@ -119,13 +124,13 @@ class _Index:
         with self._lock:
             self._catch_up(call)
             place = self._places.get(key)
-        if place is None:
-            return None
-        stack = call.stack
-        line = read_line(line_at(self._path, place), stack.names, stack.measured)
-        if line is None or not line.exact:
-            return None
-        return Found(record=line.record, result=line.result)
+            if place is None:
+                return None
+            line = read_line(line_at(self._path, place), call.stack.names, call.stack.measured)
+            if line is not None and _key_told(line, call) == key:
+                return Found(record=line.record, result=line.result)
+            self._forget(None)  # the other lines may have moved as well, and this one with them
+            return self.find(call)
 
     def note(self, call: Call, offset: int, line: bytes) -> None:
         """Take note of our own `line`, which then need not be read; one with notes is read all the same."""
@@ -133,6 +138,7 @@ class _Index:
             if self._read == offset and self._file is not None and NOTE_IN_LINE not in line:
                 self._places.setdefault(call.key, offset)
                 self._read += len(line)
+                self._last = offset, line
 
     def _catch_up(self, call: Call) -> None:
         try:
@@ -145,17 +151,28 @@ class _Index:
             self._forget(file)
         if status.st_size == self._read:
             return
-        names, measured = call.stack.names, call.stack.measured
-        for offset, data in new_lines(self._path, self._read):
+        place, last = self._last
+        if not line_at(self._path, place).startswith(last):
+            self._forget(file)
+        for offset, data in new_lines(self._path, self._read, unended=True):
             self._read = offset + len(data)
-            line = read_line(data, names, measured)
-            if line is None or not line.exact or (call.instance and line.key is None):
-                continue  # torn, read back as a mere text, or of no known instance: no answer for anybody
-            key = line.key
-            if key is None and line.arguments is not None:
-                try:
-                    key = key_of(line.arguments)
-                except UnkeyableValue:
-                    continue
+            self._last = offset, data
+            line = read_line(data, call.stack.names, call.stack.measured)
+            key = None if line is None else _key_told(line, call)
             if key is not None:
                 self._places.setdefault(key, offset)
+
+
+def _key_told(line: Line, call: Call) -> bytes | None:
+    """Return the key of the call that `line` tells; None where it is no answer for any call of the function of `call`.
+
+    That is one of which a mere text would be read back, or which says nothing of a method's instance.
+    """
+    if not line.exact:
+        return None
+    if line.key is not None or line.arguments is None or call.instance:
+        return line.key
+    try:
+        return key_of(line.arguments)
+    except UnkeyableValue:
+        return None

@@ -168,6 +168,47 @@ def test_a_file_that_is_emptied_and_written_anew_gives_nothing_of_what_was_in_it
     assert [func(1), func(5)] == [{"y": 10}, {"y": 77}]
 
 
+def tenfold(x):
+    return {"y": 10 * x}
+
+
+class TestEditedWhileWeLive:
+    def test_lines_that_are_sorted_answer_for_their_own_arguments(self, tmp_path):
+        path = tmp_path / "results.jsonl"
+        func = memfile(path, skip=True)(tenfold)
+        for x in (3, 1, 2):
+            func(x)
+        path.write_text('{"x":1,"y":11}\n{"x":2,"y":22}\n{"x":3,"y":33}\n')  # into the same file, of the same size
+
+        assert [func(1), func(2), func(3)] == [{"y": 11}, {"y": 22}, {"y": 33}]
+
+    def test_lines_behind_one_that_was_taken_out_do_too_and_what_was_added_is_seen(self, tmp_path):
+        path = tmp_path / "results.jsonl"
+        func = memfile(path, skip=True)(tenfold)
+        for x in (1, 2, 3):
+            func(x)
+        path.write_text('{"x":2,"y":22}\n{"x":3,"y":33}\n{"x":4,"y":44}\n{"x":5,"y":55}\n')
+
+        assert [func(4), func(5), func(2), func(3)] == [{"y": 44}, {"y": 55}, {"y": 22}, {"y": 33}]
+        assert func(1) == {"y": 10}
+        assert len(read_memfile(path)) == 5
+
+    def test_a_last_line_that_lacks_only_its_newline_answers_and_is_not_doubled(self, tmp_path):
+        path = tmp_path / "results.jsonl"
+        path.write_text('{"x":1,"y":11}\n{"x":2,"y":22}')
+        func = memfile(path, skip=True)(tenfold)
+
+        assert [func(2), func(3), func(2), func(3)] == [{"y": 22}, {"y": 30}, {"y": 22}, {"y": 30}]
+        assert read_memfile(path) == [{"x": 1, "y": 11}, {"x": 2, "y": 22}, {"x": 3, "y": 30}]
+
+    def test_one_that_lacks_more_is_no_answer(self, tmp_path):
+        path = tmp_path / "results.jsonl"
+        path.write_text('{"x":1,"y":11}\n{"x":2,"y":22')
+        func = memfile(path, skip=True)(tenfold)
+
+        assert [func(1), func(2)] == [{"y": 11}, {"y": 20}]
+
+
 def test_a_file_that_cannot_be_made_again_says_why_and_is_made_as_soon_as_it_can(tmp_path):
     folder = tmp_path / "folder"
     func = memfile(folder / "results.jsonl")(lambda x: {"y": x})
@@ -229,8 +270,8 @@ class TestSkip:
         read = []
         original = files.new_lines
 
-        def counting(*arguments):
-            for line in original(*arguments):
+        def counting(*arguments, **options):
+            for line in original(*arguments, **options):
                 read.append(line)
                 yield line
 
