@@ -32,7 +32,7 @@ from sklearn.svm import SVC
 
 from memento import Memento
 from memento.errors import UnkeyableValue
-from memento.fingerprint.inside import code_in
+from memento.fingerprint.contents import code_in
 from memento.hashing.encoding import Encoder
 from memento.hashing.keys import digest
 from memento.results.tables import shown

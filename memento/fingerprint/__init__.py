@@ -3,8 +3,8 @@
     function ─ identity ───────────────────────────────→ its name, part of every key
         └ dependencies ─ names, imports, classes (uses) ─→ functions, classes ─ syntax ─→ digests ┐
                 └ module_names ─ names of modules ──────→ statements ───────── syntax ──→ digests ├→ the code
-                        └ values ─ what no statement tells (giving, held) ──────────────→ digests ┘
-                              └ without what the code itself sets (effects), or that is ever new
+                        └ values ─ what no statement tells (bindings, attributes) ──────→ digests ┘
+                              └ without what the code itself sets (effects), or that is another each time (nondeterminism)
 
 Its rules, each with a row in tests/test_reached.py (code) or tests/test_held.py (values):
 

@@ -10,19 +10,19 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Any
 
-from memento.fingerprint.inside import home_of
+from memento.fingerprint.code_digests import CodeDigests
+from memento.fingerprint.contents import home_of
 from memento.fingerprint.project import file_of_module
-from memento.fingerprint.watched import Watched
 from memento.hashing import syntax
 from memento.hashing.callables import content_of
 
 
-def definition_of(kind: type, watched: Watched) -> tuple[ast.Module | None, ast.ClassDef | None]:
+def definition_of(kind: type, digests: CodeDigests) -> tuple[ast.Module | None, ast.ClassDef | None]:
     """Return the tree in which a class is defined, and where; in a notebook its methods lead to the cell."""
     file = file_of_module(sys.modules[kind.__module__])
     own = (one for one in methods_of(kind) if home_of(one) == kind.__module__)
     for place in [file] if file else dict.fromkeys(one.__code__.co_filename for one in own):
-        tree = watched.tree_of(place)
+        tree = digests.tree_of(place)
         node = syntax.class_of(tree, kind.__qualname__) if tree else None
         if node is not None:
             return tree, node

@@ -15,16 +15,16 @@ from collections.abc import Iterable
 from importlib.machinery import SourceFileLoader
 from typing import Any
 
+from memento.fingerprint.attributes import attributes_of, is_settled
 from memento.fingerprint.classes import content_without_source, definition_of, methods_of
+from memento.fingerprint.code_digests import CodeDigests
+from memento.fingerprint.contents import code_in, home_of
 from memento.fingerprint.effects import Effects
-from memento.fingerprint.held import attributes_of, is_settled
-from memento.fingerprint.inside import code_in, home_of
 from memento.fingerprint.lookups import Lookups
 from memento.fingerprint.module_names import ModuleNames, Scope
 from memento.fingerprint.project import files_of_package, is_project, project_module
 from memento.fingerprint.uses import Loaded, absolute_name, is_definition, uses_in
 from memento.fingerprint.values import Values, is_digestible
-from memento.fingerprint.watched import Watched
 from memento.hashing import syntax
 from memento.hashing.callables import captured_values
 from memento.hashing.keys import digest
@@ -51,8 +51,8 @@ class Dependencies:
     """
 
     def __init__(self) -> None:
-        self._watched = Watched()
-        self.notes, self.files = self._watched.notes, self._watched.files
+        self._digests = CodeDigests()
+        self.notes, self.files = self._digests.notes, self._digests.files
         self.lookups = Lookups()
         self._waiting: deque[types.FunctionType | type] = deque()
         self._seen: set[int] = set()
@@ -60,7 +60,7 @@ class Dependencies:
         self._homes: set[str] = set()
         self._effects = Effects()
         self._values = Values(self._effects)
-        self._names = ModuleNames(self._watched, self._values, self._follow)
+        self._names = ModuleNames(self._digests, self._values, self._follow)
         self._edited: list[str] = []
 
     def of(self, values: Iterable[Any]) -> dict[str, str]:
@@ -72,14 +72,14 @@ class Dependencies:
                 f"the code that the experiment uses could not all be looked at ({type(error).__name__}: {error}): not "
                 "every change to it will be noticed"
             )
-        return self._watched.combined()
+        return self._digests.combined()
 
     def _look_at(self, values: Iterable[Any]) -> None:
         for value in values:
             self._add(value)
         while self._waiting:
-            if len(self._watched.digests) >= LARGEST:
-                self._watched.notes.append(
+            if len(self._digests.digests) >= LARGEST:
+                self._digests.notes.append(
                     f"only the first {LARGEST} functions that the experiment uses are watched for changes"
                 )
                 break
@@ -88,12 +88,12 @@ class Dependencies:
                 self._visit_function(thing)
             else:
                 self._visit_class(thing)
-        self._values.tell(self._watched.record)
+        self._values.tell(self._digests.record)
         self._values.watch(self.lookups)
         self._values.assign_where_imported()
         if self._edited:
             edited = " and ".join(self._edited[:SHOWN]) + (" and others" if len(self._edited) > SHOWN else "")
-            self._watched.notes.append(
+            self._digests.notes.append(
                 f"{edited} changed on the disk after being imported: this process runs what was imported, worker "
                 "processes may run what stands there now; what they compute counts as of neither, so restart Python"
             )
@@ -119,12 +119,12 @@ class Dependencies:
 
     def _visit_function(self, function: types.FunctionType) -> None:
         code = function.__code__
-        self._watched.files.add(code.co_filename)
+        self._digests.files.add(code.co_filename)
         name = f"{module_name(home_of(function))}.{code.co_qualname}"
         text, found = syntax.code_digest(code)
         if not found:
-            self._watched.note(name)
-        self._watched.record(name, text)
+            self._digests.note(name)
+        self._digests.record(name, text)
         self._compare(name, function)
         captured = dict(captured_values(function))
         for value in captured.values():
@@ -144,17 +144,17 @@ class Dependencies:
         loader = getattr(sys.modules.get(home_of(function)), "__loader__", None)
         if type(loader) in (SourceFileLoader, KeptLoader) and not syntax.is_as_loaded(function.__code__):
             self._edited.append(name)
-            self._watched.record(name, f"imported {syntax.compiled_digest(function.__code__)}")
+            self._digests.record(name, f"imported {syntax.compiled_digest(function.__code__)}")
 
     def _visit_class(self, kind: type) -> None:
         for base in kind.__mro__[1:]:
             self._add(base)
         name = f"{module_name(kind.__module__)}.{kind.__qualname__}"
-        tree, node = definition_of(kind, self._watched)
+        tree, node = definition_of(kind, self._digests)
         if tree is None or node is None:
             self._see_content(name, kind)
             return
-        self._watched.record(name, syntax.digest_of([node]))
+        self._digests.record(name, syntax.digest_of([node]))
         for function in methods_of(kind):
             self._compare(name, function)
         for value in vars(kind).values():
@@ -172,14 +172,14 @@ class Dependencies:
         for attribute, value in content_without_source(kind):
             self.lookups.add(vars(kind), attribute)
             if is_settled(value) and is_digestible(value):
-                self._watched.record(name, digest((attribute, value)).hex())
+                self._digests.record(name, digest((attribute, value)).hex())
             elif isinstance(value, types.FunctionType | type):
-                self._watched.record(name, f"{attribute}: {home_of(value)}.{value.__qualname__}")
+                self._digests.record(name, f"{attribute}: {home_of(value)}.{value.__qualname__}")
                 self._add(value)
             else:
                 self._add(value)
                 if not any(code_in(value)):
-                    self._watched.note(f"{name}.{attribute}")
+                    self._digests.note(f"{name}.{attribute}")
 
     def _see_patches(self, name: str, kind: type, node: ast.ClassDef) -> None:
         """Watch the functions that the program has put in the place of methods; workers get them too."""
@@ -192,7 +192,7 @@ class Dependencies:
             meant = (kind.__module__, f"{kind.__qualname__}.{one.name}")
             if isinstance(value, types.FunctionType) and (home_of(value), value.__qualname__) != meant:
                 self._add(value)
-                self._watched.record(name, f"{one.name}: {home_of(value)}.{value.__qualname__}")
+                self._digests.record(name, f"{one.name}: {home_of(value)}.{value.__qualname__}")
                 self._values.assign(kind.__module__, meant[1], value)
 
     def _add_below(self, kind: type) -> None:
@@ -298,11 +298,11 @@ class Dependencies:
             return
         files = files_of_package(name.rpartition(".")[0])
         for inside, file in files.items():
-            tree = self._watched.tree_of(file)
+            tree = self._digests.tree_of(file)
             if tree is not None:
-                self._watched.record(inside, syntax.digest_of([tree]))
+                self._digests.record(inside, syntax.digest_of([tree]))
         if not files:
-            self._watched.notes.append(
+            self._digests.notes.append(
                 f"{whose} imports modules whose names are made while it runs: no change to them will be noticed; give "
                 "Memento another version= when you have changed one"
             )

@@ -8,8 +8,8 @@ import types
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
-from memento.fingerprint.giving import set_by_makers
-from memento.fingerprint.held import attributes_of
+from memento.fingerprint.attributes import attributes_of
+from memento.fingerprint.bindings import set_by_makers
 from memento.fingerprint.uses import chain_of
 
 _FILLING = frozenset(

@@ -13,7 +13,7 @@ from functools import partial
 from operator import is_, itemgetter
 from typing import Any
 
-from memento.fingerprint.inside import is_plain
+from memento.fingerprint.contents import is_plain
 
 _CONTAINERS = (list, dict, set, argparse.Namespace)
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from memento.errors import UnkeyableValue
 from memento.fingerprint.assignments import asks_where, assignments_of, setters_of
-from memento.fingerprint.giving import is_computed, is_given_in
-from memento.fingerprint.held import attributes_of, is_settled
-from memento.fingerprint.inside import home_of, is_plain
+from memento.fingerprint.attributes import attributes_of, is_settled
+from memento.fingerprint.bindings import is_computed, is_given_in
+from memento.fingerprint.code_digests import CodeDigests
+from memento.fingerprint.contents import home_of, is_plain
 from memento.fingerprint.project import file_of_module, is_library, is_project
 from memento.fingerprint.uses import absolute_name, imported_as, is_definition, origins_of
 from memento.fingerprint.values import Values
-from memento.fingerprint.watched import Watched
 from memento.hashing import syntax
 from memento.hashing.keys import digest
 from memento.hashing.naming import is_importable, module_name
@@ -33,9 +33,9 @@ class ModuleNames:
     """Watches what gives names their values; `follow` goes on with what the statements use that do."""
 
     def __init__(
-        self, watched: Watched, values: Values, follow: Callable[[list[ast.AST], Scope, set[str], str], None]
+        self, digests: CodeDigests, values: Values, follow: Callable[[list[ast.AST], Scope, set[str], str], None]
     ) -> None:
-        self._watched, self._values, self._follow = watched, values, follow
+        self._digests, self._values, self._follow = digests, values, follow
         self._seen: set[tuple[str, str, str]] = set()
 
     def use(self, name: str, module: str, option: str = "") -> None:
@@ -50,7 +50,7 @@ class ModuleNames:
         ):
             return
         self._seen.add((name, module, option))
-        tree = self._watched.tree_of(file_of_module(owner))
+        tree = self._digests.tree_of(file_of_module(owner))
         if tree is None:
             self._use_value(name, owner)
             return
@@ -64,7 +64,7 @@ class ModuleNames:
         around = [node for node in nodes if isinstance(node, _COMPOUND)] if enough else []
         telling = [node for node in nodes if node not in around]
         if telling:
-            self._watched.record(record, syntax.digest_of(telling))
+            self._digests.record(record, syntax.digest_of(telling))
             self._follow(telling, vars(owner), {name}, record)
         origins = origins_of(tree, name)
         if is_computed(telling, vars(owner)) or is_given_in(around, name, vars(owner)):
@@ -91,18 +91,18 @@ class ModuleNames:
 
     def use_library(self, name: str, owner: types.ModuleType | None) -> None:
         """Watch which thing of a library a name of `owner` stands for: what that does changes by versions alone."""
-        tree = self._watched.tree_of(file_of_module(owner) if owner is not None else None)
+        tree = self._digests.tree_of(file_of_module(owner) if owner is not None else None)
         if owner is None or tree is None:
             return
         package = getattr(owner, "__package__", "") or ""
         meant = sorted(one for one in imported_as(tree, name, package) if is_library(one))
         if meant:
-            self._watched.record(f"{module_name(owner.__name__)}.{name}", " ".join(meant))
+            self._digests.record(f"{module_name(owner.__name__)}.{name}", " ".join(meant))
 
     def _use_chosen(self, record: str, name: str, owner: types.ModuleType) -> None:
         """Watch which function or class a name stands for that is given one of several."""
         value = vars(owner)[name]
-        self._watched.record(record, f"is {module_name(home_of(value))}.{value.__qualname__}")
+        self._digests.record(record, f"is {module_name(home_of(value))}.{value.__qualname__}")
         if is_importable(value):
             self._values.assign(owner.__name__, name, value)
 
@@ -120,9 +120,9 @@ class ModuleNames:
         if value is None or isinstance(value, types.FunctionType | type):
             return
         try:
-            self._watched.record(f"{module_name(owner.__name__)}.{name}", digest(value).hex())
+            self._digests.record(f"{module_name(owner.__name__)}.{name}", digest(value).hex())
         except UnkeyableValue:
-            self._watched.note(f"{module_name(owner.__name__)}.{name}")
+            self._digests.note(f"{module_name(owner.__name__)}.{name}")
 
 
 def _is_defined_as(tree: ast.Module, name: str, value: Any, module: str) -> bool:

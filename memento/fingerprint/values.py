@@ -15,21 +15,21 @@ from typing import Any, NamedTuple
 
 from memento.errors import UnkeyableValue
 from memento.fingerprint.assignments import asks_where
-from memento.fingerprint.effects import Effects, scope_of
-from memento.fingerprint.ever_new import has_path, is_ever_new
-from memento.fingerprint.giving import (
+from memento.fingerprint.attributes import held_in, is_settled
+from memento.fingerprint.bindings import (
     UNTOLD,
     defaults_of,
     given_in,
     is_computed,
-    is_never_the_same,
     literal,
+    makes_nondeterministic,
     targets_of,
     told_by,
 )
-from memento.fingerprint.held import held_in, is_settled
-from memento.fingerprint.inside import is_plain
+from memento.fingerprint.contents import is_plain
+from memento.fingerprint.effects import Effects, scope_of
 from memento.fingerprint.lookups import Lookups
+from memento.fingerprint.nondeterminism import has_path, is_nondeterministic
 from memento.hashing.keys import digest
 from memento.hashing.naming import MAIN_MODULES
 
@@ -80,7 +80,7 @@ class Values:
         self._computed: list[_Computed] = []
         self._classes: list[_Class] = []
         self._functions: list[tuple[str, types.FunctionType, ast.AST]] = []
-        self._never_the_same: set[type] = set()  # of these no object counts
+        self._nondeterministic: set[type] = set()  # of these no object counts
 
     def add_name(self, *given: Any) -> None:
         """Take note that a module-level name is used: what it is recorded as, and all that `_Given` has of it."""
@@ -110,7 +110,9 @@ class Values:
         """Call `record` with each name whose value the source does not tell, and with the value's digest."""
         for given in self._given:
             self._tell_name(record, given)
-        self._never_the_same = {one.kind for one in self._classes if is_never_the_same(one.node, scope_of(one.kind))}
+        self._nondeterministic = {
+            one.kind for one in self._classes if makes_nondeterministic(one.node, scope_of(one.kind))
+        }
         for computed in self._computed:
             self._tell_computed(record, computed)
         for known in self._classes:
@@ -123,7 +125,7 @@ class Values:
         value = _plain(scope.get(one.name))
         if value is UNTOLD or self._effects.set_name(one.owner, one.name) or self._effects.fill(value):
             return
-        if any(is_ever_new(ast.walk(given), scope) for given in given_in(one.setters, one.name)):
+        if any(is_nondeterministic(ast.walk(given), scope) for given in given_in(one.setters, one.name)):
             return
         told = b"" if one.setters or not one.nodes else told_by(one.nodes, one.name, scope)
         if told is not UNTOLD and told != digest(value):
@@ -161,7 +163,7 @@ class Values:
     def _tell_defaults(self, record: Record, name: str, function: types.FunctionType, node: ast.AST) -> None:
         scope = function.__globals__
         given = [(value, one) for value, one in defaults_of(function, node) if literal(one) is UNTOLD]
-        made = [self._form(value) for value, one in given if not is_ever_new(ast.walk(one), scope)]
+        made = [self._form(value) for value, one in given if not is_nondeterministic(ast.walk(one), scope)]
         if any(value is not UNTOLD and not self._effects.fill(value) for value in made):
             record(name, digest([None if value is UNTOLD else value for value in made]).hex())
 
@@ -173,7 +175,7 @@ class Values:
 
     def _counts(self, thing: Any, name: str) -> bool:
         """Return whether the attribute `name` of an object is none that the code itself sets."""
-        return type(thing) not in self._never_the_same and not self._effects.set_attribute(thing, name)
+        return type(thing) not in self._nondeterministic and not self._effects.set_attribute(thing, name)
 
     def _held_in(self, value: Any) -> list[tuple[str, Any]]:
         return [(path, one) for path, one in held_in(value, self._counts) if not self._effects.fill(one)]

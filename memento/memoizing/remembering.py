@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from memento import payload
 from memento.errors import DamagedEntry, NotStored, UnpicklableResult
 from memento.experiment import Experiment
+from memento.fingerprint.contents import code_in
 from memento.fingerprint.identity import look_at_values
-from memento.fingerprint.inside import code_in
 from memento.fingerprint.lookups import Lookups
 from memento.hashing import KeyMaker
 from memento.hashing.forms import PLAIN

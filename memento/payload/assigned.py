@@ -11,8 +11,8 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
-from memento.fingerprint.held import is_settled
-from memento.fingerprint.inside import home_of
+from memento.fingerprint.attributes import is_settled
+from memento.fingerprint.contents import home_of
 from memento.hashing.keys import digest
 from memento.hashing.naming import MAIN_MODULES
 from memento.payload.home import dumps

@@ -8,7 +8,7 @@ import hashlib
 from memento.hashing import syntax
 
 
-class Watched:
+class CodeDigests:
     """Collects what changes when code does.
 
     Attributes:

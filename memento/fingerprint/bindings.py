@@ -7,7 +7,7 @@ import types
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeGuard
 
-from memento.fingerprint.ever_new import is_ever_new
+from memento.fingerprint.nondeterminism import is_nondeterministic
 from memento.fingerprint.uses import chain_of
 from memento.hashing.keys import digest
 
@@ -27,8 +27,8 @@ def is_computed(nodes: list[ast.AST], scope: Scope) -> bool:
     given = [node.value for one in statements for node in ast.walk(one) if isinstance(node, ast.Assign | ast.AnnAssign)]
     inside = [node for value in given if value is not None for node in ast.walk(value)]
     asked = any(isinstance(node, ast.Call | ast.Subscript | ast.Attribute) for node in inside)
-    shuffled = any(isinstance(one, ast.Expr) and is_ever_new(ast.walk(one), scope) for one in statements)
-    return asked and not shuffled and not is_ever_new(inside, scope) and not _names_in(inside) <= _CONTAINERS
+    shuffled = any(isinstance(one, ast.Expr) and is_nondeterministic(ast.walk(one), scope) for one in statements)
+    return asked and not shuffled and not is_nondeterministic(inside, scope) and not _names_in(inside) <= _CONTAINERS
 
 
 def is_given_in(nodes: Iterable[ast.AST], name: str, scope: Scope) -> bool:
@@ -36,7 +36,7 @@ def is_given_in(nodes: Iterable[ast.AST], name: str, scope: Scope) -> bool:
     walked = [inner for node in nodes for inner in ast.walk(node)]
     given: list[ast.AST] = [*given_in(nodes, name)]
     given += [inner.iter for inner in walked if is_loop(inner) and name in targets_of(inner)]
-    return bool(walked) and not any(is_ever_new(ast.walk(one), scope) for one in given)
+    return bool(walked) and not any(is_nondeterministic(ast.walk(one), scope) for one in given)
 
 
 def set_by_makers(node: ast.AST) -> set[int]:
@@ -54,11 +54,11 @@ def set_by_makers(node: ast.AST) -> set[int]:
     return found
 
 
-def is_never_the_same(node: ast.ClassDef, scope: Scope) -> bool:
+def makes_nondeterministic(node: ast.ClassDef, scope: Scope) -> bool:
     """Return whether what the class of `node` makes is another each time, by what it or its makers ask for."""
     methods = [one for one in node.body if isinstance(one, ast.FunctionDef) and one.name not in _MAKERS]
     left = {id(inner) for method in methods for inner in ast.walk(method)}
-    return is_ever_new((inner for inner in ast.walk(node) if id(inner) not in left), scope)
+    return is_nondeterministic((inner for inner in ast.walk(node) if id(inner) not in left), scope)
 
 
 def _names_in(nodes: Iterable[ast.AST]) -> set[str]:
@@ -109,11 +109,11 @@ def told_by(nodes: list[ast.AST], name: str, scope: Scope) -> Any:
     """
     given = given_in(nodes, name)
     for one in nodes:
-        if isinstance(one, ast.Expr) and is_ever_new(ast.walk(one), scope):
+        if isinstance(one, ast.Expr) and is_nondeterministic(ast.walk(one), scope):
             return UNTOLD
         for inner in ast.walk(one):
             if is_loop(inner) and name in targets_of(inner):
-                if is_ever_new(ast.walk(inner.iter), scope):
+                if is_nondeterministic(ast.walk(inner.iter), scope):
                     return UNTOLD
                 given += [ast.Constant(None), ast.Constant(None)]
     values = [literal(value) for value in given]

@@ -10,7 +10,7 @@ import types
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from memento.fingerprint.inside import LARGEST_PLAIN, is_plain
+from memento.fingerprint.contents import LARGEST_PLAIN, is_plain
 from memento.fingerprint.project import is_project
 from memento.hashing.naming import module_of
 

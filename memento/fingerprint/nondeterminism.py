@@ -26,7 +26,9 @@ _FUNCTIONS = frozenset(
 _MODULES = frozenset({"random", "secrets", "tempfile", "platform"})
 
 
-def is_ever_new(nodes: Iterable[ast.AST], scope: Mapping[str, Any], seen: set[types.CodeType] | None = None) -> bool:
+def is_nondeterministic(
+    nodes: Iterable[ast.AST], scope: Mapping[str, Any], seen: set[types.CodeType] | None = None
+) -> bool:
     """Return whether a call in `nodes` asks for the time, chance, the machine or the like.
 
     Names are those of `scope`; functions of the project are looked into, but for those `seen`.
@@ -34,7 +36,7 @@ def is_ever_new(nodes: Iterable[ast.AST], scope: Mapping[str, Any], seen: set[ty
     Example:
         >>> import time
         >>> texts = ("clock()", "field(x=uuid4)", "args.time")
-        >>> [is_ever_new(ast.walk(ast.parse(text)), {"clock": time.time}) for text in texts]
+        >>> [is_nondeterministic(ast.walk(ast.parse(text)), {"clock": time.time}) for text in texts]
         [True, True, False]
     """
     seen = set() if seen is None else seen
@@ -63,7 +65,7 @@ def _asks(chain: tuple[str, ...], scope: Mapping[str, Any], seen: set[types.Code
             return False
         seen.add(value.__code__)
         node = syntax.definition_of(value.__code__)
-        return node is not None and is_ever_new(ast.walk(node), value.__globals__, seen)
+        return node is not None and is_nondeterministic(ast.walk(node), value.__globals__, seen)
     if type(value) not in (types.FunctionType, types.BuiltinFunctionType, types.MethodType, type):
         return bool(_MODULES.intersection(str(type(scope.get(chain[0])).__module__).split(".")))
     module, name = str(getattr(value, "__module__", "")), str(getattr(value, "__name__", ""))
