@@ -8,16 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from memento.task import (
-    ATTEMPT,
-    ATTEMPT_IN_HEAD,
-    KEY_IN_HEAD,
-    RUN_IN_HEAD,
-    STATUS_FROM_CODE,
-    STATUS_IN_HEAD,
-    Outcome,
-    Status,
-)
+from memento.heads import attempt_in, has_succeeded, key_in, run_in, status_in, unpack_head
+from memento.task import Outcome, Status
 
 Row = tuple[int, bytes]
 """The number and the head; every `Entry` is one."""
@@ -32,30 +24,29 @@ class Entry(NamedTuple):
     @property
     def key(self) -> bytes:
         """The key it is stored under."""
-        return self.head[KEY_IN_HEAD]
+        return key_in(self.head)
 
     @property
     def run(self) -> bytes:
         """The run that computed it."""
-        return self.head[RUN_IN_HEAD]
+        return run_in(self.head)
 
     @property
     def attempt(self) -> int:
         """Which attempt of that run it is."""
-        (attempt,) = ATTEMPT.unpack_from(self.head, ATTEMPT_IN_HEAD)
-        return int(attempt)
+        return attempt_in(self.head)
 
     @property
-    def code(self) -> int:
-        """The number of its status."""
-        return self.head[STATUS_IN_HEAD]
+    def ok(self) -> bool:
+        """Whether it is a success."""
+        return has_succeeded(self.head)
 
     @property
     def status(self) -> Status:
         """How it ended."""
-        return STATUS_FROM_CODE[self.head[STATUS_IN_HEAD]]
+        return status_in(self.head)
 
     @property
     def outcome(self) -> Outcome:
         """The outcome, without the bytes of its parts."""
-        return Outcome.unpack_head(self.head)
+        return unpack_head(self.head)

@@ -158,7 +158,7 @@ class ExperimentFailed(MementoError, RuntimeError):
     """
 
     def __init__(self, config: Config, status: Status, failure: Failure, key: str) -> None:
-        super().__init__(f"{failure.type}: {failure.message}\n  in {config}\n{failure.traceback}".rstrip())
+        super().__init__(f"{failure.title}\n  in {config}\n{failure.traceback}".rstrip())
         self.config = config
         self.status = status
         self.failure = failure

@@ -125,7 +125,7 @@ def overview(path: str | os.PathLike[str] | None = None, *, failures: int | None
         runs = {record.id: _run(record, going[record.id], jobs) for record in records}
         bad: list[Outcome] = []
         for key, entry in newest.items():
-            outcome = None if entry.status is Status.SUCCEEDED else entry.outcome
+            outcome = None if entry.ok else entry.outcome
             if entry.run in runs:
                 runs[entry.run].counts.add(entry, outcome)
             if key in claimed and outcome is not None:
@@ -184,7 +184,7 @@ def _going_on(record: Record, jobs: dict[bytes, RunStanding], newest: dict[bytes
 
 
 def _is_success_of(run: bytes, entry: Entry) -> bool:
-    return entry.run == run and entry.status is Status.SUCCEEDED
+    return entry.run == run and entry.ok
 
 
 def _delivered(

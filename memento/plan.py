@@ -13,17 +13,15 @@ from typing import Any
 from memento import checkpoints
 from memento.entry import Entry, Row
 from memento.experiment import Experiment
+from memento.heads import all_succeeded, has_succeeded, key_in, run_in
 from memento.matrix.configurations import Configurations
 from memento.standing import Finder, Standing
-from memento.task import KEY_IN_HEAD, RUN_IN_HEAD, STATUS_IN_HEAD, SUCCEEDED
 from memento.wording import plural
 
 # So many stored results tell how long an experiment takes.
 MEASURED = 50
 # Asked for by C functions: this is done for each configuration whenever anything is run.
 _head_of = itemgetter(1)
-_key_in, _run_in = itemgetter(KEY_IN_HEAD), itemgetter(RUN_IN_HEAD)
-_code_in = itemgetter(STATUS_IN_HEAD)
 # So many keys of older results are looked for at once: 20 MB of them.
 ALTERNATIVES = 200_000
 CODE_CHANGES = ("warn", "rerun", "ignore")
@@ -124,27 +122,27 @@ def _made_plan(
         )
     if found:
         again = (found.get(keys[row]) for row in plan.todo)
-        plan.anew = {_key_in(row[1]): row[0] for row in again if row is not None and _is_success(row)}
+        plan.anew = {key_in(row[1]): row[0] for row in again if row is not None and _is_success(row)}
     _tell_of_namesakes(plan, found)
     return plan
 
 
 def _is_success(entry: Row) -> bool:
-    return entry[1][STATUS_IN_HEAD] == SUCCEEDED
+    return has_succeeded(entry[1])
 
 
 def _not_succeeded(entries: Sequence[Row | None]) -> list[int]:
     """Return the rows for which there is no success."""
     absent = [row for row, entry in enumerate(entries) if entry is None]
     stored: Iterable[Any] = (entry for entry in entries if entry is not None) if absent else entries
-    if set(map(_code_in, map(_head_of, stored))) <= {SUCCEEDED}:
+    if all_succeeded(map(_head_of, stored)):
         return absent
     return [row for row, entry in enumerate(entries) if entry is None or not _is_success(entry)]
 
 
 def _runs_of(entries: Iterable[Row]) -> set[bytes]:
     """Return the runs that computed `entries`."""
-    return set(map(_run_in, map(_head_of, entries)))
+    return set(map(run_in, map(_head_of, entries)))
 
 
 def _own(found: Mapping[bytes, Row], standing: Standing, store: Finder) -> Mapping[bytes, Row | None]:
@@ -160,7 +158,7 @@ def _own(found: Mapping[bytes, Row], standing: Standing, store: Finder) -> Mappi
 def _tell_of_namesakes(plan: Plan, found: Mapping[bytes, Row]) -> None:
     """Note which results are stored under the keys of what is run, and are not taken because a namesake gave them."""
     names = plan.standing.namesakes
-    runs = (_run_in(found[key][1]) for key in plan.anew)
+    runs = (run_in(found[key][1]) for key in plan.anew)
     files = [names[run] for run in runs if run in names]
     if files:
         others = sorted(set(files))
@@ -192,7 +190,7 @@ def _compare_code(plan: Plan, store: Finder, *, rerun: bool) -> None:
     differing = _take_todays(plan, store)
     if not differing:
         return
-    older = [row for row, entry in enumerate(plan.entries) if entry is not None and _run_in(entry[1]) in differing]
+    older = [row for row, entry in enumerate(plan.entries) if entry is not None and run_in(entry[1]) in differing]
     plan.changed = tuple(sorted({name for names in differing.values() for name in names}))
     plan.older = len(older)
     if rerun:
@@ -215,12 +213,12 @@ def _take_todays(plan: Plan, store: Finder) -> dict[bytes, tuple[str, ...]]:
     differing = _differing(plan)
     others = differing.keys() - plan.standing.unknown
     if others:
-        of_others = [entry for entry in plan.entries if entry is not None and _run_in(entry[1]) in others]
-        todays = store.newest_that([_key_in(entry[1]) for entry in of_others], plan.standing.is_of_today)
+        of_others = [entry for entry in plan.entries if entry is not None and run_in(entry[1]) in others]
+        todays = store.newest_that([key_in(entry[1]) for entry in of_others], plan.standing.is_of_today)
         if todays:
             for row, entry in enumerate(plan.entries):
-                if entry is not None and _run_in(entry[1]) in others:
-                    plan.entries[row] = todays.get(_key_in(entry[1]), entry)
+                if entry is not None and run_in(entry[1]) in others:
+                    plan.entries[row] = todays.get(key_in(entry[1]), entry)
             return _differing(plan)
     return differing
 
@@ -237,7 +235,7 @@ def tell_of_others(plan: Plan, cached: Sequence[int]) -> str | None:
     `cached` says of each row whether its result came from the store.
     """
     entries = (plan.entries[row] for row in plan.todo if cached[row])
-    runs = [_run_in(entry[1]) for entry in entries if entry is not None and _is_success(entry)]
+    runs = [run_in(entry[1]) for entry in entries if entry is not None and _is_success(entry)]
     compared = plan.standing.changed_in(runs) if runs else {}
     older = sum(bool(compared[run]) for run in runs)
     if not older:

@@ -21,16 +21,13 @@ import os
 import struct
 import weakref
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from memento.files import write_all
-from memento.task import PART_NAMES, STATUS_IN_HEAD, SUCCEEDED, Outcome
-
-Frame = tuple[bytes, tuple[bytes | None, ...]]
-"""The packed head of an outcome and the bodies of its parts (None: in a blob file)."""
+from memento.heads import NO_BODIES, Frame, frame_of
+from memento.task import PART_NAMES, Outcome
 
 FILE_MAGIC = b"MSPOOL2\n"
 FRAME = struct.Struct("<HII")
@@ -43,42 +40,9 @@ PIECE = 1 << 20  # bytes that are read at once
 PIECE_OF_FRAMES = 8 << 20
 OBJECTS = 300  # bytes that Python needs for a frame beside what is in it
 SMALLEST_BODY = (1 + len(PART_NAMES)) * LENGTH.size  # nothing and a checksum of zeros would match each other
-NO_BODIES = (b"",) * len(PART_NAMES)
 _PACKED_NO_BODIES = bytes(len(PART_NAMES) * LENGTH.size)
 
 _writers: weakref.WeakSet[SpoolWriter] = weakref.WeakSet()
-
-
-def frame_of(outcome: Outcome) -> Frame:
-    """Return `outcome` as a frame."""
-    bodies = outcome.value.data, outcome.metrics.data, outcome.log.data
-    return outcome.pack_head(), NO_BODIES if bodies == NO_BODIES else bodies
-
-
-REQUEUED = "requeued"
-"""The cause of an attempt that ended with its batch job and goes on in the next: kept, not final."""
-
-
-def has_succeeded(head: bytes) -> bool:
-    """Return whether the outcome packed as `head` is a success."""
-    return head[STATUS_IN_HEAD] == SUCCEEDED
-
-
-def by_success(frames: Sequence[Frame]) -> Iterator[tuple[bool, Sequence[Frame]]]:
-    """Yield `frames` in their order, those that follow each other and are all successes, or all not, together."""
-    if {head[STATUS_IN_HEAD] for head, _ in frames} == {SUCCEEDED}:  # as nearly always
-        yield True, frames
-        return
-    for succeeded, some in groupby(frames, lambda frame: has_succeeded(frame[0])):
-        yield succeeded, list(some)
-
-
-def is_final(head: bytes) -> bool:
-    """Return whether nothing more comes, by itself, after the outcome packed as `head`."""
-    if has_succeeded(head):
-        return True
-    failure = Outcome.unpack_head(head).failure
-    return failure is None or failure.cause != REQUEUED
 
 
 def pack_frame(frame: Frame) -> bytes:

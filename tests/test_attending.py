@@ -18,11 +18,11 @@ from memento.executors.slurm.batch import Batch
 from memento.executors.slurm.commands import JobState
 from memento.executors.slurm.incarnation import Incarnation
 from memento.executors.slurm.tracking import Tracker
+from memento.heads import frame_of
 from memento.job import Job
 from memento.layout import REMOTE
 from memento.running import attending
 from memento.running.attending import Attendance
-from memento.spool import frame_of
 from memento.store import Run, SqliteStore
 from memento.task import Failure, Outcome, Status, Task
 

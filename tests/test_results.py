@@ -32,9 +32,9 @@ from memento.errors import (
     UnknownParameter,
     UnreadableResult,
 )
+from memento.heads import frame_of, pack_head
 from memento.layout import artifact_path
 from memento.results import MemoryUsage, Result, Results
-from memento.spool import frame_of
 from memento.store import open_store
 from memento.task import Failure, Outcome, Part, Status
 
@@ -136,7 +136,7 @@ class Made:
             metrics=Part(1 if metrics else 0, len(metrics), b"d" * 16, metrics),
             log=Part(1 if log else 0, len(log), b"d" * 16, log),
         )
-        entry = Entry(number, outcome.pack_head())
+        entry = Entry(number, pack_head(outcome))
         self.shelf.entries.append(entry)
         self.shelf.parts[entry.head] = {"value": data, "metrics": metrics, "log": log}
         return entry

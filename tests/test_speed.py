@@ -23,8 +23,8 @@ from benchmarks.jobs import JOBS, Job
 from benchmarks.measuring import Measured, stages
 from benchmarks.peers import GROWTH, LIMIT, OURS
 from memento import open_store
+from memento.heads import frame_of, pack_head, unpack_head
 from memento.overview import overview
-from memento.spool import frame_of
 from memento.task import Outcome, Status
 
 # Once is enough: what is measured does not depend on the version of Python.
@@ -114,7 +114,7 @@ def test_looking_into_a_store_costs_little_more_than_unpacking_what_is_in_it_onc
     ]
     with open_store(tmp_path / "store") as store:
         store.save([frame_of(outcome) for outcome in outcomes])
-    heads = [outcome.pack_head() for outcome in outcomes]
+    heads = [pack_head(outcome) for outcome in outcomes]
 
     def seconds(work: Callable[[], Any]) -> float:
         begun = time.perf_counter()
@@ -123,7 +123,7 @@ def test_looking_into_a_store_costs_little_more_than_unpacking_what_is_in_it_onc
 
     def unpack() -> None:
         for head in heads:
-            Outcome.unpack_head(head)
+            unpack_head(head)
 
     assert overview(tmp_path / "store").experiments["?"].stored == 20_000
     ratios = [seconds(lambda: overview(tmp_path / "store")) / seconds(unpack) for _ in range(5)]

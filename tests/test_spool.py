@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memento import spool
-from memento.spool import SpoolWriter, frame_of, pack_frame, read_all_frames, read_frames, unpack_body
+from memento.heads import frame_of, pack_head
+from memento.spool import SpoolWriter, pack_frame, read_all_frames, read_frames, unpack_body
 from tests.store.helpers import frame, heard, kill, outcome_of, process
 
 PINNED = "464d368fe3391700000004000000686561640300000001020300000000ffffffff"
@@ -161,4 +162,4 @@ def test_what_a_killed_worker_had_appended_is_there(tmp_path: Path) -> None:
 
 def test_the_frame_of_an_outcome_is_its_head_and_bodies() -> None:
     outcome = outcome_of(1, b"value", in_file=True, log=b"printed")
-    assert frame_of(outcome) == (outcome.pack_head(), (None, b"", b"printed"))
+    assert frame_of(outcome) == (pack_head(outcome), (None, b"", b"printed"))

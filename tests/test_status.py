@@ -23,9 +23,9 @@ from memento.executors.slurm import commands
 from memento.executors.slurm.batch import Batch
 from memento.executors.slurm.commands import JobState
 from memento.executors.slurm.incarnation import Incarnation
+from memento.heads import frame_of
 from memento.layout import REMOTE
 from memento.overview import overview
-from memento.spool import frame_of
 from memento.store.runs import Run
 from memento.task import Failure, Outcome, Status, Task
 from tests.executors.harness import key_of

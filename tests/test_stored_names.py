@@ -132,6 +132,7 @@ import functools
 import io
 import pickle
 import pickletools
+import threading
 from memento import *
 from memento import errors, payload
 from memento.executors.elsewhere.sealed import seal
@@ -228,6 +229,7 @@ if __name__ == "__main__":
     sample.size
     keeper = RecordKeeper(model="svm")
     keeper.push(loss=1, mixed=None, own=lambda: 1)
+    keeper.push(own=threading.Lock())
     keeper.sub_record_keeper(fold=2).push(loss=2.5, text="a")
     matrix = {
         "parameters": {"x": [1, 2, 3], "data": [Named("corpus", "a b c")]},

@@ -16,6 +16,7 @@ import pytest
 
 from memento import Config, Context, Memento, Status, events
 from memento.executors.processes.handle import Handle
+from memento.heads import has_succeeded, identity_in
 from memento.protocols import Delivered, Interrupted, Noted
 from memento.running.failing import FailureWatch
 from memento.running.intake import Intake
@@ -24,10 +25,8 @@ from memento.running.pace import Pace
 from memento.running.retries import RetryPolicy
 from memento.store import Run, SqliteStore, open_store
 from memento.store.connection import Ledger
-from memento.task import IDENTITY_IN_HEAD, STATUS_CODES, STATUS_IN_HEAD, Failure, Outcome, Task
+from memento.task import Failure, Outcome, Task
 from tests.store.helpers import frame, key_of
-
-SUCCEEDED = STATUS_CODES[Status.SUCCEEDED]
 
 
 def heads(root: Path) -> list[bytes]:
@@ -75,7 +74,7 @@ def test_a_report_that_breaks_off_in_the_middle_loses_nothing_behind_it(tmp_path
         with pytest.raises(Exception):  # noqa: B017, PT011 - whichever was first
             run(noting, what, listeners=[Failing()])
     finished = len((tmp_path / "notes").read_text().split())
-    stored = sum(head[STATUS_IN_HEAD] == SUCCEEDED for head in heads(store_path))
+    stored = sum(has_succeeded(head) for head in heads(store_path))
     assert finished - 2 <= stored <= finished  # a worker may have been ended between the note and the spool
 
 
@@ -102,7 +101,7 @@ def test_ctrl_c_in_the_moment_of_a_commit_stores_nothing_twice(
     with pytest.raises(KeyboardInterrupt):
         run(short, {"parameters": {"x": list(range(20))}}, executor="serial")
     monkeypatch.undo()
-    stored = [head[IDENTITY_IN_HEAD] for head in heads(store_path)]
+    stored = [identity_in(head) for head in heads(store_path)]
     assert stored
     assert len(stored) == len(set(stored))
 

@@ -10,19 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from memento.experiment import Experiment
-from memento.task import (
-    EMPTY_PART,
-    KEY_IN_HEAD,
-    STATUS_CODES,
-    STATUS_FROM_CODE,
-    STATUS_IN_HEAD,
-    Failure,
-    Outcome,
-    Part,
-    Status,
-    is_whole,
-    type_name,
-)
+from memento.heads import is_whole, key_in, pack_head, status_in, unpack_head
+from memento.task import EMPTY_PART, STATUS_CODES, Failure, Outcome, Part, Status, type_name
 
 OUTCOME = Outcome(
     key=bytes(range(16)),
@@ -53,15 +42,15 @@ PINNED = (
 
 
 def test_the_head_of_an_outcome_stands_as_it_always_has() -> None:
-    assert OUTCOME.pack_head().hex() == PINNED
+    assert pack_head(OUTCOME).hex() == PINNED
 
 
 def test_a_head_is_read_as_it_was_packed() -> None:
     head = bytes.fromhex(PINNED)
-    assert Outcome.unpack_head(head, (b"abc", b"", None)) == OUTCOME
-    assert Outcome.unpack_head(head).value == Part(2, 3, b"\x11" * 16, b"")
-    assert head[KEY_IN_HEAD] == bytes(range(16))
-    assert STATUS_FROM_CODE[head[STATUS_IN_HEAD]] is Status.FAILED
+    assert unpack_head(head, (b"abc", b"", None)) == OUTCOME
+    assert unpack_head(head).value == Part(2, 3, b"\x11" * 16, b"")
+    assert key_in(head) == bytes(range(16))
+    assert status_in(head) is Status.FAILED
 
 
 def test_the_numbers_of_the_statuses_never_change() -> None:
@@ -75,12 +64,12 @@ def test_a_head_cut_anywhere_is_refused() -> None:
     head = bytes.fromhex(PINNED)
     for length in range(len(head)):
         with pytest.raises(ValueError, match="head"):
-            Outcome.unpack_head(head[:length])
+            unpack_head(head[:length])
     with pytest.raises(ValueError, match="checksum"):
-        Outcome.unpack_head(head + b"\0")
+        unpack_head(head + b"\0")
     newer = b"\x03" + head[1:-4]
     with pytest.raises(ValueError, match="unknown version 3 of an outcome's head"):
-        Outcome.unpack_head(newer + zlib.crc32(newer).to_bytes(4, "little"))
+        unpack_head(newer + zlib.crc32(newer).to_bytes(4, "little"))
 
 
 def test_no_flipped_bit_in_a_head_goes_unnoticed() -> None:

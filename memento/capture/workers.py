@@ -20,6 +20,7 @@ from memento.describing import describe_exception, place_of
 from memento.errors import UnreadableResult
 from memento.executors.processes.executor import ProcessExecutor
 from memento.fingerprint.identity import identify
+from memento.heads import unpack_head
 from memento.job import Call, Job
 from memento.layout import blob_path
 from memento.payload.whereabouts import whereabouts
@@ -162,7 +163,7 @@ class _Workers:
             for report in self._executor.wait(1.0):
                 found: list[Done] = []
                 if isinstance(report, Delivered):
-                    found = [self._delivered(Outcome.unpack_head(*frame)) for frame in report.frames]
+                    found = [self._delivered(unpack_head(*frame)) for frame in report.frames]
                 elif isinstance(report, Lost):
                     _show(report.log)
                     found = [Done(report.task.index, self._listed[report.task.index], None, report.failure)]

@@ -147,7 +147,7 @@ def _failure(one: FailureOverview, *, several: bool) -> Sequence[str]:
     name = f"{one.experiment} {one.text}" if several else one.text
     return (
         outcome.status.value, failure.cause, end or "-", node or "-", job or "-", str(outcome.attempt),
-        one_line(name, LONGEST_TEXT), one_line(f"{failure.type}: {failure.message}", LONGEST_LINE),
+        one_line(name, LONGEST_TEXT), one_line(failure.title, LONGEST_LINE),
     )  # fmt: skip
 
 

@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from memento.heads import Frame
 from memento.job import Job
 from memento.output import StreamOutput
 from memento.protocols import Advanced, Begun, Delivered, Report
-from memento.spool import Frame, SpoolWriter, read_frames
+from memento.spool import SpoolWriter, read_frames
 from memento.task import Status, Task
 from memento.worker import Worker
 

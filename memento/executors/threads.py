@@ -11,10 +11,11 @@ from pathlib import Path
 
 from memento.executors.processes.crew import usable_cpus
 from memento.given import worker_count
+from memento.heads import Frame, frame_of
 from memento.job import Job
 from memento.output import StreamOutput
 from memento.protocols import Advanced, Begun, Delivered, Report
-from memento.spool import Frame, SpoolWriter, frame_of
+from memento.spool import SpoolWriter
 from memento.task import Task
 from memento.worker import Worker
 

@@ -27,31 +27,18 @@ from memento.errors import StoreError
 from memento.experiment import Experiment
 from memento.flights import Flights
 from memento.hashing.origin import as_seen_from
+from memento.heads import MOST_ATTEMPTS, attempt_in, frame_of, has_succeeded, key_in, pack_head, run_in
 from memento.layout import blob_path
-from memento.spool import frame_of
 from memento.store import Entry, Run, SqliteStore, claims, open_store
 from memento.store.entries import BY_KEY, DAMAGED, REPLACED, checksum, is_intact, prefix_of
 from memento.store.history import run_checksum
 from memento.store.opening import DEFAULT, VARIABLE, folder_of
 from memento.store.parts import matches
 from memento.store.runs import facts
-from memento.task import (
-    ATTEMPT,
-    ATTEMPT_IN_HEAD,
-    EMPTY_PART,
-    KEY_IN_HEAD,
-    PART_NAMES,
-    RUN_BYTES,
-    RUN_IN_HEAD,
-    STATUS_IN_HEAD,
-    SUCCEEDED,
-    Outcome,
-    Status,
-)
+from memento.task import EMPTY_PART, PART_NAMES, RUN_BYTES, Outcome, Status
 
 FOLDER = "memoized"
 UNSYNCED_SECONDS = 1.0
-MOST_ATTEMPTS = (1 << 8 * ATTEMPT.size) - 1
 TAKE_OVER_SECONDS = 0.5
 """How often somebody who waits for another process looks whether it is still alive."""
 
@@ -96,14 +83,14 @@ class CallLedger(SqliteStore):
         with suppress(StoreError), self._ledger.reading() as database:
             rows = database.execute(BOTH, [prefix_of(key)]).fetchall()
             if all(is_intact(row[2]) and row[1] != DAMAGED and row[0] not in self._set_aside for row in rows):
-                own = (row for row in rows if row[2][KEY_IN_HEAD] == key and row[2][STATUS_IN_HEAD] == SUCCEEDED)
+                own = (row for row in rows if key_in(row[2]) == key and has_succeeded(row[2]))
                 newest = max(own, default=None)
                 if newest is None:
                     return None
                 if newest[1] != REPLACED:  # else a newer one is hidden
                     return Found(Entry(newest[0], newest[2]), newest[3])
         entry = self.find([key]).get(key)
-        return Found(entry, None) if entry is not None and entry.code == SUCCEEDED else None
+        return Found(entry, None) if entry is not None and entry.ok else None
 
     def value_of(self, found: Found) -> bytes | memoryview:
         """Return the bytes of the value of `found`, verified.
@@ -151,9 +138,9 @@ class CallLedger(SqliteStore):
         """Return the number of an outcome of `key` under `run` that none has; only who holds the claim may ask."""
         rows = self._select(BY_KEY, [prefix_of(key)])
         heads = [row[-1] for row in rows if is_intact(row[-1])]
-        same = (head for head in heads if head[KEY_IN_HEAD] == key and head[RUN_IN_HEAD] == run)
-        last = max((ATTEMPT.unpack_from(head, ATTEMPT_IN_HEAD)[0] for head in same), default=0)
-        return int(last) % MOST_ATTEMPTS + 1  # far apart as they are, the older of two can no longer be asked for
+        same = (head for head in heads if key_in(head) == key and run_in(head) == run)
+        last = max(map(attempt_in, same), default=0)
+        return last % MOST_ATTEMPTS + 1  # far apart as they are, the older of two can no longer be asked for
 
     def keep_call(self, outcome: Outcome, code: Experiment) -> None:
         """Store `outcome`, computed by `code`, and give up the claim on its key, in one transaction.
@@ -191,7 +178,7 @@ class CallLedger(SqliteStore):
         entries = self.history(key)
         own = [entry for entry in entries if not is_anothers(entry)]
         known = bool(self.newest_that([key], own.__contains__))
-        others = [entry.id for entry in entries if entry.code == SUCCEEDED and entry not in own]
+        others = [entry.id for entry in entries if entry.ok and entry not in own]
         with self._ledger.writing() as database:
             # Rows stay, for the ledger counts them: as attempts that gave nothing, which hide nothing either.
             database.executemany(FORGET, [(_without_value(entry.outcome), entry.id) for entry in own])
@@ -226,7 +213,7 @@ class CallLedger(SqliteStore):
 
 def _without_value(outcome: Outcome) -> bytes:
     blank = outcome._replace(value=EMPTY_PART, metrics=EMPTY_PART, log=EMPTY_PART, summary=b"")
-    return blank._replace(status=Status.CANCELLED).pack_head()
+    return pack_head(blank._replace(status=Status.CANCELLED))
 
 
 def code_id(code: Experiment) -> bytes:

@@ -18,6 +18,7 @@ from memento.fingerprint.lookups import Lookups
 from memento.hashing import KeyMaker
 from memento.hashing.forms import PLAIN
 from memento.hashing.naming import is_elsewhere
+from memento.heads import value_in
 from memento.layout import blob_path
 from memento.memoizing.arguments import Arguments
 from memento.memoizing.ledger import CallLedger, Found, code_id, ledger_at
@@ -25,7 +26,7 @@ from memento.outdated import code_change_here
 from memento.reporting import warn
 from memento.standing import Standing
 from memento.store import Entry
-from memento.task import SUCCEEDED, Outcome, Status, value_in
+from memento.task import Outcome, Status
 from memento.worker import keep
 
 PREFIX = "cache:"
@@ -158,7 +159,7 @@ class Memory:
 
     def _below(self, call: Call, counts: Callable[[Entry], bool]) -> Found | None:
         # The first look is into the index, the second, which is certain, into the whole ledger.
-        if not any(entry.code == SUCCEEDED and counts(entry) for entry in call.ledger.history(call.key)):
+        if not any(entry.ok and counts(entry) for entry in call.ledger.history(call.key)):
             return None
         own = call.ledger.newest_that([call.key], counts)
         return Found(own[call.key], None) if own else None

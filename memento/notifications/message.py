@@ -74,7 +74,7 @@ def _success(event: Succeeded) -> tuple[str, str, list[str]]:
 
 
 def _failure(event: Failed) -> tuple[str, str, list[str]]:
-    error = one_line(f"{event.failure.type}: {event.failure.message}", 300)
+    error = one_line(event.failure.title, 300)
     progress = standing(event.counts, event.left)
     spent = f"after {duration(event.duration)}" + (f", attempt {event.attempt}" if event.attempt > 1 else "")
     line = f"{one_line(event.config, 500)}: {error} ({spent}; {progress})"

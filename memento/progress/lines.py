@@ -60,7 +60,7 @@ class FailureLines:
             return [self._printer.coloured(more, DIM)] if self._groups.total == SHOWN_AT_ONCE + 1 else []
         attempt = f", attempt {event.attempt}" if event.attempt > 1 else ""
         spent = self._printer.coloured(f"(after {duration(event.duration)}{attempt})", DIM)
-        error = one_line(f"{event.failure.type}: {event.failure.message}", 200)
+        error = one_line(event.failure.title, 200)
         return [f"{self._printer.coloured('failed', RED)}  {label(event.config)}", f"        {error} {spent}"]
 
     def closing(self, event: RunFinished) -> list[str]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from memento import payload
 from memento.entry import Entry, Row
 from memento.errors import NotStored
+from memento.heads import STATUS_IN_HEAD, status_in, value_in
 from memento.results.metrics import Metrics
 from memento.results.reading import Reader
-from memento.task import STATUS_FROM_CODE, STATUS_IN_HEAD, Failure, Outcome, Status, value_in
+from memento.task import STATUS_FROM_CODE, Failure, Outcome, Status
 from memento.wording import one_line
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class MemoryUsage:
 
 def status_of(row: Row | None) -> Status:
     """Return how what was stored as `row` ended; what was not never began."""
-    return Status.CANCELLED if row is None else STATUS_FROM_CODE[row[1][STATUS_IN_HEAD]]
+    return Status.CANCELLED if row is None else status_in(row[1])
 
 
 class _Ended:
@@ -267,7 +268,7 @@ class Result(_Ended):
 
 def _told(ended: _Ended) -> str:
     error, status = ended.error, ended.status.value
-    return status if error is None else f"{status} ({one_line(f'{error.type}: {error.message}')})"
+    return status if error is None else f"{status} ({one_line(error.title)})"
 
 
 def _duration(time: timedelta) -> str:

@@ -161,4 +161,4 @@ def last_metrics(result: Result) -> Iterable[Cell]:
 
 def _closing(result: Result) -> Iterable[Cell]:
     error = result.error
-    return ("error", None if error is None else f"{error.type}: {error.message}"), ("key", result.key)
+    return ("error", None if error is None else error.title), ("key", result.key)

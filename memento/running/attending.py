@@ -15,8 +15,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from memento.errors import SlurmError, WorkerStartError
+from memento.heads import Frame, frame_of
 from memento.protocols import Delivered, Interrupted, Lost, Report, Returned, Watch
-from memento.spool import Frame, frame_of
 from memento.store import Run, SqliteStore
 from memento.task import Status
 from memento.undelivered import outcome_of

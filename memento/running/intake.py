@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from operator import attrgetter
 
+from memento.heads import Frame, by_success, frame_of, key_in, unpack_head
 from memento.plan import Plan
 from memento.protocols import Advanced, Begun, Delivered, Interrupted, Lost, Noted, Report, Returned
 from memento.running.failing import FailureWatch
@@ -19,9 +20,8 @@ from memento.running.keeping import Keeper
 from memento.running.pace import Pace
 from memento.running.retries import RetryPolicy
 from memento.running.tally import Tally
-from memento.spool import Frame, by_success, frame_of
 from memento.store import Run, SqliteStore
-from memento.task import KEY_IN_HEAD, Failure, Outcome, Status, Task
+from memento.task import Failure, Outcome, Status, Task
 from memento.undelivered import outcome_of
 
 _key_of = attrgetter("key")
@@ -103,7 +103,7 @@ class Intake:
     def _keep(self, frames: Sequence[Frame]) -> None:
         """Keep attempts that go on elsewhere."""
         for frame in frames:
-            outcome = Outcome.unpack_head(*frame)
+            outcome = unpack_head(*frame)
             if outcome.key in self.out and outcome.failure is not None:
                 self._keeper.add([frame])
                 self._tally.left_off(outcome.key)
@@ -112,11 +112,11 @@ class Intake:
     def _take(self, frames: Sequence[Frame]) -> None:
         """Take in outcomes in the order in which they came, and leave out those that nobody waits for any more."""
         for succeeded, some in by_success(frames):
-            keys = [head[KEY_IN_HEAD] for head, _ in some]
+            keys = [key_in(head) for head, _ in some]
             expected = list(map(self.out.pop, keys, repeat(None)))
             if None in expected:
                 some = [frame for frame, task in zip(some, expected, strict=True) if task is not None]
-                keys = [head[KEY_IN_HEAD] for head, _ in some]
+                keys = [key_in(head) for head, _ in some]
             if not some:
                 continue
             self._keeper.add(some)
@@ -125,7 +125,7 @@ class Intake:
                 self._take_successes(keys)
             else:
                 for frame in some:
-                    self._take_failure(Outcome.unpack_head(*frame))
+                    self._take_failure(unpack_head(*frame))
 
     def _take_successes(self, keys: Sequence[bytes]) -> None:
         self._tally.left_off(*keys)
@@ -166,7 +166,7 @@ class Intake:
     def commit(self, run: Run) -> None:
         """Store what has come, and then tell of it."""
         entries = self._keeper.commit(run)
-        keys = [head[KEY_IN_HEAD] for _, head in entries]
+        keys = [key_in(head) for _, head in entries]
         rows = list(map(self._rows.__getitem__, keys))
         for key, row, entry in zip(keys, rows, entries, strict=True):
             if key not in self.out:  # else it is tried again already, or goes on elsewhere

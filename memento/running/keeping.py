@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from memento.entry import Row
-from memento.spool import Frame
+from memento.heads import Frame
 from memento.store import Run, SqliteStore
 
 LARGEST_GROUP = 5000

@@ -72,17 +72,17 @@ class Others:
     def _newest(self, entry: Entry | None) -> Entry | None:
         """Return `entry`, which `find` found; where it does not count, what another run gave that does."""
         standing = self._plan.standing
-        if entry is None or (standing.counts if entry.status is Status.SUCCEEDED else standing.is_own)(entry):
+        if entry is None or (standing.counts if entry.ok else standing.is_own)(entry):
             return entry
         success = self._store.newest_that([entry.key], standing.counts).get(entry.key)
         if success is not None:
             return success
         newer = [one for one in self._store.history(entry.key) if standing.is_newer(one) and standing.is_own(one)]
-        failed = [one for one in newer if one.status is not Status.SUCCEEDED]
+        failed = [one for one in newer if not one.ok]
         return failed[-1] if failed else None
 
     def _settle(self, row: int, entry: Entry | None) -> None:
-        if entry is not None and entry.status is Status.SUCCEEDED:
+        if entry is not None and entry.ok:
             self._plan.entries[row] = entry
             self._tally.stored += 1
         elif entry is not None and self._is_of_now(entry.outcome) and self._counts_here(entry):

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from memento import events
 from memento.entry import Entry, Row
 from memento.experiment import Experiment
+from memento.heads import has_succeeded
 from memento.matrix.configurations import Configurations
 from memento.running.hearing import Audience
-from memento.spool import has_succeeded
 from memento.task import Failure, Outcome, Task
 
 TICK = 0.1

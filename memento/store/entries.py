@@ -11,8 +11,8 @@ from operator import itemgetter
 from typing import Any
 
 from memento.entry import Row
-from memento.spool import NO_BODIES, Frame
-from memento.task import KEY_IN_HEAD, PART_NAMES, is_whole
+from memento.heads import KEY_IN_HEAD, NO_BODIES, Frame, is_whole
+from memento.task import PART_NAMES
 
 CHECKSUM_BYTES = 8
 COLUMNS = "id, prefix, damaged, head"

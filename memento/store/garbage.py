@@ -23,7 +23,7 @@ from memento.errors import StoreError
 from memento.files import private_folder
 from memento.store import runs
 from memento.store.entries import DAMAGED, is_intact, prefix_of
-from memento.task import KEY_BYTES, PART_NAMES, RUN_BYTES, SUCCEEDED, Outcome
+from memento.task import KEY_BYTES, PART_NAMES, RUN_BYTES, Outcome
 
 TRASH = "trash"
 BEGINNING = 3600  # seconds after which a run that has not begun yet never will
@@ -153,7 +153,7 @@ def _superseded(database: sqlite3.Connection, before: float) -> dict[Identity, i
     newest: dict[bytes, Entry] = {}
     for number, head in database.execute(f"SELECT id, head FROM outcomes WHERE damaged != {DAMAGED} ORDER BY id"):
         entry = Entry(number, head)
-        if not is_intact(head) or entry.code != SUCCEEDED:
+        if not is_intact(head) or not entry.ok:
             continue
         older = newest.get(entry.key)
         if older is not None and _ended(older.outcome) < before:
@@ -172,7 +172,7 @@ def _has_succeeded(name: str, path: Path, database: sqlite3.Connection, by: str 
         return False
     rows = database.execute("SELECT id, head FROM outcomes WHERE prefix = ? AND damaged = 0", [prefix_of(key)])
     entries = [Entry(number, head) for number, head in rows if is_intact(head)]
-    succeeded = [entry for entry in entries if entry.key == key and entry.code == SUCCEEDED]
+    succeeded = [entry for entry in entries if entry.key == key and entry.ok]
     later = [entry for entry in succeeded if _ended(entry.outcome) >= path.stat().st_mtime]
     return any(by is None or _file_of(entry.run, database) == by for entry in later)
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from memento import layout
 from memento.entry import Entry
+from memento.heads import key_in, run_in
 from memento.matrix.sheet import Sheet
 from memento.store import claims
 from memento.store.entries import COLUMNS, DAMAGED, REPLACED, checksum, is_intact, prefix_of
 from memento.store.reading import LOADED_AT_ONCE, Reader, agrees
-from memento.task import KEY_IN_HEAD, RUN_IN_HEAD, SUCCEEDED
 
 
 class Historian(Reader):
@@ -23,7 +23,7 @@ class Historian(Reader):
     def history(self, key: bytes) -> list[Entry]:
         """Return every intact outcome of `key`, of all runs and attempts, oldest first."""
         rows = sorted((number, head) for number, _, mark, head in self._rows([key]) if mark in (0, REPLACED))
-        return [Entry(number, head) for number, head in rows if is_intact(head) and head[KEY_IN_HEAD] == key]
+        return [Entry(number, head) for number, head in rows if is_intact(head) and key_in(head) == key]
 
     def newest_that(self, keys: Sequence[bytes], counts: Callable[[Entry], bool]) -> dict[bytes, Entry]:
         """Return, for each of `keys` that has any, the newest success that `counts`, for whoever wants no newer one.
@@ -52,7 +52,7 @@ class Historian(Reader):
                 continue
             entry = Entry(number, head)
             known = found.get(entry.key)
-            if entry.key in keys and entry.code == SUCCEEDED and (known is None or known.id < number) and counts(entry):
+            if entry.key in keys and entry.ok and (known is None or known.id < number) and counts(entry):
                 found[entry.key] = entry
         return self._without_older(found, lost) if lost else found
 
@@ -122,7 +122,7 @@ class Historian(Reader):
             rows = database.execute(
                 f"SELECT id, head FROM outcomes WHERE id > ? AND damaged != {DAMAGED} ORDER BY id", [after]
             )
-            own = (Entry(*row) for row in rows if is_intact(row[1]) and row[1][RUN_IN_HEAD] == run)
+            own = (Entry(*row) for row in rows if is_intact(row[1]) and run_in(row[1]) == run)
             return list(islice(own, most))
 
     def is_over(self, run: bytes) -> bool:

@@ -14,20 +14,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from memento.heads import PART, Frame, key_in, pack_head, run_in
 from memento.matrix.sheet import pack_rows
-from memento.spool import Frame, read_all_frames
+from memento.spool import read_all_frames
 from memento.store.entries import checksum, prefix_of
-from memento.task import (
-    EMPTY_PART,
-    KEY_BYTES,
-    KEY_IN_HEAD,
-    PART,
-    RUN_IN_HEAD,
-    STATUS_FROM_CODE,
-    Failure,
-    Outcome,
-    Part,
-)
+from memento.task import EMPTY_PART, KEY_BYTES, STATUS_FROM_CODE, Failure, Outcome, Part
 
 _HEAD_1 = struct.Struct("<B16s8sHBddddQQI")
 _LENGTH_1 = struct.Struct("<I")
@@ -59,9 +50,9 @@ def from_1_to_2(database: sqlite3.Connection) -> None:
     for row in database.execute("SELECT * FROM outcomes_1 ORDER BY id"):
         number, key, _, _, _, damaged, evicted, stored, head, *bodies = row
         if isinstance(head, bytes) and hashlib.sha256(head).digest()[:8] == stored:
-            key, run = head[KEY_IN_HEAD], head[RUN_IN_HEAD]  # the columns may be damaged, the head is not
+            key, run = key_in(head), run_in(head)  # the columns may be damaged, the head is not
             position = positions[run].setdefault(key, len(positions[run]))
-            packed = _outcome_of_1(head, position).pack_head()
+            packed = pack_head(_outcome_of_1(head, position))
         else:
             damaged, packed = 1, b"damaged"
         prefix = prefix_of(key) if isinstance(key, bytes) and len(key) == KEY_BYTES else 0
@@ -81,7 +72,7 @@ def frames_of_any_format(path: Path, start: int = 0) -> Iterator[Frame]:
     with open(path, "rb") as file:
         is_of_1 = file.read(len(_MAGIC_1)) == _MAGIC_1
     for head, bodies in read_all_frames(path, start):
-        yield (_outcome_of_1(head, 0).pack_head() if is_of_1 else head), bodies
+        yield (pack_head(_outcome_of_1(head, 0)) if is_of_1 else head), bodies
 
 
 def _outcome_of_1(head: bytes, position: int) -> Outcome:

@@ -13,11 +13,12 @@ from zlib import crc32
 from memento import layout
 from memento.entry import Entry, Row
 from memento.errors import DamagedEntry, NotStored, StoreError
+from memento.heads import KEY_IN_HEAD, WHOLE, all_succeeded, has_succeeded, identity_in, key_in
 from memento.store.connection import Ledger
 from memento.store.entries import BY_KEY, COLUMNS, DAMAGED, REPLACED, is_intact, prefix_of
 from memento.store.parts import matches, read_file
 from memento.store.trouble import is_damage
-from memento.task import IDENTITY_IN_HEAD, KEY_IN_HEAD, PART_NAMES, STATUS_IN_HEAD, SUCCEEDED, WHOLE, Part
+from memento.task import PART_NAMES, Part
 
 LOADED_AT_ONCE = 500  # parts held in memory together: below 33 MB
 SCANNED_PER_KEY = 4  # up to how many rows for each key the whole table is read
@@ -26,7 +27,6 @@ AT_ONCE = 10_000  # how many keys one statement asks for, where SQLite allows as
 UNMARKED = "SELECT id, CASE damaged WHEN 0 THEN head END FROM outcomes NOT INDEXED"
 Found = TypeVar("Found", bound=Row)
 _head_of = itemgetter(1)
-_key_in, _status_in = itemgetter(KEY_IN_HEAD), itemgetter(STATUS_IN_HEAD)
 
 
 class Reader:
@@ -97,13 +97,13 @@ class Reader:
                     self._set_apart(number, head, b"", f"entry {number} of the ledger does not match its checksum")
                 lost[number] = prefix if agrees(head, prefix) else None
                 continue
-            key = head[KEY_IN_HEAD]
+            key = key_in(head)
             if key not in found:
                 if key in wanted:
                     found[key] = number, head
                 continue
             known, its_head = found[key]
-            if (head[STATUS_IN_HEAD] == SUCCEEDED, number) > (its_head[STATUS_IN_HEAD] == SUCCEEDED, known):
+            if (has_succeeded(head), number) > (has_succeeded(its_head), known):
                 found[key] = number, head
         return self._without_older(found, lost) if lost else found
 
@@ -151,7 +151,7 @@ class Reader:
             return rows
         self.damaged.append((b"", "an index of the ledger was damaged; it was made anew"))
         with suppress(StoreError), self._ledger.writing() as database:
-            right = [(prefix_of(head[KEY_IN_HEAD]), number) for number, _, _, head in wrong]
+            right = [(prefix_of(key_in(head)), number) for number, _, _, head in wrong]
             database.executemany("UPDATE outcomes SET prefix = ? WHERE id = ?", right)
         self._mend_indexes()
         return self._select(BY_KEY, list(prefixes))
@@ -276,9 +276,9 @@ def _newest_in(rows: Sequence[tuple[int, Any]]) -> dict[bytes, Row] | None:
     heads = list(map(_head_of, rows))
     if set(map(type, heads)) - {bytes} or set(map(crc32, heads)) - {WHOLE}:
         return None
-    newest = dict(zip(map(_key_in, heads), rows, strict=True))
-    if set(map(_status_in, heads)) - {SUCCEEDED}:
-        newest |= {head[KEY_IN_HEAD]: (number, head) for number, head in rows if head[STATUS_IN_HEAD] == SUCCEEDED}
+    newest = dict(zip(map(key_in, heads), rows, strict=True))
+    if not all_succeeded(heads):
+        newest |= {key_in(head): (number, head) for number, head in rows if has_succeeded(head)}
     return newest
 
 
@@ -294,9 +294,9 @@ def _lacks_newer(rows: Sequence[tuple[Any, ...]]) -> bool:
 
 def _same(head: Any, other: bytes) -> bool:
     """Whether two whole heads are of one outcome: the one of a forgotten call is written anew, without its value."""
-    return bool(head[IDENTITY_IN_HEAD] == other[IDENTITY_IN_HEAD])
+    return identity_in(head) == identity_in(other)
 
 
 def agrees(head: Any, prefix: Any) -> bool:
     """Return whether a row's head and its column say the same of whose it is."""
-    return isinstance(head, bytes) and len(head) > KEY_IN_HEAD.stop and prefix_of(head[KEY_IN_HEAD]) == prefix
+    return isinstance(head, bytes) and len(head) > KEY_IN_HEAD.stop and prefix_of(key_in(head)) == prefix

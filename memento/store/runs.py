@@ -30,11 +30,11 @@ from typing import Any
 
 from memento import __version__
 from memento.files import private_folder
+from memento.heads import Frame, run_in
 from memento.layout import REMOTE
-from memento.spool import Frame
 from memento.store.claims import Claimed
 from memento.store.migrations import frames_of_any_format
-from memento.task import RUN_BYTES, RUN_IN_HEAD
+from memento.task import RUN_BYTES
 
 ALIVE = "alive"
 ASIDE = "."
@@ -220,7 +220,7 @@ def spooled(run: bytes, folder: Path, taken: Mapping[str, int] = MappingProxyTyp
     """Yield every whole outcome of `run` in the spools in `folder`, except up to the offsets that are `taken`."""
     for path in sorted(folder.glob("*.spool")):
         for frame in frames_of_any_format(path, taken.get(path.name, 0)):
-            if frame[0][RUN_IN_HEAD] == run:
+            if run_in(frame[0]) == run:
                 yield frame
 
 

@@ -12,14 +12,15 @@ from typing import Any
 
 from memento import layout
 from memento.entry import Entry
-from memento.spool import Frame, has_succeeded, in_pieces, is_final, read_frames_in_pieces
+from memento.heads import Frame, has_succeeded, is_final, key_in, unpack_head
+from memento.spool import in_pieces, read_frames_in_pieces
 from memento.store import claims, runs
 from memento.store.entries import is_intact
 from memento.store.history import run_checksum
 from memento.store.parts import read_file
 from memento.store.trouble import explain
 from memento.store.writing import Writer, newest_in
-from memento.task import KEY_IN_HEAD, PART_NAMES, SUCCEEDED, Outcome
+from memento.task import PART_NAMES
 
 
 class Sharer(Writer):
@@ -82,7 +83,7 @@ class Sharer(Writer):
             taken = claims.claimed_by_others(database, run.id)
             newest = self._see_what_others_stored(database, run)
             found = self.find([key for key in keys if key in run.stored_by_others]) if run.stored_by_others else {}
-            stored = {key: entry for key, entry in found.items() if entry.code == SUCCEEDED}
+            stored = {key: entry for key, entry in found.items() if entry.ok}
             uncounted = [key for key, entry in stored.items() if not counts(entry)]
             taken.update(stored.keys() - uncounted, self.newest_that(uncounted, counts) if uncounted else ())
             free = run.claimed.without(keys)
@@ -99,7 +100,7 @@ class Sharer(Writer):
         if newest > run.seen:
             heads = database.execute("SELECT head FROM outcomes WHERE id > ?", [run.seen])
             whole = (head for (head,) in heads if is_intact(head))
-            run.stored_by_others.update(head[KEY_IN_HEAD] for head in whole if has_succeeded(head))
+            run.stored_by_others.update(key_in(head) for head in whole if has_succeeded(head))
         return newest
 
     def release(self, run: runs.Run, keys: Sequence[bytes]) -> None:
@@ -175,7 +176,7 @@ class Sharer(Writer):
 
         Their workers had not synced them, so that only reading them tells.
         """
-        outcome = Outcome.unpack_head(*frame)
+        outcome = unpack_head(*frame)
         for name, part in zip(PART_NAMES, outcome.parts, strict=True):
             if part.data is None:
                 path = layout.blob_path(self.root, outcome.key, outcome.run, outcome.attempt, name)
@@ -209,8 +210,8 @@ class Sharer(Writer):
         Who does not know whether a failure was tried again since leaves its claim, by `failures_end=False`.
         """
         ends = is_final if failures_end else has_succeeded
-        kept = [frame for frame in frames if frame[0][KEY_IN_HEAD] in run.claimed]
-        left = run.claimed.minus(head[KEY_IN_HEAD] for head, _ in kept if ends(head))
+        kept = [frame for frame in frames if key_in(frame[0]) in run.claimed]
+        left = run.claimed.minus(key_in(head) for head, _ in kept if ends(head))
         with self._ledger.writing() as database:
             self._insert_new(database, kept)
             claims.change_claims(database, run.id, run.written, left)

@@ -13,13 +13,12 @@ from typing import Any, Self
 from memento import layout
 from memento.entry import Entry
 from memento.errors import StoreError
-from memento.spool import is_final
+from memento.heads import is_final, key_in
 from memento.store import claims, runs
 from memento.store.entries import is_intact
 from memento.store.garbage import Garbage, find_garbage, runs_below
 from memento.store.history import Historian, run_checksum
 from memento.store.opening import existing
-from memento.task import KEY_IN_HEAD
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +53,7 @@ class Survey(Historian):
         """Return what `find` finds of every key that is in the ledger."""
         with self._ledger.reading() as database:
             heads = database.execute("SELECT head FROM outcomes").fetchall()
-        return self.find(list({head[KEY_IN_HEAD] for (head,) in heads if is_intact(head)}))
+        return self.find(list({key_in(head) for (head,) in heads if is_intact(head)}))
 
     def records(self) -> list[Record]:
         """Return every run, oldest first; one whose record is damaged is left out, and noted in `damaged`."""
@@ -119,7 +118,7 @@ def _delivered(run: bytes, folder: Path, claimed: frozenset[bytes]) -> dict[byte
     found: dict[bytes, Entry] = {}
     with suppress(OSError):  # whoever takes it in removes it
         for head, _ in runs.spooled(run, folder):
-            key = head[KEY_IN_HEAD]
+            key = key_in(head)
             if key in claimed and is_final(head) and is_intact(head):
                 entry = Entry(0, head)
                 if key not in found or found[key].attempt <= entry.attempt:

@@ -12,12 +12,12 @@ from memento import layout
 from memento.entry import Row
 from memento.errors import MatrixError
 from memento.files import private_folder, sync, sync_folder
-from memento.spool import NO_BODIES, Frame, has_succeeded
+from memento.heads import NO_BODIES, Frame, has_succeeded, identity_in, key_in, unpack_head
 from memento.store import claims, runs
 from memento.store.entries import BY_KEY, REPLACED, checksum, insert, is_intact, prefix_of
 from memento.store.history import Historian
 from memento.store.trouble import explain
-from memento.task import IDENTITY_IN_HEAD, KEY_IN_HEAD, PART_NAMES, Outcome
+from memento.task import PART_NAMES
 
 
 class Writer(Historian):
@@ -55,12 +55,12 @@ class Writer(Historian):
             newest = newest_in(database)
             if again:
                 self._insert_new(database, frames)
-                prefixes = {prefix_of(head[KEY_IN_HEAD]) for head, _ in frames}
+                prefixes = {prefix_of(key_in(head)) for head, _ in frames}
                 known = {head: (number, head) for number, *_, head in self._select(BY_KEY, list(prefixes))}
                 entries = [known[head] for head, _ in frames]
             else:
                 if replaced:
-                    new = {head[KEY_IN_HEAD] for head, _ in frames if has_succeeded(head)}
+                    new = {key_in(head) for head, _ in frames if has_succeeded(head)}
                     mark_replaced(database, [(replaced[key], prefix_of(key)) for key in new & replaced.keys()])
                 entries = insert(database, frames, newest + 1)
             claims.change_claims(database, run.id, run.written, left)
@@ -71,7 +71,7 @@ class Writer(Historian):
 
     def _make_files_last(self, frames: Sequence[Frame]) -> None:
         """Have the files that belong to `frames`, and their names, on the disk."""
-        large = [Outcome.unpack_head(*frame) for frame in frames if frame[1] is not NO_BODIES and None in frame[1]]
+        large = [unpack_head(*frame) for frame in frames if frame[1] is not NO_BODIES and None in frame[1]]
         try:
             for one in large:
                 for name, part in zip(PART_NAMES, one.parts, strict=True):
@@ -87,13 +87,13 @@ class Writer(Historian):
     def _insert_new(self, database: sqlite3.Connection, frames: Sequence[Frame]) -> int:
         """Insert those of `frames` that are not stored; return how many they are."""
         self._make_files_last(frames)
-        rows = self._select(BY_KEY, list({prefix_of(head[KEY_IN_HEAD]) for head, _ in frames}))
-        stored = {head[IDENTITY_IN_HEAD] for *_, head in rows if is_intact(head)}
+        rows = self._select(BY_KEY, list({prefix_of(key_in(head)) for head, _ in frames}))
+        stored = {identity_in(head) for *_, head in rows if is_intact(head)}
         new: dict[bytes, Frame] = {}
         for frame in frames:
-            new.setdefault(frame[0][IDENTITY_IN_HEAD], frame)
+            new.setdefault(identity_in(frame[0]), frame)
         kept = [frame for identity, frame in new.items() if identity not in stored]
-        successes = {head[KEY_IN_HEAD] for head, _ in kept if has_succeeded(head)}
+        successes = {key_in(head) for head, _ in kept if has_succeeded(head)}
         older = [(number, prefix) for number, prefix, mark, head in rows if not mark and _is_of(head, successes)]
         mark_replaced(database, older)
         insert(database, kept, newest_in(database) + 1)
@@ -153,4 +153,4 @@ def mark_replaced(database: sqlite3.Connection, older: Iterable[tuple[int, int]]
 
 def _is_of(head: Any, keys: Container[bytes]) -> bool:
     """Whether `head` is a success of one of `keys`."""
-    return is_intact(head) and has_succeeded(head) and head[KEY_IN_HEAD] in keys
+    return is_intact(head) and has_succeeded(head) and key_in(head) in keys

@@ -17,7 +17,6 @@ from memento import payload
 from memento.entry import Entry
 from memento.errors import MementoError
 from memento.store import SqliteStore
-from memento.task import Status
 from memento.tracking.base import TrackedConfiguration, TrackedEnd, TrackedRun, Tracker, TrackerRefusal, tracker_at
 from memento.tracking.journal import Journal, run_of
 from memento.tracking.texts import described_texts
@@ -85,7 +84,7 @@ class Delivery:
         self._failures.pop(entry.key, None)
         if entry.id in self._done:
             return
-        if entry.status is Status.SUCCEEDED:
+        if entry.ok:
             self._ready.append(entry)
         else:
             self._failures[entry.key] = entry

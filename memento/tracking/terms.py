@@ -43,7 +43,7 @@ def tags_of_configuration(parent: str, run: TrackedRun, configuration: TrackedCo
         "memento.runtime": f"{outcome.runtime:.6f}",
         "memento.cpu_time": f"{outcome.cpu_time:.6f}",
         "memento.memory": str(outcome.hardware_peak),
-        "memento.error": f"{failure.type}: {failure.message}" if failure else "",
+        "memento.error": failure.title if failure else "",
     }
 
 

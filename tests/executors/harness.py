@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from memento import payload
+from memento.heads import unpack_head
 from memento.job import Call, Job
 from memento.protocols import Delivered, Executor, Lost, Returned
 from memento.task import Failure, Outcome, Task
@@ -77,7 +78,7 @@ def take(reports: Any, indices: dict[bytes, int], into: Gathered) -> None:
     for report in reports:
         if isinstance(report, Delivered):
             for head, bodies in report.frames:
-                outcome = Outcome.unpack_head(head, bodies)
+                outcome = unpack_head(head, bodies)
                 into.outcomes[indices[outcome.key]] = outcome
                 into.seen.append(indices[outcome.key])
         elif isinstance(report, Lost):

@@ -22,9 +22,10 @@ from memento.executors.engines.batch import Answer, Batch, Death, Heard
 from memento.executors.engines.bench import give_order, order_for
 from memento.executors.engines.executor import BatchExecutor
 from memento.executors.engines.work import run_batch
+from memento.heads import unpack_head
 from memento.protocols import Advanced, Begun, Lost, Returned
 from memento.running.retries import RetryPolicy
-from memento.task import Outcome, Status, Task
+from memento.task import Status, Task
 from tests.executors import experiments
 from tests.executors.harness import Gathered, key_of, make_job, take
 
@@ -326,7 +327,7 @@ def test_a_cancel_reaches_what_runs_also_when_its_batch_was_held_up_before(count
     answer = run_batch(batch, lambda message: told.append(message[0]), order)
     give_order("visit", "stop")
     ((head, bodies),) = answer.frames
-    outcome = Outcome.unpack_head(head, bodies)
+    outcome = unpack_head(head, bodies)
     assert payload.decode(outcome.value.codec, outcome.value.data or b"", outcome.summary) == "was told to stop"
     assert len(answer.left) == count - 1
 

@@ -27,6 +27,7 @@ from memento.executors.slurm.incarnation import Incarnation, read_log
 from memento.executors.slurm.memory import granted, kills, of_one
 from memento.executors.slurm.part import Part
 from memento.executors.slurm.snapshot import with_unloaded
+from memento.heads import unpack_head
 from memento.layout import checkpoint_path
 from memento.sources import Source, read_source
 from memento.spool import read_frames
@@ -123,7 +124,7 @@ def part_of(folder: Path, *, requeues: int = 100) -> tuple[Part, Incarnation]:
 def delivered(folder: Path, number: int) -> list[tuple[int, int, str]]:
     """Return what the process `number` delivered: of which configuration, which attempt, and its cause."""
     frames, _ = read_frames(folder / f"1-0.{number}.spool")
-    outcomes = [Outcome.unpack_head(*frame) for frame in frames]
+    outcomes = [unpack_head(*frame) for frame in frames]
     index = {key_of(number): number for number in range(3)}
     return [(index[one.key], one.attempt, one.failure.cause if one.failure else "") for one in outcomes]
 
@@ -199,7 +200,7 @@ def test_a_job_is_requeued_so_often_and_no_more(tmp_path: Path) -> None:
     assert delivered(tmp_path, 3) == [(0, 1, "node"), (1, 3, "timeout"), (2, 1, "node")]
     assert not third.open
     frames, _ = read_frames(tmp_path / "1-0.3.spool")
-    never, interrupted, _ = (Outcome.unpack_head(*frame) for frame in frames)
+    never, interrupted, _ = (unpack_head(*frame) for frame in frames)
     limit = "its job was requeued 1 time, which is the limit; raise max_requeues"
     assert never.failure is not None
     assert interrupted.failure is not None
@@ -304,7 +305,7 @@ def test_a_job_runs_the_modules_of_its_submission_at_their_place_beside_their_da
     finally:
         leader.kill()
     (frame,), _ = read_frames(tmp_path / "run" / "1-0.1.spool")
-    assert Outcome.unpack_head(*frame).summary == b"11"
+    assert unpack_head(*frame).summary == b"11"
 
 
 def test_what_killed_jobs_left_on_a_node_is_removed_by_the_next(
@@ -352,7 +353,7 @@ def test_a_job_runs_no_more_at_once_than_was_said_though_slurm_gave_it_more_cpus
     finally:
         leader.kill()
     frames, _ = read_frames(tmp_path / "run" / "1-0.1.spool")
-    assert [Outcome.unpack_head(*frame).status for frame in frames] == [Status.SUCCEEDED, Status.SUCCEEDED]
+    assert [unpack_head(*frame).status for frame in frames] == [Status.SUCCEEDED, Status.SUCCEEDED]
 
 
 def test_an_experiment_that_is_ended_with_its_job_is_not_told_as_its_own_death(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from memento.executors.slurm.incarnation import Incarnation
 from memento.executors.slurm.refusal import Refusal, advice, passes
 from memento.executors.slurm.resources import Resources, check_time
 from memento.executors.slurm.submitting import Submitter
-from memento.spool import frame_of
+from memento.heads import frame_of
 from memento.task import Outcome, Status, Task
 from tests.executors.experiments import double
 from tests.executors.harness import key_of, make_job

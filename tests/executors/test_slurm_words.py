@@ -24,9 +24,9 @@ from memento.executors.slurm.resources import MEGABYTE, Resources, resources_of
 from memento.executors.slurm.sharing import check_store
 from memento.executors.slurm.tracking import Tracker
 from memento.executors.slurm.verdict import is_over, verdict_of
+from memento.heads import frame_of
 from memento.matrix.runtime import bytes_of
 from memento.protocols import Begun, Delivered, Interrupted, Lost, Returned
-from memento.spool import frame_of
 from memento.task import Failure, Outcome, Status, Task
 from memento.undelivered import outcome_of
 from tests.executors.harness import key_of

@@ -73,8 +73,8 @@ BREAKAGES: list[Breakage] = [
     Breakage(
         name="what a killed run left in its spools is not taken in",
         file="memento/store/runs.py",
-        old="            if frame[0][RUN_IN_HEAD] == run:\n",
-        new="            if frame[0][RUN_IN_HEAD] != run:\n",
+        old="            if run_in(frame[0]) == run:\n",
+        new="            if run_in(frame[0]) != run:\n",
         trial="test_killed.py::test_a_kill_at_a_random_instant",
     ),
     Breakage(

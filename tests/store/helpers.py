@@ -13,7 +13,7 @@ from pathlib import Path
 
 from memento import layout
 from memento.files import private_folder, write_atomically
-from memento.spool import Frame, frame_of
+from memento.heads import Frame, frame_of
 from memento.store import SqliteStore
 from memento.task import EMPTY_PART, Failure, Outcome, Part, Status
 

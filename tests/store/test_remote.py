@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from memento import open_store
+from memento.heads import pack_head
 from memento.layout import REMOTE
 from memento.spool import SpoolWriter
 from memento.store import SqliteStore
@@ -98,7 +99,7 @@ def test_what_an_attempt_without_the_claim_delivers_is_refused(store: SqliteStor
     assert mine is not None
     store.release(mine, [KEYS[0]])
     late, last = outcome(left, 0), outcome(left, 1, "error", attempt=2)
-    assert store.save_claimed(mine, [(one.pack_head(), (b"", b"", b"")) for one in (late, last)]) == 1
+    assert store.save_claimed(mine, [(pack_head(one), (b"", b"", b"")) for one in (late, last)]) == 1
     assert store.find([KEYS[0]]) == {}
     assert store.claims_of(left.id) == {KEYS[2]}
     store.leave(mine)

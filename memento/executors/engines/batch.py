@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
+from memento.heads import Frame
 from memento.protocols import Lost
-from memento.spool import Frame
 from memento.task import Failure, Status, Task
 
 File = tuple[bytes, str, bytes]

@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from memento.executors.engines.batch import File
+from memento.heads import Frame, attempt_in, frame_of, has_succeeded, key_in, run_in, unpack_head
 from memento.layout import artifact_path, blob_path, checkpoint_path
-from memento.spool import Frame, frame_of, has_succeeded
-from memento.task import ATTEMPT, ATTEMPT_IN_HEAD, KEY_IN_HEAD, PART_NAMES, RUN_IN_HEAD, Outcome
+from memento.task import PART_NAMES
 from memento.worker import keep
 
 
@@ -24,8 +24,7 @@ def bring_along(root: Path, frame: Frame) -> tuple[Frame, list[File]]:
     Raises:
         StoreUnwritable: the log could not be written.
     """
-    key, run = frame[0][KEY_IN_HEAD], frame[0][RUN_IN_HEAD]
-    (attempt,) = ATTEMPT.unpack_from(frame[0], ATTEMPT_IN_HEAD)
+    key, run, attempt = key_in(frame[0]), run_in(frame[0]), attempt_in(frame[0])
     folder = artifact_path(root, key, run, attempt)
     brought, left = _read(folder)
     if left:
@@ -68,7 +67,7 @@ def _read(folder: Path) -> tuple[dict[Path, bytes], list[str]]:
 
 def _with_notes(root: Path, frame: Frame, notes: Sequence[str]) -> Frame:
     """Return the outcome in `frame` with `notes` at the end of its log."""
-    outcome = Outcome.unpack_head(*frame)
+    outcome = unpack_head(*frame)
     place = partial(blob_path, root, outcome.key, outcome.run, outcome.attempt, "log")
     log = place().read_bytes() if outcome.log.data is None else bytes(outcome.log.data)
     apart = "\n" if log and not log.endswith(b"\n") else ""

@@ -28,10 +28,10 @@ from memento.executors.elsewhere.sealed import seal
 from memento.executors.engines.batch import Answer, Batch, Death, Engine, File, Heard, Sent
 from memento.executors.engines.landing import Landing
 from memento.executors.engines.portions import GROWING, Portions
+from memento.heads import Frame, key_in
 from memento.job import Job
 from memento.protocols import Advanced, Begun, Lost, Report, Returned
-from memento.spool import Frame
-from memento.task import KEY_IN_HEAD, Task
+from memento.task import Task
 
 # What a worker was running is known for certain so many seconds after it said so: it may have finished that and begun
 # another, and died before it could say that.
@@ -219,12 +219,12 @@ class BatchExecutor:
             raise WorkerStartError(f"{self._engine.name} workers cannot run the experiment: {why}", details=why)
 
     def _deliver(self, sent: Sent, frames: Sequence[Frame], files: Sequence[File]) -> None:
-        fresh = [frame for frame in frames if self._is_out(sent, frame[0][KEY_IN_HEAD])]
+        fresh = [frame for frame in frames if self._is_out(sent, key_in(frame[0]))]
         if fresh and self._landing is not None:
             self._reports.append(self._landing.take(fresh, files))
         for head, _ in fresh:
-            del self._out[head[KEY_IN_HEAD]]
-            self._suspects.discard(head[KEY_IN_HEAD])
+            del self._out[key_in(head)]
+            self._suspects.discard(key_in(head))
 
     def _bury(self, sent: Sent, death: Death) -> None:
         """Take note that a worker died: what it was running is lost, the rest of its batch is run elsewhere."""

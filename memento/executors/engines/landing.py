@@ -9,10 +9,11 @@ from memento import checkpoints
 from memento.errors import StoreUnwritable
 from memento.executors.engines.batch import File
 from memento.files import DISK_ERRORS, private_folder, write_atomically
+from memento.heads import Frame, has_succeeded, key_in, unpack_head
 from memento.layout import CHECKPOINTS, checkpoint_path
 from memento.protocols import Delivered
-from memento.spool import Frame, SpoolWriter, has_succeeded
-from memento.task import KEY_IN_HEAD, Outcome, Task
+from memento.spool import SpoolWriter
+from memento.task import Task
 
 
 class Landing:
@@ -38,13 +39,13 @@ class Landing:
 
     def take(self, frames: Sequence[Frame], files: Sequence[File]) -> Delivered:
         """Keep `frames`, after those of `files` that belong to them; afterwards no kill of any process loses them."""
-        keys = {head[KEY_IN_HEAD] for head, _ in frames}
+        keys = {key_in(head) for head, _ in frames}
         try:
             for key, name, data in files:
                 if key in keys:
                     self._write(name, data)
             for frame in frames:
-                end = self._spool.append(Outcome.unpack_head(*frame))
+                end = self._spool.append(unpack_head(*frame))
         except OSError as error:
             if error.errno not in DISK_ERRORS:
                 raise
@@ -56,7 +57,7 @@ class Landing:
         if self._has_checkpoints and not self._shared:
             for head, _ in frames:
                 if has_succeeded(head):
-                    checkpoints.forget(self._root, head[KEY_IN_HEAD])
+                    checkpoints.forget(self._root, key_in(head))
         return Delivered(frames=frames, spool=self._spool.path.name, end=end)
 
     def _write(self, name: str, data: bytes) -> None:

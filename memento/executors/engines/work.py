@@ -23,9 +23,9 @@ from memento.executors.engines.bench import Bench, give_back, take_bench
 from memento.executors.engines.carrying import bring_along
 from memento.executors.processes.child import read_spill, spill_path
 from memento.files import private_folder
+from memento.heads import Frame, frame_of, key_in
 from memento.protocols import Advanced, Begun, Delivered, Lost, Report, Returned
-from memento.spool import Frame, frame_of
-from memento.task import KEY_IN_HEAD, Task
+from memento.task import Task
 from memento.undelivered import outcome_of
 
 TICK = 0.1
@@ -162,7 +162,7 @@ class _Attendance:
                 self._give_back([report.task])
 
     def _keep(self, frame: Frame) -> None:
-        if self._open.pop(frame[0][KEY_IN_HEAD], None) is not None:
+        if self._open.pop(key_in(frame[0]), None) is not None:
             if not self._batch.shared:
                 frame, files = bring_along(self._bench.root, frame)
                 self._files += files

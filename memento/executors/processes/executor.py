@@ -24,11 +24,11 @@ from memento.executors.processes.crew import Crew, Shape, usable_cpus
 from memento.executors.processes.handle import Handle
 from memento.executors.processes.wire import OFFSET, PROGRESS, Kind, unpack_tasks
 from memento.given import one_of, variables, whole, worker_count
+from memento.heads import Frame
 from memento.job import Job
 from memento.output import shorten
 from memento.packing import pack_job
 from memento.protocols import Advanced, Begun, Delivered, Lost, Report, Returned
-from memento.spool import Frame
 from memento.task import Status, Task
 
 START_METHODS = ("forkserver", "spawn", "fork")

@@ -15,10 +15,11 @@ from memento.describing import WORKER_FILE
 from memento.executors.processes import child
 from memento.executors.processes.child import read_spill, seen_path, spill_path
 from memento.executors.processes.wire import Inbox, Kind, message, pack_tasks
+from memento.heads import Frame, key_in
 from memento.output import read_capped
 from memento.protocols import Lost
-from memento.spool import Frame, read_frames
-from memento.task import KEY_IN_HEAD, Failure, Status, Task
+from memento.spool import read_frames
+from memento.task import Failure, Status, Task
 
 # The pace follows changes of the experiments' length within a few reports.
 PACE_WEIGHT = 0.3
@@ -94,7 +95,7 @@ class Handle:
         if not frames:
             return frames
         now = time.monotonic()
-        self._cross_off([head[KEY_IN_HEAD] for head, _ in frames])
+        self._cross_off([key_in(head) for head, _ in frames])
         pace = (now - self.since) / len(frames)
         self.pace = pace if self.pace is None else self.pace + PACE_WEIGHT * (pace - self.pace)
         self.since = now

@@ -43,11 +43,12 @@ from memento.executors.slurm.snapshot import with_unloaded
 from memento.executors.slurm.submitting import Submitter
 from memento.executors.slurm.tracking import Tracker
 from memento.given import number, texts, whole
+from memento.heads import unpack_head
 from memento.job import Job
 from memento.layout import REMOTE
 from memento.matrix.runtime import bytes_of, seconds_of
 from memento.protocols import Delivered, Lost, Noted, Report, Returned
-from memento.task import Failure, Outcome, Task
+from memento.task import Failure, Task
 
 # The folder is looked into at these intervals: the first, how they grow while nothing happens, the longest.
 LOOK, GROWTH, LONGEST_LOOK = 0.2, 1.2, 3.0
@@ -269,7 +270,7 @@ class SlurmExecutor:
         assert self._submitter is not None
         pace = 0.0
         for head, _ in report.frames:
-            outcome = Outcome.unpack_head(head)
+            outcome = unpack_head(head)
             pace = max(pace, outcome.runtime)
             if outcome.failure is not None:
                 self._growth.learn(outcome.key, outcome.failure.cause)

@@ -10,9 +10,10 @@ from pathlib import Path
 from memento.executors.slurm.batch import Batch, batches_in, parse_name, void_of
 from memento.executors.slurm.commands import JobState
 from memento.executors.slurm.incarnation import read_log
+from memento.heads import Frame, is_final, key_in, unpack_head
 from memento.protocols import Advanced, Begun, Report
-from memento.spool import Frame, is_final, read_frames
-from memento.task import KEY_IN_HEAD, Outcome, Task
+from memento.spool import read_frames
+from memento.task import Task
 
 BROKEN = ".broken"
 HAD = ("memory", "memory_of_one", "time")
@@ -79,9 +80,9 @@ class Followed:
 
     def take(self, frame: Frame) -> bool:
         """Cross the configuration of `frame` off, if nothing more comes of it; return whether that is so."""
-        key = frame[0][KEY_IN_HEAD]
+        key = key_in(frame[0])
         if not is_final(frame[0]):
-            attempt = Outcome.unpack_head(frame[0]).attempt
+            attempt = unpack_head(frame[0]).attempt
             if self.begun.get(key, attempt) == attempt:
                 self.begun.pop(key, None)  # the attempt is told; what comes next is another
             self.told[key], self.following[key] = attempt, attempt + 1
@@ -156,6 +157,6 @@ class Parts(dict[Place, Followed]):
                 continue
             found, part.offsets[entry.name] = read_frames(Path(entry.path), start)
             for frame in found:
-                if frame[0][KEY_IN_HEAD] in part.open:
+                if key_in(frame[0]) in part.open:
                     (news.frames if part.take(frame) else news.attempts).append(frame)
         return news

@@ -17,9 +17,9 @@ from typing import Any
 
 from memento.executors.slurm.batch import name_of, void_of
 from memento.files import write_all
+from memento.heads import Frame, is_final, key_in, unpack_head
 from memento.layout import checkpoint_path
-from memento.spool import FILE_MAGIC, Frame, is_final, pack_frame, read_all_frames
-from memento.task import KEY_IN_HEAD, Outcome
+from memento.spool import FILE_MAGIC, pack_frame, read_all_frames
 
 
 class Incarnation:
@@ -94,9 +94,9 @@ class History:
         with suppress(FileNotFoundError):
             for head, _ in read_all_frames(spool):
                 if is_final(head):
-                    self.delivered.add(head[KEY_IN_HEAD])
+                    self.delivered.add(key_in(head))
                 else:
-                    self.told.add((head[KEY_IN_HEAD], Outcome.unpack_head(head).attempt))
+                    self.told.add((key_in(head), unpack_head(head).attempt))
 
     def attempts(self, key: bytes) -> int:
         """Return how often `key` was begun."""

@@ -34,6 +34,7 @@ from memento.executors.slurm.incarnation import Incarnation
 from memento.executors.slurm.memory import granted, kills, of_one
 from memento.executors.slurm.part import Part
 from memento.executors.slurm.script import NOT_SHARED
+from memento.heads import unpack_head
 from memento.protocols import Advanced, Begun, Delivered, Lost, Report, Returned
 from memento.task import Outcome
 
@@ -185,7 +186,7 @@ class Leader:
         for report in reports:
             if isinstance(report, Delivered):
                 for frame in report.frames:
-                    ended(Outcome.unpack_head(*frame))
+                    ended(unpack_head(*frame))
             elif isinstance(report, Lost):
                 if self._was_terminated(report):
                     self._part.leave(report.task.key)

@@ -10,8 +10,8 @@ from typing import Any
 from memento.executors.slurm.batch import Batch
 from memento.executors.slurm.growth import had_by
 from memento.executors.slurm.incarnation import Incarnation, checkpoint_mark
+from memento.heads import REQUEUED, Frame, frame_of
 from memento.protocols import Advanced, Lost
-from memento.spool import REQUEUED, Frame, frame_of
 from memento.task import Failure, Outcome, Status, Task
 from memento.undelivered import outcome_of
 from memento.wording import in_job, plural
@@ -112,7 +112,7 @@ class Part:
     def interrupt(self, outcome: Outcome) -> None:
         """Note an experiment that ended because its job is about to: it goes on in the next, if it gets anywhere."""
         failure = outcome.failure or Failure(type="TimedOut", message="")
-        said = f"it was stopped before the end of {self._place}, having said {failure.type}: {failure.message}"
+        said = f"it was stopped before the end of {self._place}, having said {failure.title}"
         self._end(outcome._replace(status=Status.TIMED_OUT), said, trace=failure.traceback)
 
     def end(self, keys: Iterable[bytes]) -> None:
