@@ -4,7 +4,7 @@
         └ dependencies ─ names, imports, classes (uses) ─→ functions, classes ─ syntax ─→ digests ┐
                 └ module_names ─ names of modules ──────→ statements ───────── syntax ──→ digests ├→ the code
                         └ values ─ what no statement tells (bindings, attributes) ──────→ digests ┘
-                              └ without what the code itself sets (effects), or that is another each time (nondeterminism)
+                              └ without what the code sets itself (effects), or what is never the same (nondeterminism)
 
 Its rules, each with a row in tests/test_reached.py (code) or tests/test_held.py (values):
 
