@@ -155,7 +155,7 @@ def test_an_attempt_is_told_with_what_it_had_of_what_ran_out(tmp_path: Path) -> 
         part.finish(outcome._replace(failure=failure))
     assert part.flush(now=True)
     frames, _ = read_frames(tmp_path / "1-0.1.spool")
-    failures = [Outcome.unpack_head(*frame).failure for frame in frames]
+    failures = [unpack_head(*frame).failure for frame in frames]
     assert [failure and failure.had for failure in failures] == [3e8, 600.0, None]
 
 
