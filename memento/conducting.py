@@ -236,7 +236,9 @@ class Conductor:
             if run.executor is not self._executor:
                 run.executor.close()
             cached = session.cached
-            results = Results(configs=run.configurations, entries=plan.entries, store=store, cached=cached)
+            results = Results(
+                configs=run.configurations, entries=plan.entries, store=store, cached=cached, left=session.left
+            )
             session.conclude()
         if self._code_change == "warn" and (taken := tell_of_others(plan, cached)) is not None:
             warn(taken)

@@ -11,6 +11,7 @@ from typing import Any
 from memento.errors import AggregateException, CyclicDependency, MatrixError, MatrixTypeError, UnknownDependency
 from memento.events import Counts, RunFinished
 from memento.matrix.lint import check_list
+from memento.reporting import warn
 from memento.results import Results
 from memento.results.collection import errors_of
 from memento.task import Status
@@ -136,6 +137,8 @@ def run_each(
 ) -> dict[Any, Results]:
     """Call `run` with each matrix of `order`, and `tell` how all of them ended, whatever happens.
 
+    What depends on a matrix whose experiments go on in the queue of a cluster is left out, and said.
+
     Raises:
         AggregateException: experiments failed, or none succeeded of a matrix that others depend on.
         MatrixError: what a matrix was handed left it without configurations, and others depend on it.
@@ -146,9 +149,15 @@ def run_each(
     ended_by: BaseException | None = None
     try:
         for matrix in order:
+            if any(name not in given for name in dependencies_of(matrix)):
+                continue
             done = run(with_inputs(matrix, given))
             assert done is not None
             results[matrix["id"]] = done
+            if done.left is not None:
+                if waiting := _waiting_for(matrix, order):
+                    warn(f"{waiting} waits for what matrix {matrix['id']!r} gives, of which {done.left}")
+                continue
             given[matrix["id"]] = _values_for_dependants(matrix, order, done)
     except BaseException as error:
         ended_by = error
@@ -172,7 +181,7 @@ def _values_for_dependants(matrix: Stage, order: Sequence[Stage], done: Results)
     waiting = _waiting_for(matrix, order)
     if waiting and not values:
         raise AggregateException(
-            errors_of(done.failures),
+            errors_of(done.failures or done),  # all may have been cancelled
             done,
             f"no experiment of matrix {matrix['id']!r} succeeded, and {waiting} depend on it",
         )

@@ -28,7 +28,7 @@ class Status(Enum):
     KILLED = "killed"
     """Its worker died: a signal, a crash, `os._exit`, out of memory."""
     CANCELLED = "cancelled"
-    """It was stopped by the user, or never started because the run stopped early."""
+    """It was stopped by the user, never started because the run stopped early, or left in the queue of a cluster."""
 
     @property
     def ok(self) -> bool:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import pickle
 import signal
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from memento import AggregateException, DefaultNotificationProvider, DigestPolicy, MatrixError, Memento, OptionError
+from memento import (
+    AggregateException,
+    DefaultNotificationProvider,
+    DigestPolicy,
+    MatrixError,
+    Memento,
+    OptionError,
+    Status,
+)
 from memento.events import Event
+from memento.executors.threads import ThreadExecutor
+from memento.job import Job
+from memento.task import Failure, Task
 from tests.experiments import noted
 
 
@@ -45,8 +58,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def staged(*matrices: dict[str, Any], provider: Any = None, func: Any = experiment) -> Memento:
-    memento = Memento(func, provider, executor="serial")
+def staged(
+    *matrices: dict[str, Any], provider: Any = None, func: Any = experiment, executor: Any = "serial"
+) -> Memento:
+    memento = Memento(func, provider, executor=executor)
     for matrix in matrices:
         memento.add_matrix(matrix)
     return memento
@@ -166,6 +181,37 @@ def test_the_end_of_all_says_what_did_not_run() -> None:
         staged({"id": "first", "parameters": {"x": ["fails"]}}, second, provider=provider).run_all(progress=False)
     what, event = provider.events[-1]
     assert (what, event.interrupted, event.stopped) == ("all", None, "not run to the end: 'second'")
+
+
+class Queue(ThreadExecutor):
+    """Stands for a cluster in whose queue everything waits."""
+
+    cancels, is_submitted, told = False, True, "2 configurations go on in job 7"
+
+    def preview(self, job: Job, tasks: Sequence[Task], *, script: bool = False) -> str:
+        return ""
+
+    def learn(self, key: bytes, failure: Failure) -> None:
+        pass
+
+    def submit(self, tasks: Sequence[Task]) -> None:
+        pass
+
+    def leave(self) -> str:
+        return self.told
+
+
+def test_what_depends_on_experiments_that_are_in_a_queue_waits_for_a_later_call() -> None:
+    second, third = ({"id": name, "dependencies": [of]} for name, of in (("second", "first"), ("third", "second")))
+    memento = staged(FIRST, second, third, {"id": "alone", "parameters": {"x": [3]}}, executor=Queue(1))
+    with pytest.warns(UserWarning, match="^'second' waits for what matrix 'first' gives, of which 2 configurations go"):
+        results = memento.run_all(progress=False, wait=False)
+    assert results is not None
+    assert {name: len(some) for name, some in results.items()} == {"first": 2, "alone": 1}
+    for result in [results["first"][0], *results["alone"], pickle.loads(pickle.dumps(results["first"][1]))]:
+        assert (result.status, result.error.type) == (Status.CANCELLED, "Unfinished")
+        assert result.error.message == "there is no result of it yet: 2 configurations go on in job 7"
+    assert len(results["first"].failures) == 0
 
 
 def test_an_interrupt_ends_all_and_the_last_notification_says_so() -> None:

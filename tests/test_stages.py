@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from memento.errors import CyclicDependency, MatrixError, UnknownDependency
-from memento.stages import in_order, with_inputs
+from memento.config import Config
+from memento.errors import AggregateException, CyclicDependency, MatrixError, UnknownDependency
+from memento.results import Results
+from memento.stages import in_order, run_each, with_inputs
 
 
 def test_a_matrix_comes_after_those_it_depends_on() -> None:
@@ -26,6 +28,16 @@ def test_independent_matrices_keep_their_order() -> None:
 def test_a_cycle_is_refused_with_its_path() -> None:
     with pytest.raises(CyclicDependency, match=r"cyclic dependency between matrices: (a → b → a|b → a → b)"):
         in_order([{"id": "a", "dependencies": ["b"]}, {"id": "b", "dependencies": ["a"]}])
+
+
+def test_where_all_of_a_matrix_were_cancelled_the_error_has_them() -> None:
+    store: Any = None
+    cancelled = Results(configs=[Config.of({"x": 1})], entries=[None], store=store)
+    with pytest.raises(
+        AggregateException, match="no experiment of matrix 'a' succeeded, and 'b' depend on it"
+    ) as raised:
+        run_each(lambda matrix: cancelled, in_order([{"id": "a"}, {"id": "b", "dependencies": ["a"]}]))
+    assert len(raised.value.exceptions) == 1
 
 
 def test_an_unknown_dependency_says_which() -> None:

@@ -33,6 +33,9 @@ class Results(Sequence[Result]):
         results = Memento(experiment).run({"parameters": {"model": ["svm", "tree"]}})
         print(results.best("accuracy").config.model)
         print(results.to_frame().groupby("model").accuracy.mean())
+
+    Attributes:
+        left: what goes on in the queue of a cluster without the run that gave these, None where nothing does.
     """
 
     def __init__(
@@ -43,12 +46,14 @@ class Results(Sequence[Result]):
         store: Reader,
         cached: Sequence[bool] | bytes | bytearray = b"",
         rows: Sequence[int] | None = None,
+        left: str | None = None,
     ) -> None:
         """Take what a run gave; `cached` says of each whether it came from the store (empty: none did)."""
         self._configs = configs
         self._entries = entries
         self._store = store
         self._cached = cached
+        self.left = left
         self._rows = range(len(entries)) if rows is None else rows
 
     def __len__(self) -> int:
@@ -73,7 +78,7 @@ class Results(Sequence[Result]):
         # All of them in order: configurations are made by the batch, several times faster than one by one, and what is
         # given by position takes half as long as by name.
         cached = map(bool, self._cached) if self._cached else repeat(False)
-        return map(Result, self._configs, self._entries, repeat(self._store), cached)
+        return map(Result, self._configs, self._entries, repeat(self._store), cached, repeat(self.left))
 
     def __add__(self, other: Sequence[Result]) -> list[Result]:
         """Return a list of these results and `other`, which may be those of another matrix."""
@@ -84,10 +89,17 @@ class Results(Sequence[Result]):
 
     def _result(self, row: int) -> Result:
         cached = bool(self._cached) and bool(self._cached[row])
-        return Result(config=self._configs[row], row=self._entries[row], store=self._store, was_cached=cached)
+        return Result(self._configs[row], self._entries[row], self._store, cached, self.left)
 
     def _chosen(self, rows: Sequence[int]) -> Results:
-        return Results(configs=self._configs, entries=self._entries, store=self._store, cached=self._cached, rows=rows)
+        return Results(
+            configs=self._configs,
+            entries=self._entries,
+            store=self._store,
+            cached=self._cached,
+            rows=rows,
+            left=self.left,
+        )
 
     def _statuses(self) -> Iterator[Status]:
         return (status_of(self._entries[row]) for row in self._rows)

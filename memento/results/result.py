@@ -74,7 +74,10 @@ class _Ended:
     @property
     def error(self) -> Failure | None:
         """Why it failed, as data; None if it succeeded."""
-        return self.outcome.failure if self.outcome else _NEVER_STARTED
+        return self.outcome.failure if self.outcome else self._why_absent()
+
+    def _why_absent(self) -> Failure:
+        return _NEVER_STARTED
 
     @property
     def traceback(self) -> str:
@@ -162,12 +165,15 @@ class Result(_Ended):
         ``for result in results.succeeded: print(result.config.model, result.inner, result.runtime)``
     """
 
-    __slots__ = ("_inner", "_metrics", "config", "was_cached")
+    __slots__ = ("_inner", "_left", "_metrics", "config", "was_cached")
 
-    def __init__(self, config: Config, row: Row | None, store: Reader, was_cached: bool = False) -> None:
+    def __init__(
+        self, config: Config, row: Row | None, store: Reader, was_cached: bool = False, left: str | None = None
+    ) -> None:
         self._row, self._store, self._outcome = row, store, None  # without a call: there may be a million
         self.config = config
         self.was_cached = was_cached
+        self._left = left
         self._inner = _UNREAD
         self._metrics: Metrics | None = None
 
@@ -184,7 +190,12 @@ class Result(_Ended):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Without what was loaded: the copy loads it itself when it is asked.
-        return _restored, (self.config, self._row, self._store, self.was_cached)
+        return _restored, (self.config, self._row, self._store, self.was_cached, self._left)
+
+    def _why_absent(self) -> Failure:
+        if self._left is None:
+            return super()._why_absent()
+        return Failure(type="Unfinished", message=f"there is no result of it yet: {self._left}", cause="cancelled")
 
     @property
     def inner(self) -> Any:
@@ -275,5 +286,5 @@ def _duration(time: timedelta) -> str:
     return f"{time.total_seconds():.3g} s"
 
 
-def _restored(config: Config, row: Row | None, store: Reader, was_cached: bool) -> Result:
-    return Result(config=config, row=row, store=store, was_cached=was_cached)
+def _restored(config: Config, row: Row | None, store: Reader, was_cached: bool, left: str | None = None) -> Result:
+    return Result(config, row, store, was_cached, left)
