@@ -20,7 +20,7 @@ import threading
 import types
 from collections.abc import Callable, Iterator
 from fractions import Fraction
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -325,6 +325,7 @@ DIFFERENT: dict[str, tuple[Any, ...]] = {
         types.SimpleNamespace(a=1),
         {"a": 1}.items().__iter__().__reduce__()[1],
     ),
+    "paths": (Path("1"), PureWindowsPath("1"), "1"),
     "nesting": ([1, [2]], [[1], 2], [[1, 2]], [1, 2]),
     "where strings are cut": (["ab", "c"], ["a", "bc"], ["abc"]),
     "orders of ordered dicts": (
@@ -855,6 +856,7 @@ READABLE: dict[str, tuple[Any, str]] = {
     "a dataclass": (Point(1, SVC), "Point(x=1, y=sklearn.svm.SVC)"),
     "a member of an enum": (Colour.RED, "Colour.RED"),
     "a path": (Path("a/b"), "Path('a/b')"),
+    "another system's path": (PureWindowsPath("a\\b"), "PureWindowsPath('a/b')"),
     "a module": (json, "json"),
     "a numpy scalar": (np.float64(0.5), "np.float64(0.5)"),
     "an array": (np.zeros((3, 4)), "ndarray(3, 4) float64 #a279b1e5"),

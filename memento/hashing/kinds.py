@@ -43,7 +43,8 @@ def encode_kind(encoder: Encoder, value: Any) -> bytes:
         state = encoder.mapping(b"state", getattr(value, "__dict__", {}).items(), attributes=True)
         return group(b"set-kind", [encoder.encode(kind), encoder.unordered(b"set", value), state])
     if module_of(kind).partition(".")[0] == "pathlib":
-        return leaf(b"path", value.as_posix().encode("utf-8", "surrogatepass"))
+        tag = b"windows-path" if kind.__name__ == "PureWindowsPath" else b"path"
+        return leaf(tag, value.as_posix().encode("utf-8", "surrogatepass"))
     return encode_reduced(encoder, value)
 
 

@@ -6,7 +6,7 @@ import enum
 import re
 import types
 from collections.abc import Iterable
-from pathlib import PurePath
+from pathlib import PurePath, PureWindowsPath
 from typing import Any
 
 from memento.errors import UnkeyableValue
@@ -76,7 +76,8 @@ def _composed(value: Any, depth: int) -> str | None:
     """Return the text of what consists of other values."""
     kind = type(value)
     if isinstance(value, PurePath):
-        return f"Path({value.as_posix()!r})"
+        name = "PureWindowsPath" if isinstance(value, PureWindowsPath) else "Path"
+        return f"{name}({value.as_posix()!r})"
     if (kind.__module__, kind.__qualname__) == ("functools", "partial"):
         keywords = (f"{name}={_text(item, depth + 1)}" for name, item in value.keywords.items())
         args = (_text(item, depth + 1) for item in value.args)
