@@ -49,7 +49,11 @@ class Counts:
 
 @dataclass(kw_only=True, slots=True)
 class RunOverview:
-    """One run: `state` says whether it goes on and where, `jobs` are those that it has in a cluster."""
+    """One run: `state` says whether it goes on and where, `jobs` are those that it has in a cluster.
+
+    `counts` are of what it gave itself, also where a later run has replaced that. If its process died, it went on until
+    `ended` at least.
+    """
 
     id: str
     experiment: str
@@ -115,27 +119,30 @@ def overview(path: str | os.PathLike[str] | None = None, *, failures: int | None
     with survey(path) as store:
         # The ledger after the folders: what leaves a folder is in the ledger by then.
         records = store.records()
-        newest = store.everything()
+        newest, given = store.everything()
         names = {record.id: record.experiment for record in records}
         jobs = _jobs(records)
         going = {record.id: _going_on(record, jobs, newest) for record in records}
-        newest.update(_delivered(records, going, newest))
+        delivered = _delivered(records, going, newest)
+        newest.update(delivered)
+        given.update({(entry.run, key): entry for key, entry in delivered.items()})
         claimed = {key for keys in going.values() for key in keys}
         experiments: defaultdict[str, Counts] = defaultdict(Counts)
         runs = {record.id: _run(record, going[record.id], jobs) for record in records}
         bad: list[Outcome] = []
+        for (run, _), entry in given.items():
+            if run in runs:
+                runs[run].counts.add(entry, _unsuccessful(entry))
         for key, entry in newest.items():
-            outcome = None if entry.ok else entry.outcome
-            if entry.run in runs:
-                runs[entry.run].counts.add(entry, outcome)
+            outcome = _unsuccessful(entry)
             if key in claimed and outcome is not None:
                 continue  # it is being tried again
             experiments[names.get(entry.run, "?")].add(entry, outcome)
             if outcome is not None and outcome.status is not Status.CANCELLED:
                 bad.append(outcome)
-        for run in runs.values():
-            experiments[run.experiment].running += run.counts.running
-            experiments[run.experiment].waiting += run.counts.waiting
+        for one in runs.values():
+            experiments[one.experiment].running += one.counts.running
+            experiments[one.experiment].waiting += one.counts.waiting
         bad.sort(key=lambda outcome: outcome.started + outcome.runtime, reverse=True)
         texts = _Texts(store.sheets([run for run in names if jobs.get(run)] + [one.run for one in bad[:failures]]))
         for record in records:
@@ -156,6 +163,10 @@ def overview(path: str | os.PathLike[str] | None = None, *, failures: int | None
             failed=len(bad),
             damaged=len(store.damaged),
         )
+
+
+def _unsuccessful(entry: Entry) -> Outcome | None:
+    return None if entry.ok else entry.outcome
 
 
 def _jobs(records: Iterable[Record]) -> dict[bytes, RunStanding]:
@@ -215,13 +226,13 @@ def _run(record: Record, going: set[bytes], jobs: dict[bytes, RunStanding]) -> R
 
 
 def _state(record: Record) -> str:
+    if record.died:
+        return DIED
     if record.ended is not None:
         return OVER
     if record.alive:
         return "goes on" if record.engine is None else f"goes on in {record.engine}"
-    if record.engine is not None and record.folder is not None:
-        return f"left in {record.engine}"
-    return DIED
+    return f"left in {record.engine}"
 
 
 class _Texts:

@@ -252,6 +252,39 @@ def test_of_a_run_that_was_killed_it_counts_what_was_delivered_and_leaves_the_re
     (tmp_path / "go").touch()
 
 
+def test_of_a_run_that_was_killed_it_says_so_and_how_long_it_took_at_least_also_when_its_work_is_taken_over(
+    tmp_path: Path, store_path: Path, waiting: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    waiting.kill()
+    waiting.wait()
+    (run,) = until(lambda: [one for one in overview(store_path).runs if one.state == "its process died"])
+    folder = store_path / "spool" / run.id
+    for path in folder.iterdir():
+        os.utime(path, (run.started + 8, run.started + 8))
+
+    def told() -> list[str]:
+        main(["status"])
+        ((_, state, _, todo, stored, *_, took, _),) = table(capsys.readouterr().out, "RUN")
+        return [state, todo, stored, took]
+
+    assert told() == ["its process died", "5", "2", "at least 8.0 s"]
+    with open_store(store_path) as store:
+        until(lambda: store.take_over() or not folder.exists())
+    assert told() == ["its process died", "5", "2", "at least 8.0 s"]
+
+
+def test_what_a_run_gave_is_told_also_when_a_later_one_has_replaced_it(
+    store_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for force in (False, True):
+        Memento(mixed, executor="serial").run({"parameters": {"n": [1, 2, 3]}}, on_error="return", force_run=force)
+    capsys.readouterr()
+    main(["status"])
+    said = capsys.readouterr().out
+    assert [row[3:6] for row in table(said, "RUN")] == [["3", "2", "1"], ["3", "2", "1"]]
+    assert table(said, "EXPERIMENT")[0][1:3] == ["2", "1"]
+
+
 # Runs in a cluster, where no cluster is needed to know
 
 

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Any
 
 from memento.cli.arguments import add_store
-from memento.overview import Counts, FailureOverview, Overview, RunOverview, overview
+from memento.overview import DIED, Counts, FailureOverview, Overview, RunOverview, overview
 from memento.task import Failure
 from memento.wording import duration, node_and_job, one_line, plural
 
@@ -27,7 +27,8 @@ the failures, newest first. Nothing is changed, and no result is opened.
 
 "running" and "waiting" are what runs have begun or taken up. Of a run on this machine or another one that means: what
 its workers are at, and what it has handed out to them beyond that. Where the cluster does not answer from here, jobs
-are shown as far as they have told themselves, with "?" for their state.
+are shown as far as they have told themselves, with "?" for their state. "stored" and "failed" of a run are what it
+gave, also where a later run has replaced that; one whose process died took as long as anything was written, or longer.
 """
 CODES = "exit status: 0, it was told, whatever it was; 1, there is no store, or it cannot be read; 2, wrong arguments"
 
@@ -106,7 +107,7 @@ def _causes(counts: Counts) -> str:
 def _run(one: RunOverview, now: float) -> Sequence[str]:
     begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.started))
     ended = now if one.goes_on else one.ended
-    took = "?" if ended is None else duration(ended - one.started)
+    took = "?" if ended is None else ("at least " if one.state == DIED else "") + duration(ended - one.started)
     about = one.about
     by = f"{about.get('user', '?')}@{about.get('host', '?')}, process {about.get('pid', '?')}"
     todo = f"{about['todo']:,}" if "todo" in about else "?"

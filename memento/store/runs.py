@@ -40,6 +40,8 @@ ALIVE = "alive"
 ASIDE = "."
 OVER = ".over"
 NEW = ".new"
+DIED = "died"
+"""What is noted about a run that somebody else had to end."""
 
 _locked: weakref.WeakSet[Run] = weakref.WeakSet()
 
@@ -143,6 +145,15 @@ def is_alive(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def last_sign(folder: Path) -> float:
+    """Return when the run in `folder` or a worker of it last wrote there, in seconds since the epoch.
+
+    Raises:
+        OSError: somebody takes it over.
+    """
+    return max((path.stat().st_mtime for path in folder.iterdir()), default=folder.stat().st_mtime)
 
 
 def is_remote(folder: Path) -> bool:

@@ -152,11 +152,13 @@ class Sharer(Writer):
                 continue
             with suppress(OSError), runs.taken(folder) as aside:
                 if aside is not None:
-                    taken += self._take_in(run, runs.spooled(run, aside))
+                    died = runs.last_sign(aside)
+                    taken += self._take_in(run, runs.spooled(run, aside), died=died)
                     self._ledger.settle()
         return taken
 
-    def _take_in(self, run: bytes, spooled: Iterable[Frame]) -> int:
+    def _take_in(self, run: bytes, spooled: Iterable[Frame], *, died: float | None = None) -> int:
+        """Store what is in the spools of `run` and end it: now, or as of when it `died`."""
         whole = (one for one in spooled if is_intact(one[0]) and (None not in one[1] or self._has_files(one)))
         new = 0
         last: list[Frame] = []
@@ -168,7 +170,10 @@ class Sharer(Writer):
         with self._ledger.writing() as database:
             new += self._insert_new(database, last) if last else 0
             claims.drop_claims(database, run)
-            database.execute("UPDATE runs SET ended = ? WHERE id = ? AND ended IS NULL", [time.time(), run])
+            if died is not None:
+                _note_death(database, run)
+            ended = time.time() if died is None else died
+            database.execute("UPDATE runs SET ended = ? WHERE id = ? AND ended IS NULL", [ended, run])
         return new
 
     def _has_files(self, frame: Frame) -> bool:
@@ -240,3 +245,13 @@ class Sharer(Writer):
                     taken += self.save_claimed(run, frames, failures_end=False)
                     self._taken_in[path] = end
         return taken
+
+
+def _note_death(database: sqlite3.Connection, run: bytes) -> None:
+    """Note about `run` that it did not come to its end by itself; a damaged record stays as it is."""
+    query = "SELECT experiment, started, code, about, checksum FROM runs WHERE id = ? AND ended IS NULL"
+    for experiment, started, code, about, stored in database.execute(query, [run]).fetchall():
+        if run_checksum(run, experiment, started, code, about) == stored:
+            noted = json.dumps({**json.loads(about), runs.DIED: True})
+            whole = run_checksum(run, experiment, started, code, noted)
+            database.execute("UPDATE runs SET about = ?, checksum = ? WHERE id = ?", [noted, whole, run])

@@ -13,9 +13,9 @@ from typing import Any, Self
 from memento import layout
 from memento.entry import Entry
 from memento.errors import StoreError
-from memento.heads import is_final, key_in
+from memento.heads import is_final, key_in, run_in
 from memento.store import claims, runs
-from memento.store.entries import is_intact
+from memento.store.entries import DAMAGED, is_intact
 from memento.store.garbage import Garbage, find_garbage, runs_below
 from memento.store.history import Historian, run_checksum
 from memento.store.opening import existing
@@ -28,7 +28,8 @@ class Record:
     `started` and `ended` are seconds since the epoch (`ended` is None until it is over), `about` is what was noted of
     it (host, pid, user, …), `claimed` are the keys that are its own to compute, `delivered` the last outcomes of those
     that lie in its folder, which nobody takes into the ledger now, because its process is gone. `alive` is whether
-    that lives; `engine` is where its work goes on without it ("slurm"), `folder` its folder, None where there is none.
+    that lives, `died` whether it ended without ending the run: that went on until `ended` at least. `engine` is where
+    its work goes on without it ("slurm"), `folder` its folder, None where there is none.
     """
 
     id: bytes
@@ -39,6 +40,7 @@ class Record:
     claimed: frozenset[bytes]
     delivered: dict[bytes, Entry]
     alive: bool
+    died: bool
     engine: str | None
     folder: Path | None
 
@@ -49,11 +51,13 @@ class Survey(Historian):
     def __init__(self, root: Path, database: Path) -> None:
         super().__init__(root, database, read_only=True)
 
-    def everything(self) -> dict[bytes, Entry]:
-        """Return what `find` finds of every key that is in the ledger."""
+    def everything(self) -> tuple[dict[bytes, Entry], dict[tuple[bytes, bytes], Entry]]:
+        """Return what `find` finds of every key in the ledger; and what each run last gave, by run and key."""
         with self._ledger.reading() as database:
-            heads = database.execute("SELECT head FROM outcomes").fetchall()
-        return self.find(list({key_in(head) for (head,) in heads if is_intact(head)}))
+            rows = database.execute("SELECT id, damaged, head FROM outcomes ORDER BY id").fetchall()
+        whole = [row for row in rows if is_intact(row[2])]
+        given = {(run_in(head), key_in(head)): Entry(number, head) for number, mark, head in whole if mark != DAMAGED}
+        return self.find(list({key_in(head) for _, _, head in whole})), given
 
     def records(self) -> list[Record]:
         """Return every run, oldest first; one whose record is damaged is left out, and noted in `damaged`."""
@@ -71,11 +75,16 @@ class Survey(Historian):
             there = ended is None and folder.is_dir()
             alive = there and runs.is_alive(folder)
             own = claimed.get(run, frozenset())
+            engine, facts = _engine(folder), json.loads(about)
+            died = runs.DIED in facts or (ended is None and not alive and (engine is None or not there))
+            if died and there:
+                with suppress(OSError):
+                    ended = runs.last_sign(folder)
             found.append(
                 Record(
-                    id=run, experiment=experiment.decode(), started=started, ended=ended, about=json.loads(about),
+                    id=run, experiment=experiment.decode(), started=started, ended=ended, about=facts,
                     claimed=own, delivered=_delivered(run, folder, own) if there and not alive else {},
-                    alive=alive, engine=_engine(folder), folder=folder if there else None,
+                    alive=alive, died=died, engine=engine, folder=folder if there else None,
                 )
             )  # fmt: skip
         return found

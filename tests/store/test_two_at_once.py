@@ -195,7 +195,7 @@ def test_who_dies_while_taking_over_leaves_it_to_the_next(
         heard(other), heard(other)
         kill(other)
 
-    def killed(*arguments: object) -> int:
+    def killed(*arguments: object, **named: object) -> int:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(store, "_take_in", killed)
