@@ -14,13 +14,14 @@ import pytest
 
 from memento.errors import OptionError, SlurmError, WorkerStartError
 from memento.executors.slurm import asking, commands, tracking
-from memento.executors.slurm.batch import Batch
+from memento.executors.slurm.batch import Batch, output_of
 from memento.executors.slurm.cancelling import cancel_all
 from memento.executors.slurm.commands import JobState
 from memento.executors.slurm.growth import Growth, had_by
 from memento.executors.slurm.incarnation import Incarnation
 from memento.executors.slurm.packing import arrays_of, parts_of, per_job, throttles
 from memento.executors.slurm.resources import MEGABYTE, Resources, resources_of
+from memento.executors.slurm.script import batch_script
 from memento.executors.slurm.sharing import check_store
 from memento.executors.slurm.tracking import Tracker
 from memento.executors.slurm.verdict import is_over, verdict_of
@@ -560,6 +561,26 @@ def test_a_store_that_no_node_can_see_is_refused(monkeypatch: pytest.MonkeyPatch
     check_store(memory)  # a node is this machine
     monkeypatch.setattr(commands, "hosts", list)
     check_store(memory)  # which nodes there are is not known
+
+
+def test_a_store_with_a_backslash_in_its_path_is_refused_for_what_slurm_makes_of_it() -> None:
+    with pytest.raises(SlurmError, match=r"the store /home/a\\b has a backslash in its path, which Slurm drops"):
+        check_store(Path("/home/a\\b"))
+
+
+def test_a_percent_sign_in_the_path_of_the_store_is_no_pattern() -> None:
+    batch = Batch(run=RUN, number=1, parts=[[Task(index=0, key=key_of(0))]])
+    script = batch_script(batch, Resources(), folder=Path("/home/x%a/run"), python="python", path=[], directory="/home")
+    assert "#SBATCH --output=/home/x%%a/run/1-%a.out" in script.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("said", "place"), [("/a/%A_%a", "/a/8_3"), ("/x%%a/%a.out", "/x%a/3.out"), ("/a/%j", None), ("/a/50%", None)]
+)
+def test_where_a_job_prints_is_known_unless_only_slurm_knows(folder: Path, said: str, place: str | None) -> None:
+    batch = Batch(run=RUN, number=2, parts=[[Task(index=0, key=key_of(0))]] * 4, output=said)
+    (folder / "2.job").write_text("8")
+    assert output_of(folder, batch, 3) == (None if place is None else Path(place))
 
 
 def test_one_node_that_lost_sight_of_the_store_does_not_end_a_run_that_goes_on_elsewhere(

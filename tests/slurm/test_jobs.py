@@ -312,6 +312,13 @@ def test_what_runtime_says_reaches_the_job(tmp_path: Path) -> None:
     assert results[0].inner == ("2", "mine", True)
 
 
+def test_a_store_may_have_in_its_path_what_slurm_replaces(tmp_path: Path) -> None:
+    store = tmp_path / "x%a it's %j"
+    results = Memento(plain, executor="slurm").run({"parameters": {"n": [1]}}, cache_path=store)
+    assert results is not None
+    assert results[0].inner == 1
+
+
 def test_a_failure_says_on_which_node_and_in_which_job() -> None:
     def experiment(context: Any, config: Any) -> Any:
         raise ValueError(f"in {os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}")

@@ -119,8 +119,9 @@ def output_of(folder: Path, batch: Batch, part: int) -> Path | None:
     """Return where Slurm writes what a job prints; None where it has to go by a pattern that only Slurm knows."""
     if batch.output is None:
         return folder / f"{batch.number}-{part}.out"
-    place = batch.output.replace("%a", str(part)).replace("%A", id_of(folder, batch.number) or "%A")
-    return None if "%" in place else Path(place)
+    known = {"%%": "%", "%a": str(part), "%A": id_of(folder, batch.number)}
+    unknown = [found for found in re.findall("%.?", batch.output) if known.get(found) is None]
+    return None if unknown else Path(re.sub("%.", lambda found: str(known[found[0]]), batch.output))
 
 
 def void_of(folder: Path, number: int, part: int) -> Path:

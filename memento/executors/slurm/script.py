@@ -45,7 +45,7 @@ def batch_script(
         f"--job-name={resources.jobname or name}",
         f"--comment={batch.tag}",
         f"--array=0-{len(batch.parts) - 1}{limit}",
-        f"--output={batch.output or folder / f'{batch.number}-%a.out'}",
+        f"--output={batch.output or literal(folder) + f'/{batch.number}-%a.out'}",
         # Kept by every accounting, other than the comment: it says whose job this is.
         f"--chdir={folder}",
         "--open-mode=append",
@@ -79,3 +79,8 @@ def batch_script(
             "",
         ]
     )
+
+
+def literal(path: Path | str) -> str:
+    """Return `path` for an option in which Slurm replaces, as "%a", what follows a percent sign."""
+    return str(path).replace("%", "%%")

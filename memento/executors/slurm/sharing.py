@@ -23,8 +23,15 @@ def check_store(store: Path) -> None:
     A disk of this machine is not refused, because it may be lent to the nodes from here.
 
     Raises:
-        SlurmError: it lies in memory, or in a container's own layer, and no node is this machine.
+        SlurmError: it lies in memory, or in a container's own layer, and no node is this machine; or Slurm cannot write
+            into it, because of a backslash in its path.
     """
+    if "\\" in str(store):
+        raise SlurmError(
+            f"the store {store} has a backslash in its path, which Slurm drops; give it another: cache_path=, or "
+            "MEMENTO_CACHE_PATH",
+            command="sbatch",
+        )
     if is_private(store) and (nodes := commands.hosts()) and not any(map(_is_here, nodes[:MOST])):
         raise SlurmError(
             f"the store {store} is on {kind_of(store)}, which the nodes of the cluster do not see; {ADVICE}",

@@ -14,7 +14,7 @@ from memento.executors.slurm.batch import Batch, batches_in
 from memento.executors.slurm.packing import arrays_of, parts_of, per_job, throttles
 from memento.executors.slurm.refusal import Refusal, advice, passes
 from memento.executors.slurm.resources import Resources
-from memento.executors.slurm.script import batch_script
+from memento.executors.slurm.script import batch_script, literal
 from memento.files import write_atomically
 from memento.task import Task
 from memento.wording import plural
@@ -98,7 +98,7 @@ class Submitter:
                 together=self._together,
                 warning=self._margin(resources),
                 requeues=self._requeues,
-                output=None if resources.output is None else str(Path(self._directory) / resources.output),
+                output=None if resources.output is None else str(Path(literal(self._directory)) / resources.output),
             )
             after = number - width if place >= width else None
             self._waiting.append(_Waiting(batch=batch, resources=resources, throttle=throttle, after=after))
