@@ -9,30 +9,20 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from memento import checkpoints, outdated, payload
 from memento.context import Context
 from memento.describing import describe_exception, follows_interrupt, place_of, status_of
-from memento.errors import StoreUnwritable
-from memento.files import DISK_ERRORS, private_folder, write_atomically
 from memento.job import Call, Job
-from memento.layout import CHECKPOINTS, blob_path
+from memento.layout import CHECKPOINTS
 from memento.measure import Meter
 from memento.output import Output
+from memento.part_writer import PartWriter
 from memento.surroundings import Surroundings
-from memento.task import EMPTY_PART, Failure, Outcome, Part, Status, Task
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
-
-# Of a value that is in the head, or that there is none of.
-EMPTY_PARTS = {codec: EMPTY_PART._replace(codec=codec) for codec in (payload.NOTHING, payload.JSON)}
-# Up to here a part lies in the ledger, beyond it in a file: SQLite is quicker than files up to about this size.
-LARGEST_INLINE = 64 * 1024
+from memento.task import EMPTY_PART, Failure, Outcome, Status, Task
 
 Report = Callable[[Task, float, float | None], None]
 
@@ -123,14 +113,15 @@ class Worker:
         if self._surroundings is not None:
             self._surroundings.restore()
         self._context = None
+        parts = PartWriter(self._root, task.key, self._job.run, task.attempt, synced=self._job.synced)
         value = metrics = log = EMPTY_PART
         try:
             if printed := self._output.take():
-                log = self._keep(task, "log", 1, [printed])
+                log = parts.keep("log", [printed])
             if recorded := context.finish():
-                metrics = self._keep(task, "metrics", 1, recorded)
+                metrics = parts.keep("metrics", recorded)
             if encoded is not None:
-                value = self._kept_value(task, encoded)
+                value = parts.keep_value(encoded)
         except OSError:
             raise  # the disk, which is the run's business
         except Exception as error:  # as when the experiment has left no memory for what it recorded
@@ -157,15 +148,6 @@ class Worker:
             log,
         )
 
-    def _kept_value(self, task: Task, encoded: payload.Encoded) -> Part:
-        if not encoded.size:
-            return EMPTY_PARTS[encoded.codec]
-        return self._keep(task, "value", encoded.codec, encoded.chunks, encoded.size, encoded.digest)
-
-    def _keep(self, task: Task, name: str, codec: int, chunks: Sequence[Buffer], *known: Any) -> Part:
-        place = partial(blob_path, self._root, task.key, self._job.run, task.attempt, name)
-        return keep(place, codec, chunks, *known, synced=self._job.synced)
-
     def _is_stopping(self) -> bool:
         return self._inline or self._stopping()
 
@@ -187,40 +169,6 @@ class Worker:
         """Give back what was opened."""
         self._meter.close()
         self._output.close()
-
-
-def keep(
-    place: Callable[[], Path],
-    codec: int,
-    chunks: Sequence[Buffer],
-    size: int | None = None,
-    digest: bytes | None = None,
-    *,
-    synced: bool = True,
-) -> Part:
-    """Return a part made of `chunks`; a large one is then complete in the file `place()`, and on the disk if `synced`.
-
-    Raises:
-        StoreUnwritable: the disk is full or failing.
-    """
-    if size is None or digest is None:
-        size = sum(memoryview(chunk).nbytes for chunk in chunks)
-        digest = payload.digest_of(chunks)
-    if size <= LARGEST_INLINE:
-        return Part(codec, size, digest, b"".join(chunks))
-    path = place()
-    try:
-        # The store makes the names last, for many files at once, before it tells of any outcome.
-        if not path.parent.is_dir():
-            private_folder(path.parent)
-        write_atomically(path, chunks, synced=synced, lasting=False)
-    except OSError as error:
-        if error.errno in DISK_ERRORS:  # the run's business, not the experiment's
-            raise StoreUnwritable(
-                f"{error.strerror} while writing {path}; what was stored stays, make room and run again", path=str(path)
-            ) from error
-        raise
-    return Part(codec, size, digest, None)
 
 
 def call(experiment: Callable[..., Any], how: Call, context: Context, config: Any) -> Any:

@@ -19,15 +19,14 @@ from memento.hashing import KeyMaker
 from memento.hashing.forms import PLAIN
 from memento.hashing.naming import is_elsewhere
 from memento.heads import value_in
-from memento.layout import blob_path
 from memento.memoizing.arguments import Arguments
 from memento.memoizing.ledger import CallLedger, Found, code_id, ledger_at
 from memento.outdated import code_change_here
+from memento.part_writer import PartWriter
 from memento.reporting import warn
 from memento.standing import Standing
 from memento.store import Entry
 from memento.task import Outcome, Status
-from memento.worker import keep
 
 PREFIX = "cache:"
 """Before the name of a remembering function in its keys: a matrix over it computes the same calls, as experiments."""
@@ -229,10 +228,7 @@ class Memory:
     def _outcome(self, call: Call, value: Any, code: Code, measured: Measured) -> Outcome:
         attempt = call.ledger.next_attempt(call.key, code.id)
         encoded = payload.encode_readable(value)
-
-        def place(name: str) -> Any:
-            return blob_path(call.ledger.root, call.key, code.id, attempt, name)
-
+        parts = PartWriter(call.ledger.root, call.key, code.id, attempt)
         return Outcome(
             key=call.key,
             run=code.id,
@@ -244,9 +240,9 @@ class Memory:
             pid=os.getpid(),
             host=socket.gethostname(),
             summary=encoded.summary,
-            value=keep(lambda: place("value"), encoded.codec, encoded.chunks, encoded.size, encoded.digest),
+            value=parts.keep_value(encoded),
             # What a key stands for is kept readable: in the place of what an experiment prints.
-            log=keep(lambda: place("log"), 1, [self.text(call).encode(errors="replace")]),
+            log=parts.keep("log", [self.text(call).encode(errors="replace")]),
         )
 
 

@@ -6,15 +6,24 @@ import errno
 import hashlib
 import mmap
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 
-from memento.task import Part
+from memento.layout import blob_path
+from memento.task import PART_NAMES, Outcome, Part
 
 DIGEST_BYTES = 16
 # Each mapping keeps a file descriptor, of which a process often has 1024; what is beyond is read into memory.
 MOST_MAPPINGS = 200
 
 _mappings: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+
+
+def files_of(outcome: Outcome, root: Path) -> Iterator[tuple[Path, Part]]:
+    """Yield each part of `outcome` that is in a file, and where that lies in the store's folder `root`."""
+    for name, part in zip(PART_NAMES, outcome.parts, strict=True):
+        if part.data is None:
+            yield blob_path(root, outcome.key, outcome.run, outcome.attempt, name), part
 
 
 def matches(part: Part, data: object) -> bool:

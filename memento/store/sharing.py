@@ -10,17 +10,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from memento import layout
 from memento.entry import Entry
 from memento.heads import Frame, has_succeeded, is_final, key_in, unpack_head
 from memento.spool import in_pieces, read_frames_in_pieces
 from memento.store import claims, runs
 from memento.store.entries import is_intact
 from memento.store.history import run_checksum
-from memento.store.parts import read_file
+from memento.store.parts import files_of, read_file
 from memento.store.trouble import explain
 from memento.store.writing import Writer, newest_in
-from memento.task import PART_NAMES
 
 
 class Sharer(Writer):
@@ -181,13 +179,8 @@ class Sharer(Writer):
 
         Their workers had not synced them, so that only reading them tells.
         """
-        outcome = unpack_head(*frame)
-        for name, part in zip(PART_NAMES, outcome.parts, strict=True):
-            if part.data is None:
-                path = layout.blob_path(self.root, outcome.key, outcome.run, outcome.attempt, name)
-                if read_file(path, part) is None:
-                    return False
-        return True
+        files = files_of(unpack_head(*frame), self.root)
+        return all(read_file(path, part) is not None for path, part in files)
 
     # Runs whose work goes on without their process
 

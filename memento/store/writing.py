@@ -16,8 +16,8 @@ from memento.heads import NO_BODIES, Frame, has_succeeded, identity_in, key_in, 
 from memento.store import claims, runs
 from memento.store.entries import BY_KEY, REPLACED, checksum, insert, is_intact, prefix_of
 from memento.store.history import Historian
+from memento.store.parts import files_of
 from memento.store.trouble import explain
-from memento.task import PART_NAMES
 
 
 class Writer(Historian):
@@ -74,10 +74,9 @@ class Writer(Historian):
         large = [unpack_head(*frame) for frame in frames if frame[1] is not NO_BODIES and None in frame[1]]
         try:
             for one in large:
-                for name, part in zip(PART_NAMES, one.parts, strict=True):
-                    if part.size and part.data is None:
-                        with suppress(FileNotFoundError):  # who asks for it is told that it is damaged
-                            sync(layout.blob_path(self.root, one.key, one.run, one.attempt, name))
+                for path, _ in files_of(one, self.root):
+                    with suppress(FileNotFoundError):  # who asks for it is told that it is damaged
+                        sync(path)
             for folder in {layout.blob_folder(self.root, one.key) for one in large}:
                 private_folder(folder)
                 sync_folder(folder)

@@ -114,10 +114,10 @@ BREAKAGES: list[Breakage] = [
     ),
     Breakage(
         name="a large value that could not be written counts as written",
-        file="memento/worker.py",
-        old="        write_atomically(path, chunks, synced=synced, lasting=False)\n    except OSError as error:\n",
-        new="        write_atomically(path, chunks, synced=synced, lasting=False)\n    except OSError as error:\n"
-        "        return Part(codec, size, digest, None)\n",
+        file="memento/part_writer.py",
+        old="write_atomically(path, chunks, synced=self._synced, lasting=False)\n        except OSError as error:\n",
+        new="write_atomically(path, chunks, synced=self._synced, lasting=False)\n        except OSError as error:\n"
+        "            return Part(codec, size, digest, None)\n",
         trial="test_disk.py::test_a_call_fails[what is done to large values]",
     ),
     Breakage(

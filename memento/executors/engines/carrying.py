@@ -6,14 +6,13 @@ import contextlib
 import os
 import socket
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from memento.executors.engines.batch import File
 from memento.heads import Frame, attempt_in, frame_of, has_succeeded, key_in, run_in, unpack_head
 from memento.layout import artifact_path, blob_path, checkpoint_path
+from memento.part_writer import PartWriter
 from memento.task import PART_NAMES
-from memento.worker import keep
 
 
 def bring_along(root: Path, frame: Frame) -> tuple[Frame, list[File]]:
@@ -68,7 +67,8 @@ def _read(folder: Path) -> tuple[dict[Path, bytes], list[str]]:
 def _with_notes(root: Path, frame: Frame, notes: Sequence[str]) -> Frame:
     """Return the outcome in `frame` with `notes` at the end of its log."""
     outcome = unpack_head(*frame)
-    place = partial(blob_path, root, outcome.key, outcome.run, outcome.attempt, "log")
-    log = place().read_bytes() if outcome.log.data is None else bytes(outcome.log.data)
+    attempt = root, outcome.key, outcome.run, outcome.attempt
+    log = blob_path(*attempt, "log").read_bytes() if outcome.log.data is None else bytes(outcome.log.data)
     apart = "\n" if log and not log.endswith(b"\n") else ""
-    return frame_of(outcome._replace(log=keep(place, 1, [log, (apart + "".join(notes)).encode()])))
+    kept = PartWriter(*attempt).keep("log", [log, (apart + "".join(notes)).encode()])
+    return frame_of(outcome._replace(log=kept))
