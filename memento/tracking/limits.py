@@ -108,13 +108,28 @@ def points_of(series: Mapping[str, Points], started: float, runtime: float) -> I
             for number, (x, y) in enumerate(zip(xs, ys, strict=True)):
                 yield Point(name, y, begun + number, int(x))
         else:
-            beside = f"{name}.x"
-            while beside in taken:
-                beside += "_"
-            taken.add(beside)
+            beside = _free(f"{name}.x", taken)
             for step, (x, y) in enumerate(zip(xs, ys, strict=True)):
                 yield Point(name, y, begun + step, step)
                 yield Point(beside, x, begun + step, step)
+
+
+def points_of_result(result: Mapping[str, float], points: Iterable[Point], ended: float) -> Iterator[Point]:
+    """Yield the numbers that an experiment returned, beside the `points` of its metrics.
+
+    One that has the name of a metric would be taken for the last of its points, so it is `<name>.result`.
+    """
+    told = {point.name for point in points}
+    taken = told.union(result)
+    for name, number in result.items():
+        yield Point(_free(f"{name}.result", taken) if name in told else name, number, int(ended * 1000), 0)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    taken.add(name)
+    return name
 
 
 def _is_step(x: float) -> bool:

@@ -242,10 +242,8 @@ class MlflowTracker:
     def _log(self, run_id: str, configuration: TrackedConfiguration) -> str:
         """Log everything, and return what MLflow said of what it refuses."""
         outcome, client = configuration.outcome, self.mlflow_client
-        numbers = {name: number for name, number in configuration.result.items() if name not in configuration.series}
         points = list(limits.points_of(configuration.series, outcome.started, outcome.runtime))
-        ended = int((outcome.started + outcome.runtime) * 1000)
-        points += [limits.Point(name, number, ended, 0) for name, number in numbers.items()]
+        points += list(limits.points_of_result(configuration.result, points, outcome.started + outcome.runtime))
         trace = limits.writable(outcome.failure.traceback) if outcome.failure else ""
         refused = []
         for part in (

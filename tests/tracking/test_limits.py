@@ -91,6 +91,18 @@ def test_other_x_are_kept_as_a_series_beside():
     ]
 
 
+def test_a_returned_number_stays_apart_from_the_metric_of_its_name():
+    metrics = list(limits.points_of({"loss": ([0.5], [3.0])}, 1000.0, 10.0))
+    returned = {"loss": 0.25, "loss.result": 1.0, "loss.x": 2.0, "accuracy": 0.75}
+
+    assert [tuple(point) for point in limits.points_of_result(returned, metrics, 1010.0)] == [
+        ("loss.result_", 0.25, 1010000, 0),
+        ("loss.result", 1.0, 1010000, 0),
+        ("loss.x.result", 2.0, 1010000, 0),
+        ("accuracy", 0.75, 1010000, 0),
+    ]
+
+
 @given(st.dictionaries(st.text(max_size=3), st.lists(st.tuples(numbers, numbers), max_size=5), max_size=3))
 def test_no_two_points_of_a_metric_are_taken_for_one(series):
     given_columns = {name: ([x for x, _ in pairs], [y for _, y in pairs]) for name, pairs in series.items()}

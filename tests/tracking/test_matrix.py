@@ -23,7 +23,7 @@ def experiment(context, config):
     (context.directory / "deep" / "model.txt").write_text(config.model)
     if config.model == "forest" and config.lr == 0.2:
         raise ValueError("no forest at 0.2")
-    return {"accuracy": 1 - config.lr, "classes": 3, "note": "good"}
+    return {"accuracy": 1 - config.lr, "classes": 3, "note": "good", "loss": config.lr}
 
 
 def run(function, matrix, *trackers, **options):
@@ -70,6 +70,7 @@ def test_every_configuration_is_a_nested_run_with_all_that_belongs_to_it(uri, na
         assert made.info.start_time - 2 <= seen[0].timestamp <= seen[2].timestamp <= made.info.end_time + 2
     assert runs["lr=0.1, model=svm"].data.metrics["accuracy"] == 0.9
     assert runs["lr=0.1, model=svm"].data.metrics["classes"] == 3.0
+    assert runs["lr=0.1, model=svm"].data.metrics["loss.result"] == 0.1
     failed = runs["lr=0.2, model=forest"]
     assert failed.data.tags["memento.error"] == "ValueError: no forest at 0.2"
     assert "line" in text_of(client, failed, "traceback.txt", tmp_path)
