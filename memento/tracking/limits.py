@@ -57,23 +57,39 @@ def writable(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
 
 
+class Names:
+    """What names are called in MLflow: the same where it can be, never one for two, and always what it was first.
+
+    >>> names = Names()
+    >>> names.within("acc@5"), names.within("loss"), names.within("acc@5")
+    ('acc_5', 'loss', 'acc_5')
+    """
+
+    def __init__(self) -> None:
+        self._chosen: dict[str, str] = {}
+        self._taken: set[str] = set()
+
+    def within(self, name: str) -> str:
+        """Return what `name` is called."""
+        if name not in self._chosen:
+            clean = _cleaned(name)
+            if clean in self._taken:
+                clean = f"{clean[: LONGEST_NAME - _SPARE - 1]}-{_digits(name)}"
+            self._chosen[name] = clean
+            self._taken.add(clean)
+        return self._chosen[name]
+
+
 def names_within(names: Iterable[str]) -> dict[str, str]:
-    """Return for each name one that MLflow takes: the same where it can be, and never one for two.
+    """Return what each of `names` is called, where all are known: those that MLflow takes stay as they are.
 
     >>> names_within(["loss", "acc@5", "../up"])
     {'loss': 'loss', 'acc@5': 'acc_5', '../up': '_./up'}
     """
-    given = list(dict.fromkeys(names))
-    chosen = {name: name for name in given if _cleaned(name) == name}
-    taken = set(chosen)
-    for name in given:
-        if name not in chosen:
-            clean = _cleaned(name)
-            if clean in taken:
-                clean = f"{clean[: LONGEST_NAME - _SPARE - 1]}-{_digits(name)}"
-            chosen[name] = clean
-            taken.add(clean)
-    return {name: chosen[name] for name in given}
+    given, chosen = list(dict.fromkeys(names)), Names()
+    for name in sorted(given, key=lambda name: _cleaned(name) != name):
+        chosen.within(name)
+    return {name: chosen.within(name) for name in given}
 
 
 def _cleaned(name: str) -> str:

@@ -77,9 +77,13 @@ class MlflowTracker:
         self._lock = threading.RLock()
         self._client: Any = None
         self._experiment_id: str | None = None
+        self._forget_run()
+        self._closing: weakref.finalize[Any, Any] | None = None
+
+    def _forget_run(self) -> None:
         self._run_id: str | None = None
         self._steps: dict[str, int] = {}
-        self._closing: weakref.finalize[Any, Any] | None = None
+        self._metrics, self._params = limits.Names(), limits.Names()
 
     def __repr__(self) -> str:
         return f"MlflowTracker({self.experiment_name!r}, {without_secret(self.mlflow_uri)!r})"
@@ -150,8 +154,7 @@ class MlflowTracker:
         with self._lock:
             if self._run_id is not None:
                 _end(self.mlflow_client, self._run_id, status, None)
-                self._run_id = None
-                self._steps = {}
+                self._forget_run()
             if self._closing is not None:
                 self._closing.detach()
                 self._closing = None
@@ -159,14 +162,14 @@ class MlflowTracker:
     def log_param(self, key: str, value: Any) -> None:
         """Log a parameter of the current run; a text of more than 6,000 characters is cut."""
         with self._lock:
-            (name,) = limits.names_within([str(key)]).values()
-            self.mlflow_client.log_param(self._current(), name, limits.text_within(str(value), limits.LONGEST_PARAM))
+            run, name = self._current(), self._params.within(str(key))
+            self.mlflow_client.log_param(run, name, limits.text_within(str(value), limits.LONGEST_PARAM))
 
     def log_metric(self, key: str, value: float, step: int | None = None) -> None:
         """Log a value of a metric of the current run, at `step`, or at the step after the last one of this metric."""
         with self._lock:
-            (name,) = limits.names_within([str(key)]).values()
-            run, step = self._current(), self._steps.get(name, 0) if step is None else int(step)
+            run, name = self._current(), self._metrics.within(str(key))
+            step = self._steps.get(name, 0) if step is None else int(step)
             self.mlflow_client.log_metric(run, name, float(value), step=step)
             self._steps[name] = step + 1
 

@@ -145,6 +145,23 @@ def test_what_mlflow_would_refuse_is_made_to_fit(uri, name):
     assert history[1].value > 1e308
 
 
+def test_names_that_mlflow_refuses_stay_apart_within_a_run(database, name):
+    tracker = MlflowTracker(name, database)
+    runs = []
+    for _ in range(2):
+        runs.append(tracker.create_run())
+        for metric in ("x#y", "x@y", "x#y", "x_y"):
+            tracker.log_metric(metric, len(metric))
+            tracker.log_param(metric, metric)
+    tracker.end_run()
+
+    for run in runs:
+        found = tracker.mlflow_client.get_run(run)
+        assert found.data.params == {"x_y": "x#y", "x_y-da8ab15a": "x@y", "x_y-f9068e81": "x_y"}
+        counts = {key: len(tracker.mlflow_client.get_metric_history(run, key)) for key in found.data.metrics}
+        assert counts == {"x_y": 2, "x_y-da8ab15a": 1, "x_y-f9068e81": 1}
+
+
 def test_logging_without_a_run_makes_one_and_a_copy_has_its_own(server, name):
     tracker = MlflowTracker(name, server.url)
     tracker.log_param("a", 1)
