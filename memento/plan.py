@@ -188,6 +188,8 @@ def _adopt_older(plan: Plan, configurations: Configurations, store: Finder) -> N
 def _compare_code(plan: Plan, store: Finder, *, rerun: bool) -> None:
     """See which stored results were computed by other code than today's; with `rerun` they are computed anew."""
     differing = _take_todays(plan, store)
+    if not rerun:
+        differing = _take_nearest(plan, store, differing)
     if not differing:
         return
     older = [row for row, entry in enumerate(plan.entries) if entry is not None and run_in(entry[1]) in differing]
@@ -220,6 +222,29 @@ def _take_todays(plan: Plan, store: Finder) -> dict[bytes, tuple[str, ...]]:
                 if entry is not None and run_in(entry[1]) in others:
                     plan.entries[row] = todays.get(key_in(entry[1]), entry)
             return _differing(plan)
+    return differing
+
+
+def _take_nearest(plan: Plan, store: Finder, differing: dict[bytes, tuple[str, ...]]) -> dict[bytes, tuple[str, ...]]:
+    """Take, in place of the newest result, one whose code differs in some of the same functions alone, and so on.
+
+    Of what was computed with several values of a global, and then had a helper edited, it is that of today's value.
+    """
+    left = {run: set(names) for run, names in differing.items() if len(names) > 1 and run not in plan.standing.unknown}
+    while left:
+        apart = {key_in(one[1]): left[run_in(one[1])] for one in plan.entries if one and run_in(one[1]) in left}
+
+        def is_nearer(entry: Entry, apart: Mapping[bytes, set[str]] = apart) -> bool:
+            changed = plan.standing.changed_in([entry.run])[entry.run]
+            return plan.standing.is_own(entry) and set(changed) < apart[entry.key]
+
+        nearer = store.newest_that(list(apart), is_nearer)
+        if not nearer:
+            break
+        plan.entries = [one and nearer.get(key_in(one[1]), one) for one in plan.entries]
+        differing = _differing(plan)
+        taken = {run_in(one[1]) for one in nearer.values()}
+        left = {run: set(names) for run, names in differing.items() if len(names) > 1 and run in taken}
     return differing
 
 

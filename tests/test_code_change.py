@@ -82,6 +82,21 @@ def test_who_undoes_an_edit_has_the_results_of_that_code_again(tmp_path: Path, m
     assert times(tmp_path) == 4
 
 
+def test_of_results_of_older_code_those_are_used_that_differ_in_the_least(tmp_path: Path) -> None:
+    for rate in (2, 3):  # as somebody does who tries several values of a global
+        write(tmp_path, HELPER.replace("RATE = 2", f"RATE = {rate}"))
+        run(tmp_path, "rerun")
+    write(tmp_path, HELPER.replace("x * RATE", "RATE * x"))
+    out, err = run(tmp_path, "warn")
+    assert out == "[2, 4]"
+    assert "2 of 2 stored results were computed by older code, which differs in helpers.helper;" in err
+    write(tmp_path, HELPER.replace("x * RATE", "RATE * x").replace("RATE = 2", "RATE = 3"))
+    assert run(tmp_path, "ignore")[0] == run(tmp_path, "warn")[0] == "[3, 6]"
+    write(tmp_path, HELPER.replace("RATE = 2", "RATE = 4"))
+    assert run(tmp_path, "warn")[0] == "[3, 6]"  # none is nearer than the newest
+    assert times(tmp_path) == 4
+
+
 def test_an_older_result_does_not_take_the_place_of_one_of_which_nobody_knows_the_code(tmp_path: Path) -> None:
     write(tmp_path)
     run(tmp_path, "rerun")
