@@ -125,13 +125,15 @@ def stopping_politely(context: Context, config: Any) -> str:
 
 
 def stopping_with_an_error(context: Context, config: Any) -> str:
-    """Runs until it is asked to stop, keeps its state, and raises something."""
+    """Runs until it is asked to stop, keeps its state, and raises something, or ends its process."""
     if context.restore(default=0):
         return "went on"
     context.record({"loss": 0.5})
     while not context.should_stop:
         time.sleep(0.02)
     context.checkpoint(1)
+    if config.settings.get("exits"):
+        os._exit(3)
     raise TimeoutError("stopped as asked")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import repeat
 from operator import attrgetter
 
@@ -35,6 +36,7 @@ class Intake:
     Attributes:
         out: the tasks that are handed out, by their keys.
         later: what waits for a retry, as a heap of (when, row, attempt).
+        told_to_stop: whether an interrupt has reached what is out.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Intake:
         self._heard_all = True
         self.out: dict[bytes, Task] = {}
         self.later: list[tuple[float, int, int]] = []
+        self.told_to_stop = False
 
     def hand_out(self, tasks: Sequence[Task]) -> None:
         """Take note that `tasks` are out."""
@@ -90,7 +93,7 @@ class Intake:
             elif isinstance(report, Lost):
                 if report.final:
                     self._retries.give_up(report.task.key)
-                self._take([frame_of(outcome_of(report, self._store.root, run.id))])
+                self._take([frame_of(outcome_of(self._judged(report), self._store.root, run.id))])
             elif isinstance(report, Returned):
                 self.give_back([report.task])
             elif isinstance(report, Begun):
@@ -99,6 +102,12 @@ class Intake:
                 self._tally.advanced(report.task, report.done, report.total)
             elif isinstance(report, Noted):
                 self._tally.tell_notice(report.message)
+
+    def _judged(self, lost: Lost) -> Lost:
+        """Return `lost`, which is no failure where it was told to stop, as what a worker tells itself is none then."""
+        if not self.told_to_stop:
+            return lost
+        return replace(lost, status=Status.CANCELLED, failure=lost.failure._replace(cause="cancelled"))
 
     def _keep(self, frames: Sequence[Frame]) -> None:
         """Keep attempts that go on elsewhere."""

@@ -171,6 +171,7 @@ class Session:
                 "a second interrupt ends it at once"
             )
         self._attendance.cancel({self._plan.keys[row] for row in self._todo.others})
+        self._intake.told_to_stop = True
         self._intake.give_back(self._executor.cancel())
         until = time.monotonic() + GRACE
         while self._intake.out and time.monotonic() < until and self.interrupts.count < 2:
