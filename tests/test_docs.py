@@ -149,6 +149,8 @@ def test_the_reference_is_up_to_date(tmp_path):
     assert made.read_text() == (ROOT / "docs/reference.md").read_text(), "run: python docs/make_reference.py"
 
 
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE  # doctest makes spaces of the tabs in an example, not of others
+
 MODULES = [
     module.name for module in pkgutil.walk_packages(memento.__path__, "memento.") if "__main__" not in module.name
 ]
@@ -158,6 +160,6 @@ MODULES = [
 def test_the_examples_in_docstrings_run(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    failed, _ = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+    failed, _ = doctest.testmod(importlib.import_module(name), optionflags=FLAGS)
 
     assert failed == 0

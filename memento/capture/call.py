@@ -105,9 +105,9 @@ class Call:
         """The record as a line of JSON, without the newline."""
         if self._text is None:
             self._text = text_of(
-                self.record,
                 self.arguments,
                 self.result,
+                self.measures,
                 written=self.written,
                 tell_names=len(self.arguments) > len(self.stack.names),
             )

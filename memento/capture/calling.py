@@ -27,13 +27,12 @@ from memento.capture.binding import binding_of
 from memento.capture.call import Call, Clock, Found, Recorder
 from memento.capture.claims import Claims
 from memento.capture.homecoming import Sent, recorders_here, travelling, trip
-from memento.capture.lines import Written, is_quick, record_of
+from memento.capture.lines import TIME, Written, is_quick, record_of
 from memento.flights import CALL, Flights, Steps, advanced, awaited, computing, growing_pauses
 from memento.hashing.naming import resolve
 
 F = TypeVar("F", bound=Callable[..., Any])
 ATTRIBUTE = "__memento_stack__"
-TIME = "time_taken"
 
 _stacks: weakref.WeakValueDictionary[str, Stack] = weakref.WeakValueDictionary()
 

@@ -20,7 +20,8 @@ def memfile(filepath: str | os.PathLike[str], skip: bool = False) -> Callable[[F
     """Append a line of JSON for every call to the file: its arguments by name, and what the function returned.
 
     A line is in the file, whole, when the call returns. What JSON cannot say is noted in the line, so that
-    `read_memfile` gives it back. Arguments are written as they were when the function was called.
+    `read_memfile` gives it back. Arguments are written as they were when the function was called. Tabs part them from
+    the result, so that a line still tells which call it is of when the function has got other parameters.
 
     Args:
         filepath: where to; made with its folders where missing, and lines already in it count for `skip`.
@@ -37,7 +38,7 @@ def memfile(filepath: str | os.PathLike[str], skip: bool = False) -> Callable[[F
         >>> area(3)
         {'area': 6}
         >>> print(Path("areas.jsonl").read_text(), end="")
-        {"width":3,"height":2,"area":6}
+        {"width":3,"height":2,  "area":6}
     """
     if not isinstance(filepath, str | os.PathLike) or not str(filepath):
         raise OptionError(f"filepath={filepath!r} is no path of a file", option="filepath", value=filepath)

@@ -1,5 +1,8 @@
 """Records ⇄ lines of JSON: one object with the arguments, what the function returned, and what was measured.
 
+A tab stands where the result begins, and one where the measures begin. JSON passes over it, and it tells later what was
+an argument, whatever parameters the function has by then. Lines of other programs, and older ones, have none.
+
 A line holds nothing else as long as it says everything. Where it does not, it ends in one more field, `$memento`:
 
     types      what JSON cannot say: a JSON pointer into the line → a note of `memento.capture.notation`
@@ -27,6 +30,7 @@ from memento.hashing.naming import qualified
 
 NOTE = "$memento"
 RESULT = "result"
+TIME = "time_taken"
 _QUICK = SIMPLE | {float}
 SHORTEST_LONG = 300
 """Fewer characters than a line has that holds an integer too wide to be written as a number."""
@@ -77,6 +81,15 @@ def fields_of(result: Any) -> dict[str, Any]:
 def result_of(fields: dict[str, Any]) -> Any:
     """Return what a function returned whose record has, beside the arguments and measures, these fields."""
     return fields[RESULT] if fields.keys() == {RESULT} else fields
+
+
+def is_told(fields: Collection[str]) -> bool:
+    """Return whether these fields of a record, beside today's arguments and measures, can be what a function returned.
+
+    To be asked where the record does not tell arguments, result and measures apart: what stands beside `result` may be
+    an argument that the function took then, and a time what was measured.
+    """
+    return TIME not in fields and (RESULT not in fields or len(fields) == 1)
 
 
 def record_of(arguments: Mapping[str, Any], result: Any, measures: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,38 +143,39 @@ def is_quick(values: Collection[Any]) -> bool:
 
 
 def text_of(
-    record: dict[str, Any],
     arguments: Mapping[str, Any],
     result: Any,
+    measures: Mapping[str, Any],
     *,
     written: Written | None = None,
     tell_names: bool = False,
 ) -> str:
-    """Return a record as one line of JSON, without the newline.
+    """Return the record of a call as one line of JSON, without the newline.
 
     Args:
-        record: what `record_of` made of the following two and the measures.
         arguments: what the function was given.
         result: what it returned.
+        measures: what was measured; the three have no name in common.
         written: the arguments as they were before the call; needed for methods, and where one could be changed.
         tell_names: keep the arguments' names, as the function does not declare them all.
     """
-    returned = _returned(result)
-    if written is None and not (tell_names or returned) and is_quick(record.values()):
-        try:
-            text = _encode(record)
-        except ValueError:  # NaN, an infinity, or an integer of too many digits
-            pass
-        else:
-            # Nearly every line is too short to hold an integer that is not written as a number.
-            if len(text) < SHORTEST_LONG or all(type(value) is float or is_simple(value) for value in record.values()):
-                return text
+    fields, returned = fields_of(result), _returned(result)
+    if written is None and not (tell_names or returned):
+        values = [*arguments.values(), *fields.values(), *measures.values()]
+        if is_quick(values):
+            try:
+                text = _parted(arguments, fields, measures)
+            except ValueError:  # NaN, an infinity, or an integer of too many digits
+                pass
+            else:
+                # Nearly every line is too short to hold an integer that is not written as a number.
+                if len(text) < SHORTEST_LONG or all(type(value) is float or is_simple(value) for value in values):
+                    return text
     written = written or Written(arguments, lambda: key_of(arguments))
     notes = Notes(written.notes)
-    plain = dict(written.plain)
-    for name, value in record.items():
-        if name not in plain:
-            plain[name] = to_plain(value, notes, step_to(name))
+    fields, measures = (
+        {name: to_plain(value, notes, step_to(name)) for name, value in group.items()} for group in (fields, measures)
+    )
     noted: dict[str, Any] = {}
     if written.key is not None:
         noted["key"] = written.key.hex()
@@ -171,7 +185,18 @@ def text_of(
         noted["returned"] = returned
     if notes:
         noted["types"] = notes
-    return _encode({**plain, NOTE: noted} if noted else plain)
+    if noted:
+        (measures or fields)[NOTE] = noted
+    return _parted(written.plain, fields, measures)
+
+
+def _parted(arguments: Mapping[str, Any], fields: Mapping[str, Any], measures: Mapping[str, Any]) -> str:
+    """Return one object of JSON with the entries of all three, and tabs that part them."""
+    text = _encode(arguments)[1:-1]
+    for group in (fields, measures) if measures else (fields,):
+        entries = _encode(group)[1:-1]
+        text += ("," if entries and text.strip("\t") else "") + "\t" + entries
+    return f"{{{text}}}"
 
 
 def _returned(result: Any) -> str | None:
@@ -186,25 +211,31 @@ def read_line(data: bytes | str, names: Collection[str] = (), measures: Collecti
 
     Args:
         data: the line.
-        names: the arguments that the function declares.
-        measures: the names of what is measured of each call.
+        names: the arguments that the function declares, and ...
+        measures: the names of what is measured of each call, for a line that does not tell them itself.
     """
     try:
-        record = json.loads(data)
+        text = data if isinstance(data, str) else data.decode(json.detect_encoding(data), "surrogatepass")
+        parts = _parts_of(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(record, dict):
+    if not all(isinstance(part, dict) for part in parts):
         return None
+    record = {name: value for part in parts for name, value in part.items()}
     noted = record.pop(NOTE, None)
     noted = noted if isinstance(noted, dict) else {}
     record, inexact = from_plain(record, noted.get("types", {}))
+    told = len(parts) > 1
+    if told:
+        names, measures = parts[0], parts[2] if len(parts) > 2 else ()
     given = noted.get("arguments", names)
     arguments = {name: record[name] for name in given if name in record}
     fields = {name: value for name, value in record.items() if name not in arguments and name not in measures}
-    returned, whole = noted.get("returned"), True
+    returned, whole = noted.get("returned"), told or is_told(fields)
     result = fields if returned else result_of(fields)
     if returned and returned != "dict":
-        result, whole = as_kind(fields, returned)
+        result, made = as_kind(fields, returned)
+        whole = whole and made
     key = bytes.fromhex(noted["key"]) if "key" in noted else None
     return Line(
         record=record,
@@ -213,3 +244,21 @@ def read_line(data: bytes | str, names: Collection[str] = (), measures: Collecti
         key=key,
         exact=whole and not any(first_step(pointer) in fields for pointer in inexact),
     )
+
+
+def _parts_of(text: str) -> list[Any]:
+    """Return the arguments, the result and the measures in a line; or all in one, where no tabs part them.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    first, *others = text.strip().split("\t")  # a text's own tabs are written as \\t
+    if others and len(others) <= 2:
+        *middle, last = others
+        with contextlib.suppress(ValueError):  # another program's tabs, then
+            return [
+                json.loads(f"{first.rstrip(',')}}}"),
+                *(json.loads(f"{{{part.rstrip(',')}}}") for part in middle),
+                json.loads(f"{{{last}"),
+            ]
+    return [json.loads(text)]

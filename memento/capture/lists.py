@@ -9,7 +9,7 @@ from typing import Any
 
 from memento.capture.call import Call, Found, Known, found_in
 from memento.capture.calling import F, decorated
-from memento.capture.lines import key_of
+from memento.capture.lines import is_told, key_of
 from memento.errors import OptionError, UnkeyableValue
 
 
@@ -118,10 +118,12 @@ class _InList:
 
     def _note(self, call: Call, record: dict[str, Any]) -> None:
         """Take note of a record that somebody else has made, where it tells the call."""
-        names = call.stack.names
+        names, measured = call.stack.names, call.stack.measured
         arguments = {name: record[name] for name in names if name in record}
+        fields = [name for name in record if name not in arguments and name not in measured]
         # Where a function takes further arguments by any name, they cannot be told from results.
-        if len(arguments) == len(names) and not call.instance and not call.stack.takes_more:
+        told = is_told(fields) and not call.stack.takes_more
+        if told and len(arguments) == len(names) and not call.instance:
             with contextlib.suppress(UnkeyableValue):  # such a call says so itself when it is made
                 self._known.setdefault(key_of(arguments), (record, None))
 

@@ -440,6 +440,17 @@ class TestSkip:
         assert [func(1), func(1, y=2)] == [1, 3]
         assert len(data) == 3
 
+    def test_nor_does_one_that_may_hold_an_argument_or_a_time_of_the_function_as_it_was(self):
+        data = []
+        memlist(data)(lambda x, y: x + y)(1, 5)
+        memlist(data)(time_taken()(lambda x: 2 * x))(2)
+        memlist(data)(time_taken()(lambda x: {"double": 2 * x}))(3)
+        func = memlist(data, skip=True)(lambda x: {"double": 2 * x})
+
+        assert [func(x) for x in (1, 2, 3)] == [{"double": 2}, {"double": 4}, {"double": 6}]
+        assert len(data) == 6
+        assert memlist(data[1:3], skip=True)(time_taken()(lambda x: 1 / 0))(2) == 4
+
     def test_a_list_that_is_sorted_or_shortened_keeps_what_is_known_of_the_records_left(self):
         data, calls = [], []
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from memento import memfile, read_memfile
+from memento import memfile, read_memfile, time_taken
 
 ROOT = Path(__file__).parents[2]
 WRITER = """
@@ -86,7 +86,7 @@ class TestTornLine:
 
         assert [func(1), func(2)] == [{"y": 2}, {"y": 4}]
 
-        assert path.read_text() == '{"x":1,"y":2}\n{"x":2,"y":4}\n'
+        assert path.read_text() == '{"x":1,"y":2}\n{"x":2,\t"y":4}\n'
         assert (tmp_path / "results.jsonl.torn").read_text() == '{"x":2,"y\n'
 
     def test_one_that_another_process_tears_while_this_one_writes_does_too(self, tmp_path):
@@ -97,14 +97,14 @@ class TestTornLine:
             other.write(b'{"x":9')
         func(2)
 
-        assert path.read_text() == '{"x":1,"y":2}\n{"x":2,"y":4}\n'
+        assert path.read_text() == '{"x":1,\t"y":2}\n{"x":2,\t"y":4}\n'
 
     def test_a_line_that_lacks_only_its_newline_gets_it(self, tmp_path):
         path = tmp_path / "results.jsonl"
         path.write_text('{"x":1,"y":2}')
         memfile(path)(lambda x: {"y": 2 * x})(2)
 
-        assert path.read_text() == '{"x":1,"y":2}\n{"x":2,"y":4}\n'
+        assert path.read_text() == '{"x":1,"y":2}\n{"x":2,\t"y":4}\n'
 
     @pytest.mark.parametrize("length", [10, 70_000, 200_000])
     def test_however_long_it_is(self, length, tmp_path):
@@ -112,7 +112,7 @@ class TestTornLine:
         path.write_text('{"x":1}\n"' + length * "a")
         memfile(path)(lambda x: {})(2)
 
-        assert path.read_text() == '{"x":1}\n{"x":2}\n'
+        assert path.read_text() == '{"x":1}\n{"x":2\t}\n'
 
     def test_it_is_left_out_when_the_file_is_read(self, tmp_path):
         path = tmp_path / "results.jsonl"
@@ -131,11 +131,11 @@ def test_a_full_disk_leaves_whole_lines_and_the_error_tells_the_record(tmp_path,
     with pytest.raises(OSError, match="No space left on device") as caught:
         func(2)
     monkeypatch.undo()
-    assert path.read_text() == '{"x":1,"y":1}\n'
+    assert path.read_text() == '{"x":1,\t"y":1}\n'
     func(3)
 
-    assert caught.value.__notes__ == ['not recorded: {"x":2,"y":2}']
-    assert path.read_text() == '{"x":1,"y":1}\n{"x":3,"y":3}\n'
+    assert caught.value.__notes__ == ['not recorded: {"x":2,\t"y":2}']
+    assert path.read_text() == '{"x":1,\t"y":1}\n{"x":3,\t"y":3}\n'
 
 
 def test_arguments_are_written_as_they_were_when_the_function_was_called(tmp_path):
@@ -375,6 +375,67 @@ class TestSkip:
         assert again(Counter(1), 10) == {"value": 20}
         assert again(Counter(0), 10) == {"value": 10}
         assert len(read_memfile(path)) == 2
+
+
+class TestSkipAfterTheFunctionHasChanged:
+    def test_a_line_is_no_answer_for_fewer_arguments_than_it_was_written_for(self, tmp_path):
+        path = tmp_path / "results.jsonl"
+        memfile(path)(lambda x, y: {"loss": x + y})(1, 0)
+        memfile(path)(lambda x, y: x + y)(1, 0)
+
+        assert memfile(path, skip=True)(lambda x: {"loss": x})(1) == {"loss": 1}
+        assert memfile(path, skip=True)(lambda y: {"loss": y})(0) == {"loss": 0}
+        assert memfile(path, skip=True)(lambda: {"loss": 7})() == {"loss": 7}
+
+    def test_nor_is_what_it_returned_taken_for_an_argument(self, tmp_path):
+        path = tmp_path / "results.jsonl"
+        memfile(path)(lambda x: {"y": 0})(1)
+
+        assert memfile(path, skip=True)(lambda x, y: {"loss": 5})(1, 0) == {"loss": 5}
+
+    def test_a_time_that_was_measured_then_is_not_part_of_the_result(self, tmp_path):
+        path = tmp_path / "results.jsonl"
+        for func in (lambda x: {"loss": x}, lambda y: y):
+            memfile(path)(time_taken()(func))(3)
+
+        assert memfile(path, skip=True)(lambda x: 1 / 0)(3) == {"loss": 3}
+        assert memfile(path, skip=True)(lambda y: 1 / 0)(3) == 3
+
+    def test_a_time_that_the_function_returned_is(self, tmp_path):
+        path = tmp_path / "results.jsonl"
+        memfile(path)(lambda x: {"time_taken": x})(3)
+
+        assert memfile(path, skip=True)(lambda x: 1 / 0)(3) == {"time_taken": 3}
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            '{"x":3,"result":9,"time_taken":0.5}',
+            '{"x":3,"loss":9,"time_taken":0.5}',
+            '{"x":3,"y":9,"result":9}',
+        ],
+    )
+    def test_a_line_without_tabs_is_no_answer_where_it_may_hold_more_than_the_result(self, line, tmp_path):
+        path = tmp_path / "results.jsonl"
+        path.write_text(line + "\n")
+
+        assert memfile(path, skip=True)(lambda x: {"loss": -1})(3) == {"loss": -1}
+
+    def test_a_line_without_tabs_answers_else(self, tmp_path):
+        path = tmp_path / "results.jsonl"
+        path.write_text('{"x":1,"loss":9,"acc":0}\n{"x":2,"result":7}\n{"x":3,"loss":1,"time_taken":0.5}\n')
+
+        func = memfile(path, skip=True)(time_taken()(lambda x: 1 / 0))
+
+        assert [func(1), func(2), func(3)] == [{"loss": 9, "acc": 0}, 7, {"loss": 1}]
+
+    def test_tabs_of_other_programs_part_nothing(self, tmp_path):
+        path = tmp_path / "results.jsonl"
+        path.write_text('{\t"x":\t1,\t"loss":\t9}\n{"x":2,\t"loss":{\t"train":9}}\n')
+
+        func = memfile(path, skip=True)(lambda x: 1 / 0)
+
+        assert [func(1), func(2)] == [{"loss": 9}, {"loss": {"train": 9}}]
 
 
 CLAIMANT = """

@@ -329,13 +329,14 @@ def test_whatever_is_written_is_strict_json_of_one_line_and_read_back_equal(valu
     from memento.capture.lines import read_line, text_of
     from memento.hashing import digest
 
-    text = text_of({"x": 1, "value": value}, {"x": 1}, {"value": value})
+    text = text_of({"x": "a\tb,\t"}, {"value": value}, {"time_taken": 0.5})
 
     assert "\n" not in text
     assert text.isascii()
     json.loads(text, parse_constant=refuse)
-    line = read_line(text, ("x",))
+    line = read_line(text)
     assert line.exact
+    assert line.arguments == {"x": "a\tb,\t"}
     assert digest(line.result) == digest({"value": value})
 
 
