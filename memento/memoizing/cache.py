@@ -20,6 +20,7 @@ from memento.hashing.labels import bare
 from memento.hashing.naming import is_importable, qualified
 from memento.memoizing import travelling
 from memento.memoizing.arguments import Arguments
+from memento.memoizing.bound import BoundCache
 from memento.memoizing.remembering import MISSING, Memory
 from memento.memoizing.steps import CacheProvider, steps, steps_of_provider
 from memento.plan import CODE_CHANGES
@@ -216,44 +217,6 @@ class Cache(Generic[P, R]):
 
 
 travelling.register(Cache)
-
-
-class BoundCache(Generic[Q, R]):
-    """A method that remembers, and its instance."""
-
-    def __init__(self, cache: Cache[..., R], instance: Any) -> None:
-        self.__func__ = cache
-        self.__self__ = instance
-        self.__doc__ = cache.__doc__
-
-    @overload
-    def __call__(self, /, *args: Q.args, **kwargs: Q.kwargs) -> R: ...
-    @overload
-    def __call__(self, /, *args: Any, force_run: bool, force_cache: bool = ..., **kwargs: Any) -> R: ...
-    @overload
-    def __call__(self, /, *args: Any, force_cache: bool, **kwargs: Any) -> R: ...
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Return what the method returned before for this instance and these arguments, or call it."""
-        return self.__func__(self.__self__, *args, **kwargs)
-
-    def key(self, /, *args: Q.args, **kwargs: Q.kwargs) -> str:
-        """Return the key of a call."""
-        return self.__func__.key(self.__self__, *args, **kwargs)
-
-    def forget(self, /, *args: Q.args, **kwargs: Q.kwargs) -> bool:
-        """Forget what a call returned; return whether anything was remembered."""
-        return self.__func__.forget(self.__self__, *args, **kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") and name not in ("__name__", "__qualname__", "__wrapped__", "__module__"):
-            raise AttributeError(name)
-        return getattr(self.__func__, name)
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.__func__, self.__self__)
-
-    def __repr__(self) -> str:
-        return f"<{self.__func__!r} of {self.__self__!r}>"
 
 
 @overload
