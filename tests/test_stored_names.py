@@ -80,6 +80,7 @@ PICKLED = [
     "memento.matrix.grids:grid",
     "memento.matrix.grids:random_grid",
     "memento.matrix.space:Space",
+    "memento.memoizing.bound:BoundCache",
     "memento.memoizing.cache:BoundCache",
     "memento.memoizing.cache:Cache",
     "memento.memoizing.cache:memoize",
