@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 RAW = 1
 """The codec of bytes that are no value: a log, metrics. It is the stored form: never change it."""
-# Of a value that is in the head, or that there is none of.
+# Of a value that is in the head, as most are, or that there is none of.
 EMPTY_PARTS = {codec: EMPTY_PART._replace(codec=codec) for codec in (payload.NOTHING, payload.JSON)}
 # Up to here a part lies in the ledger, beyond it in a file: SQLite is quicker than files up to about this size.
 LARGEST_INLINE = 64 * 1024
@@ -53,8 +53,6 @@ class PartWriter:
         Raises:
             StoreUnwritable: the disk is full or failing.
         """
-        if not encoded.size:
-            return EMPTY_PARTS[encoded.codec]
         return self._kept("value", encoded.codec, encoded.chunks, encoded.size, encoded.digest)
 
     def _kept(self, name: str, codec: int, chunks: Sequence[Buffer], size: int, digest: bytes) -> Part:

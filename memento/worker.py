@@ -20,7 +20,7 @@ from memento.job import Call, Job
 from memento.layout import CHECKPOINTS
 from memento.measure import Meter
 from memento.output import Output
-from memento.part_writer import PartWriter
+from memento.part_writer import EMPTY_PARTS, PartWriter
 from memento.surroundings import Surroundings
 from memento.task import EMPTY_PART, Failure, Outcome, Status, Task
 
@@ -113,15 +113,14 @@ class Worker:
         if self._surroundings is not None:
             self._surroundings.restore()
         self._context = None
-        parts = PartWriter(self._root, task.key, self._job.run, task.attempt, synced=self._job.synced)
         value = metrics = log = EMPTY_PART
         try:
             if printed := self._output.take():
-                log = parts.keep("log", [printed])
+                log = self._parts(task).keep("log", [printed])
             if recorded := context.finish():
-                metrics = parts.keep("metrics", recorded)
+                metrics = self._parts(task).keep("metrics", recorded)
             if encoded is not None:
-                value = parts.keep_value(encoded)
+                value = self._parts(task).keep_value(encoded) if encoded.size else EMPTY_PARTS[encoded.codec]
         except OSError:
             raise  # the disk, which is the run's business
         except Exception as error:  # as when the experiment has left no memory for what it recorded
@@ -147,6 +146,9 @@ class Worker:
             metrics,
             log,
         )
+
+    def _parts(self, task: Task) -> PartWriter:
+        return PartWriter(self._root, task.key, self._job.run, task.attempt, synced=self._job.synced)
 
     def _is_stopping(self) -> bool:
         return self._inline or self._stopping()
