@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,6 +153,34 @@ def test_a_worker_that_its_nanny_starts_again_does_not_run_it_again_unasked(tmp_
     assert [result.inner for result in results] == list(range(10))
     assert [len(result.attempts) for result in results] == [1, 1, 1, 1, 1, 2, 1, 1, 1, 1]
     assert lines(ran) == ["1", "2"]
+
+
+@pytest.mark.slow
+def test_workers_that_somebody_restarts_cost_what_they_were_running(tmp_path: Path) -> None:
+    ran = tmp_path / "ran"
+
+    def experiment(context: Any, config: Any) -> int:
+        with open(ran, "a") as file:
+            file.write(f"{config.x}\n")
+        if config.x == 1 and ran.read_text().split().count("1") == 1:
+            time.sleep(1000)
+        return int(config.x)
+
+    with local_cluster(n_workers=1, threads_per_worker=1) as cluster:
+
+        def restart() -> None:
+            until(lambda: "1" in lines(ran))
+            with distributed.Client(cluster, set_as_default=False) as client:
+                client.restart()
+
+        restarting = threading.Thread(target=restart)
+        restarting.start()
+        executor = DaskExecutor(cluster)
+        results = Memento(experiment, executor=executor).run({"parameters": {"x": [0, 1, 2]}}, retries={"node": 1})
+        restarting.join()
+        executor.close()
+    assert [result.inner for result in results] == [0, 1, 2]
+    assert lines(ran).count("1") == 2
 
 
 def test_a_scheduler_that_dies_is_a_clear_error_and_costs_nothing_delivered(cluster: Cluster, tmp_path: Path) -> None:

@@ -144,6 +144,7 @@ class DaskEngine:
         self._forget_visit()
         self._visit, self._hear = visit, hear
         self._futures, self._begun, self._ended = {}, {}, set()
+        self._connection = self._client.scheduler_comm
         self._client.subscribe_topic(visit, partial(self._on_event, visit))
 
     def send(self, batch: Batch) -> None:
@@ -199,14 +200,25 @@ class DaskEngine:
             begun = number in self._begun
             heard = Heard(number, "died", _death_of(error.last_worker.address)) if begun else Heard(number, "unbegun")
         except Exception as error:
-            if future.status != "error":  # cancelled, and if not by us meanwhile, the connection was lost
-                self._lost_in = visit if number in self._futures else self._lost_in
+            if future.status != "error":  # cancelled
+                self._on_cancelled(visit, number)
                 return
             heard = Heard(number, "broken", f"{type(error).__name__}: {error}")
         else:
             heard = Heard(number, "answer", answer)
         self._futures.pop(number, None)
         self._hear(heard)
+
+    def _on_cancelled(self, visit: str, number: int) -> None:
+        """Hear that a task is given up: by us, with the connection, or because somebody restarted the workers."""
+        if self._futures.pop(number, None) is None:
+            return
+        if self._client.status != "running" or self._client.scheduler_comm is not self._connection:
+            self._lost_in = visit  # also where there is another by now: events of the topic do not come by that
+        elif number in self._begun:
+            self._hear(Heard(number, "died", _death_of(self._begun[number])))
+        else:
+            self._hear(Heard(number, "unbegun"))
 
     @property
     def _lost(self) -> str:
