@@ -96,11 +96,10 @@ def _places(trace: types.TracebackType | None) -> Iterator[str]:
 
 def function_of(experiment: Any) -> Any:
     """Return the function that `experiment` comes down to."""
-    while isinstance(experiment, partial):
-        experiment = experiment.func
-    function = getattr(experiment, "__func__", experiment)
+    function = experiment
     known: list[Any] = []
-    while hasattr(function, "__wrapped__") and function not in known:  # as inspect.unwrap, without the parser it loads
+    while function not in known:  # as inspect.unwrap, without the parser it loads
         known.append(function)
-        function = function.__wrapped__
+        function = function.func if isinstance(function, partial) else getattr(function, "__func__", function)
+        function = getattr(function, "__wrapped__", function)
     return function if hasattr(function, "__code__") else type(function).__call__

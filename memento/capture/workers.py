@@ -32,7 +32,7 @@ class _Errand:
     """What a worker does with one of the settings."""
 
     def __init__(self, func: Callable[..., Any]) -> None:
-        self.func = func
+        self.func = self.__wrapped__ = func  # that a worker finds the names of the script that it brings along
 
     def __call__(self, _: Any, settings: Settings) -> list[_Packed]:
         failure, result = None, None

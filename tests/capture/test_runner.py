@@ -267,6 +267,26 @@ class TestProcesses:
         )
         assert run_script(tmp_path, code).stdout == "[{'scaled': 10}, {'scaled': 20}]\n"
 
+    def test_classes_of_the_script_have_the_keys_there_that_they_have_here(self, tmp_path):
+        code = (
+            "import dataclasses, enum, functools\n"
+            "from memento import Runner, memfile, memlist, read_memfile\n"
+            "calls = []\n"
+            "class Colour(enum.Enum):\n    RED = 1\n"
+            "@dataclasses.dataclass\nclass Point:\n    x: int\n"
+            "@memfile('calls.jsonl', skip=True)\n"
+            "def inner(value):\n    return str(value)\n"
+            "@memlist(calls)\n"
+            "def func(name):\n    return inner({'colour': Colour.RED, 'point': Point(1), 'class': Point}[name])\n"
+            "names = ['colour', 'point', 'class']\n"
+            "settings = [{'name': name} for name in names]\n"
+            "Runner('processes', 2).run(func, settings, progbar=False)\n"
+            "Runner('processes', 2).run(functools.partial(func), settings, progbar=False)\n"
+            "Runner('serial').run(func, settings, progbar=False)\n"
+            "print(len(calls), len(read_memfile('calls.jsonl')))\n"
+        )
+        assert run_script(tmp_path, code).stdout == "9 3\n"
+
     def test_a_script_needs_no_guard_and_runs_once(self, tmp_path):
         code = EXAMPLE.replace("1_000_000", "1000").replace("threading", "processes").replace("n_jobs=-1", "n_jobs=2")
         done = run_script(tmp_path, code + "import os; print(len(data), os.getpid() > 0)\n")
