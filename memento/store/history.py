@@ -14,10 +14,11 @@ from memento.heads import key_in, run_in
 from memento.matrix.sheet import Sheet
 from memento.store import claims
 from memento.store.entries import COLUMNS, DAMAGED, REPLACED, checksum, is_intact, prefix_of
-from memento.store.reading import LOADED_AT_ONCE, Reader, agrees
+from memento.store.loading import LOADED_AT_ONCE, Loader
+from memento.store.reading import agrees
 
 
-class Historian(Reader):
+class Historian(Loader):
     """A reader that can also be asked for what was replaced, and for runs."""
 
     def history(self, key: bytes) -> list[Entry]:
