@@ -46,13 +46,17 @@ def content_without_source(kind: type) -> Iterator[tuple[str, Any]]:
         [('RED', 1)]
     """
     for name, value in content_of(kind):
-        if not (issubclass(kind, Enum) and not isinstance(value, types.FunctionType)) and not _is_of_dataclass(value):
+        if not (_is_of_dataclass(value) or (issubclass(kind, Enum) and not _is_method(value, kind))):
             yield name, value
     if issubclass(kind, Enum):
         yield from ((name, member.value) for name, member in kind.__members__.items())
     for field in vars(kind).get("__dataclass_fields__", {}).values():
         factory, default = field.default_factory, field.default
         yield field.name, None if default is factory else factory if callable(factory) else default
+
+
+def _is_method(value: Any, kind: type) -> bool:
+    return isinstance(value, types.FunctionType) and home_of(value) == kind.__module__
 
 
 def _is_of_dataclass(value: Any) -> bool:
