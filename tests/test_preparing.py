@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from memento import CacheMiss, Memento, Results
-from memento.executors.processes.supervisor import descendants
+from memento.executors.processes.proc import descendants
 from tests import experiments
 from tests.test_surviving import wait_for
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from memento import Memento, StoreError, open_store
-from memento.executors.processes.supervisor import descendants
+from memento.executors.processes.proc import descendants
 from memento.running.interrupts import Interrupts
 from tests import experiments
 from tests.experiments import noted

@@ -17,7 +17,7 @@ import pytest
 from memento import Memento
 from memento.errors import WorkerStartError
 from memento.executors.processes.executor import ProcessExecutor
-from memento.executors.processes.supervisor import end_sessions, start_of
+from memento.executors.processes.proc import end_sessions, start_of
 from memento.executors.serial import SerialExecutor
 from memento.executors.threads import ThreadExecutor
 from memento.layout import checkpoint_path

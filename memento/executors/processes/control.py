@@ -9,7 +9,8 @@ import subprocess
 import warnings
 from collections.abc import Mapping
 
-from memento.executors.processes.supervisor import end_sessions, main, start_interpreter
+from memento.executors.processes.proc import end_sessions
+from memento.executors.processes.supervisor import main, start_interpreter
 from memento.executors.processes.wire import Lines, send_line
 
 PATIENCE = 5.0
