@@ -98,7 +98,7 @@ def watch_over(folder: Path) -> Watch | None:
     """Return who follows the work that was left in the run's `folder`, None where its engine cannot be asked here."""
     if (folder / REMOTE).read_text() != "slurm":
         return None
-    from memento.executors.slurm.watching import watch
+    from memento.executors.slurm.tracking import watch
 
     return watch(folder)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from memento.executors.slurm import commands
-from memento.executors.slurm.batch import id_of, tag_parts
+from memento.executors.slurm.batch import batch_of, id_of, keep_id, tag_parts
 from memento.executors.slurm.commands import JobState
 from memento.executors.slurm.followed import Followed, Place
 from memento.executors.slurm.verdict import is_over
@@ -55,8 +55,8 @@ class Questions:
 
     def _learn_id(self, number: int, job: str) -> None:
         """Keep the id of a job whose submitter died, or lost patience, before it was told."""
-        if (self._folder / f"{number}.batch").exists() and id_of(self._folder, number) is None:
-            (self._folder / f"{number}.job").write_text(job)
+        if batch_of(self._folder, number).exists() and id_of(self._folder, number) is None:
+            keep_id(self._folder, number, job)
 
 
 def queued(run: str, answer: Iterable[JobState]) -> dict[Place, JobState]:

@@ -30,6 +30,7 @@ from memento.task import Task
 
 JOB = "job"
 STOP = "stop"
+BROKEN = ".broken"
 _FILE = re.compile(r"(\d+)-(\d+)\.(\d+)\.(log|spool)")
 
 
@@ -68,7 +69,7 @@ class Batch:
             "created": self.created,
             "parts": [[_plain(task) for task in part] for part in self.parts],
         }
-        write_atomically(folder / f"{self.number}.batch", [json.dumps(said).encode()])
+        write_atomically(batch_of(folder, self.number), [json.dumps(said).encode()])
 
     @classmethod
     def read(cls, folder: Path, number: int) -> Batch:
@@ -77,7 +78,7 @@ class Batch:
         Raises:
             FileNotFoundError: it is gone, and so is its run.
         """
-        said = json.loads((folder / f"{number}.batch").read_bytes())
+        said = json.loads(batch_of(folder, number).read_bytes())
         parts = [[_task(fields) for fields in part] for part in said.pop("parts")]
         return cls(parts=parts, run=bytes.fromhex(said.pop("run")), **said)
 
@@ -91,6 +92,11 @@ def _task(fields: Sequence[Any]) -> Task:
     return Task(index=index, key=bytes.fromhex(key), attempt=attempt, timeout=timeout, cpus=cpus, gpus=gpus)
 
 
+def batch_of(folder: Path, number: int) -> Path:
+    """Return the file that a batch is written into."""
+    return folder / f"{number}.batch"
+
+
 def batches_in(folder: Path) -> list[int]:
     """Return the numbers of the batches that were written into `folder`."""
     return sorted(int(path.stem) for path in folder.glob("*.batch") if path.stem.isdecimal())
@@ -102,6 +108,16 @@ def id_of(folder: Path, number: int) -> str | None:
         return (folder / f"{number}.job").read_text().strip() or None
     except FileNotFoundError:
         return None
+
+
+def keep_id(folder: Path, number: int, job: str) -> None:
+    """Write down the job id that sbatch gave to a batch; jobs on other hosts look there whether they are the one."""
+    write_atomically(folder / f"{number}.job", [job.encode()])
+
+
+def job_name(job: str, index: int) -> str:
+    """Return the id of one job of an array as Slurm writes it."""
+    return f"{job}_{index}"
 
 
 def tag_parts(tag: str) -> tuple[str, int] | None:
@@ -127,6 +143,19 @@ def output_of(folder: Path, batch: Batch, part: int) -> Path | None:
 def void_of(folder: Path, number: int, part: int) -> Path:
     """Return the file whose existence says that a part was given up."""
     return folder / f"{number}-{part}.void"
+
+
+def broken_of(folder: Path, number: int, part: int) -> Path:
+    """Return the file in which a part says why it could not begin."""
+    return folder / f"{number}-{part}{BROKEN}"
+
+
+def part_of_broken(name: str) -> tuple[int, int] | None:
+    """Return the batch and the part that say in the file `name` why they could not begin; None if it is another."""
+    if not name.endswith(BROKEN):
+        return None
+    number, _, index = name.removesuffix(BROKEN).partition("-")
+    return int(number), int(index)
 
 
 def parse_name(name: str) -> tuple[int, int, int, str] | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from memento.executors.slurm.batch import Batch, batches_in, parse_name, void_of
+from memento.executors.slurm.batch import Batch, batches_in, id_of, job_name, parse_name, part_of_broken, void_of
 from memento.executors.slurm.commands import JobState
 from memento.executors.slurm.incarnation import read_log
 from memento.heads import Frame, is_final, key_in, unpack_head
@@ -15,7 +15,6 @@ from memento.protocols import Advanced, Begun, Report
 from memento.spool import read_frames
 from memento.task import Task
 
-BROKEN = ".broken"
 HAD = ("memory", "memory_of_one", "time")
 Place = tuple[int, int]
 """The number of a batch, and of a part of it."""
@@ -48,6 +47,15 @@ class Followed:
         """How its job ended, by the last that Slurm said of it."""
         self.ended_at: float | None = None
         self.missing_since: float | None = None
+
+    def void(self, folder: Path) -> Path:
+        """Return the file in the run's `folder` whose existence says that this was given up."""
+        return void_of(folder, self.batch.number, self.index)
+
+    def job(self, folder: Path) -> str | None:
+        """Return the id of its job as Slurm writes it, None while the run's `folder` does not say it."""
+        job = id_of(folder, self.batch.number)
+        return None if job is None else job_name(job, self.index)
 
     def hear(self, lines: Iterable[dict[str, object]], granted: dict[str, float]) -> list[Report]:
         """Take note of what a process of this part has logged, and of what its job was granted."""
@@ -89,11 +97,6 @@ class Followed:
             return False
         del self.open[key]
         return True
-
-
-def _place_of(name: str) -> Place:
-    number, _, index = name.removesuffix(BROKEN).partition("-")
-    return int(number), int(index)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -143,7 +146,8 @@ class Parts(dict[Place, Followed]):
             place = parse_name(entry.name)
             part = self.get(place[:2]) if place else None
             if part is None or place is None:
-                if entry.name.endswith(BROKEN) and (ended := self.get(_place_of(entry.name))) is not None:
+                said = part_of_broken(entry.name)
+                if said is not None and (ended := self.get(said)) is not None:
                     ended.broken = Path(entry.path).read_text(errors="replace").strip()
                 continue
             size = entry.stat().st_size

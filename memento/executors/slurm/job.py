@@ -28,7 +28,7 @@ from memento.executors.elsewhere.scratch import Scratch
 from memento.executors.elsewhere.sealed import sealed_job
 from memento.executors.processes.executor import ProcessExecutor
 from memento.executors.slurm import commands
-from memento.executors.slurm.batch import JOB, STOP, Batch, id_of
+from memento.executors.slurm.batch import JOB, STOP, Batch, broken_of, id_of, job_name
 from memento.executors.slurm.ending import Ending
 from memento.executors.slurm.incarnation import Incarnation
 from memento.executors.slurm.memory import granted, kills, of_one
@@ -61,7 +61,7 @@ def main(folder: str, number: str) -> NoReturn:
             file=sys.stderr,
         )
         sys.exit(NOT_SHARED)
-    broken = place / f"{number}-{part}.broken"
+    broken = broken_of(place, int(number), part)
     status = 1
     try:
         broken.unlink(missing_ok=True)  # of a process before this one
@@ -83,7 +83,7 @@ class Leader:
         self._folder, self._batch, self._ending, self._node = folder, batch, ending, node
         self._array = os.environ["SLURM_ARRAY_JOB_ID"]
         # Never SLURM_JOB_ID: that of one task of an array is the id of the whole array.
-        self._shown = f"{self._array}_{part}"
+        self._shown = job_name(self._array, part)
         self._packed = (folder / JOB).read_bytes()
         self._incarnation = Incarnation(folder, batch.number, part)
         self._part = Part(

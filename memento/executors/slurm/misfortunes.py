@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from memento.errors import SlurmError, WorkerStartError
 from memento.executors.slurm.commands import JobState
 from memento.executors.slurm.followed import Followed
-from memento.executors.slurm.verdict import named
+from memento.executors.slurm.verdict import named, never_begun
 from memento.protocols import Begun, Report
 from memento.task import Failure
 
@@ -76,4 +76,4 @@ class Misfortunes:
         for key in failed:
             del self._by_key[key]
         said = f"{MOST} Slurm jobs in a row that were to run it ended before they could begin; the last was {last}"
-        return dict.fromkeys(failed, Failure(type="NeverBegun", message=said, cause="node", lineage=("NeverBegun",)))
+        return dict.fromkeys(failed, never_begun(said))

@@ -10,6 +10,7 @@ from typing import Any
 from memento.executors.slurm.batch import Batch
 from memento.executors.slurm.growth import had_by
 from memento.executors.slurm.incarnation import Incarnation, checkpoint_mark
+from memento.executors.slurm.verdict import never_begun
 from memento.heads import REQUEUED, Frame, frame_of
 from memento.protocols import Advanced, Lost
 from memento.task import Failure, Outcome, Status, Task
@@ -141,7 +142,7 @@ class Part:
                 self._give_up(task, limit)
             else:  # it had no time that could be too short
                 said = f"it was never begun: {limit}"
-                self.lose(_lost(task, Status.FAILED, _failure("NeverBegun", said, "node")))
+                self.lose(_lost(task, Status.FAILED, never_begun(said)))
 
     def cannot_go_on(self, why: str) -> None:
         """Note that the job was not requeued: what was interrupted in it fails."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from memento.executors.slurm import commands
 from memento.executors.slurm.batch import Batch
-from memento.executors.slurm.verdict import is_over
+from memento.executors.slurm.verdict import is_over, lost_unbegun, never_begun
 from memento.protocols import Lost
-from memento.task import Failure, Status
+from memento.task import Failure
 
 # Over when the controller is back or less busy.
 PASSING = ("temporarily", "too many", "try again", "timed out", "unable to contact", "unexpected message",
@@ -38,23 +37,12 @@ class Refusal:
 
     def lost(self, cause_of: Callable[[bytes], str]) -> list[Lost]:
         """Return its configurations as failed for good, each by what it has had too little of, if that."""
-        return [
-            Lost(
-                task=task,
-                status=Status.FAILED,
-                failure=self._failure(cause_of(task.key)),
-                started=time.time(),
-                runtime=0.0,
-                final=True,
-            )
-            for part in self.batch.parts
-            for task in part
-        ]
+        tasks = [task for part in self.batch.parts for task in part]
+        return [lost_unbegun(task, self._failure(cause_of(task.key))) for task in tasks]
 
     def _failure(self, cause: str) -> Failure:
         why = f"it had too little {_LACKING[cause]} before, and" if cause else "it could not be submitted again:"
-        message = f"{why} {self.message}"
-        return Failure(type="NeverBegun", message=message, cause=cause or "node", lineage=("NeverBegun",))
+        return never_begun(f"{why} {self.message}", cause or "node")
 
 
 def passes(said: str) -> bool:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from memento.executors.slurm.batch import Batch
+from memento.executors.slurm.batch import BROKEN, Batch
 from memento.executors.slurm.resources import Resources
 
 # A job that finds no Python, or not its batch, ends with one of these; 75 and around are taken by sysexits.
@@ -58,7 +58,7 @@ def batch_script(
         *resources.flags(batch.together),
         *([f"--dependency=afterany:{after}"] if after else []),
     ]
-    broken = shlex.quote(str(folder / f"{batch.number}-")) + "$SLURM_ARRAY_TASK_ID.broken"
+    broken = shlex.quote(str(folder / f"{batch.number}-")) + f"$SLURM_ARRAY_TASK_ID{BROKEN}"
     code = (
         f"import sys; sys.path[:0] = [place for place in {list(path)!r} if place not in sys.path]; "
         "from memento.executors.slurm.job import main; main(*sys.argv[1:])"

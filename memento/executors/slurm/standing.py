@@ -9,7 +9,7 @@ from pathlib import Path
 from memento.errors import SlurmError
 from memento.executors.slurm import commands
 from memento.executors.slurm.asking import queued, recorded
-from memento.executors.slurm.batch import id_of
+from memento.executors.slurm.batch import job_name
 from memento.executors.slurm.commands import JobState
 from memento.executors.slurm.followed import Followed, Parts
 from memento.executors.slurm.verdict import is_over
@@ -49,11 +49,11 @@ def _of(folder: Path, answer: list[JobState] | None) -> RunStanding:
 
 
 def _job(folder: Path, part: Followed, size: int, state: JobState | None, *, asked: bool) -> JobStanding:
-    job = state.job if state is not None else id_of(folder, part.batch.number)
+    job = job_name(state.job, part.index) if state is not None else part.job(folder)
     # What had begun in a job that is over is waiting for whoever takes note of that.
     begun = part.begun.keys() if state is None or not is_over(state) else ()
     return JobStanding(
-        job=f"{job}_{part.index}" if job is not None else "",
+        job=job or "",
         node=(state.node if state is not None else "") or part.node,
         state=state.state if state is not None else _known(part, job, asked=asked),
         exit=state.exit if state is not None and state.exit != "0:0" else "",

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from memento.executors.slurm import commands
-from memento.executors.slurm.batch import Batch, batches_in
+from memento.executors.slurm.batch import Batch, batch_of, batches_in, id_of, keep_id
 from memento.executors.slurm.packing import arrays_of, parts_of, per_job, throttles
 from memento.executors.slurm.refusal import Refusal, advice, passes
 from memento.executors.slurm.resources import Resources
 from memento.executors.slurm.script import batch_script, literal
-from memento.files import write_atomically
 from memento.task import Task
 from memento.wording import plural
 
@@ -148,13 +147,13 @@ class Submitter:
                 yield came
                 self._leave_out(waiting)
             else:
-                write_atomically(self._folder / f"{waiting.batch.number}.job", [came.encode()])
+                keep_id(self._folder, waiting.batch.number, came)
                 self._waiting.popleft()
                 yield waiting.batch
 
     def _leave_out(self, refused: _Waiting) -> None:
         self._waiting.remove(refused)
-        (self._folder / f"{refused.batch.number}.batch").unlink(missing_ok=True)  # nobody need look for its job
+        batch_of(self._folder, refused.batch.number).unlink(missing_ok=True)  # nobody need look for its job
         for waiting in self._waiting:
             if waiting.after == refused.batch.number:
                 waiting.after = refused.after
@@ -168,7 +167,7 @@ class Submitter:
     def _submit(self, waiting: _Waiting) -> str | Refusal | None:
         """Return the id of the job, or that it is refused for good; None: it may be taken later, or has been."""
         waiting.batch.write(self._folder)
-        after = None if waiting.after is None else (self._folder / f"{waiting.after}.job").read_text()
+        after = None if waiting.after is None else id_of(self._folder, waiting.after)
         try:
             return commands.submit(self._script(waiting, after))
         except commands.CommandFailed as error:

@@ -14,6 +14,7 @@ It is made from the folder alone, so whoever comes next goes on where the one th
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -22,7 +23,7 @@ from pathlib import Path
 from memento.errors import SlurmError, WorkerStartError
 from memento.executors.slurm import commands
 from memento.executors.slurm.asking import FIRST, Questions
-from memento.executors.slurm.batch import Batch, id_of, output_of, void_of
+from memento.executors.slurm.batch import Batch, id_of, job_name, output_of
 from memento.executors.slurm.cancelling import jobs_of
 from memento.executors.slurm.commands import JobState
 from memento.executors.slurm.followed import Followed, Parts
@@ -34,7 +35,9 @@ from memento.executors.slurm.verdict import (
     VANISHED,
     failure_of,
     is_over,
+    lost_unbegun,
     named,
+    never_begun,
     told_by_itself,
     verdict_of,
     waits_for_ever,
@@ -89,9 +92,9 @@ class Tracker:
     def jobs(self, *, keys: set[bytes] | None = None) -> list[str]:
         """Return the ids of jobs that may still do something, as Slurm writes them; of `keys` only, if given."""
         return [
-            f"{job}_{part.index}"
-            for (number, _), part in self._parts.items()
-            if part.open and (keys is None or keys & part.open.keys()) and (job := id_of(self._folder, number))
+            job
+            for part in self._parts.values()
+            if part.open and (keys is None or keys & part.open.keys()) and (job := part.job(self._folder)) is not None
         ]
 
     def described(self) -> str:
@@ -152,7 +155,7 @@ class Tracker:
             return
         for part in parts:
             if part.broken:
-                job = f"{id_of(self._folder, part.batch.number) or '?'}_{part.index}"
+                job = part.job(self._folder) or job_name("?", part.index)
                 raise WorkerStartError(f"Slurm job {job} could not begin: {part.broken}", details=part.broken)
 
     # Slurm
@@ -197,19 +200,12 @@ class Tracker:
         )
         if not self._misfortunes.has_run:
             raise SlurmError(message, command="squeue")
-        void_of(self._folder, part.batch.number, part.index).touch()
+        part.void(self._folder).touch()
         with suppress(SlurmError):  # should it begin one day, it ends at once
             commands.cancel([named(state)])
-        failure = Failure(type="NeverBegun", message=message, cause="node", lineage=("NeverBegun",))
+        failure = never_begun(message)
         lost = [
-            Lost(
-                task=task._replace(attempt=part.following.get(key, task.attempt)),
-                status=Status.FAILED,
-                failure=failure,
-                started=time.time(),
-                runtime=0.0,
-                final=True,
-            )
+            lost_unbegun(task._replace(attempt=part.following.get(key, task.attempt)), failure)
             for key, task in part.open.items()
         ]
         part.open.clear()
@@ -227,7 +223,7 @@ class Tracker:
 
     def _has_begun_meanwhile(self, part: Followed) -> bool:
         """Keep a part that nobody knows from beginning; return whether it was too late for that."""
-        void = void_of(self._folder, part.batch.number, part.index)
+        void = part.void(self._folder)
         void.touch()
         self._refresh()
         self._unsaid += self._read()
@@ -244,7 +240,7 @@ class Tracker:
 
     def _close(self, part: Followed, state: JobState) -> list[Report]:
         """Say what became of the configurations that `part` will not deliver any more, whatever runs on of it."""
-        void_of(self._folder, part.batch.number, part.index).touch()
+        part.void(self._folder).touch()
         output = self._output_of(part)
         verdict = verdict_of(state, output)
         hopeless: dict[bytes, Failure] = {}
@@ -288,3 +284,8 @@ class Tracker:
         except OSError:
             return ""
         return data[-LAST_WORDS:].decode("utf-8", "replace")
+
+
+def watch(folder: Path) -> Tracker | None:
+    """Return a tracker of the jobs that a dead process left in the run's `folder`; None on a machine without Slurm."""
+    return Tracker(folder, bytes.fromhex(folder.name)) if shutil.which("squeue") else None

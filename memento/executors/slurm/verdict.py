@@ -7,10 +7,13 @@ taken for over while it runs would be run twice, the other way round it is only 
 from __future__ import annotations
 
 import re
+import time
 from dataclasses import dataclass
 
+from memento.executors.slurm.batch import job_name
 from memento.executors.slurm.commands import JobState
-from memento.task import Failure, Status
+from memento.protocols import Lost
+from memento.task import Failure, Status, Task
 
 # PREEMPTED is among them where preemption cancels; where it requeues, squeue shows the job as pending again.
 OVER = frozenset(
@@ -114,4 +117,14 @@ def failure_of(verdict: Verdict, state: JobState, output: str = "", own: str = "
 
 def named(state: JobState) -> str:
     """Return the job's id as Slurm writes it."""
-    return state.job if state.index is None else f"{state.job}_{state.index}"
+    return state.job if state.index is None else job_name(state.job, state.index)
+
+
+def never_begun(message: str, cause: str = "node") -> Failure:
+    """Return the failure of a configuration that nothing will begin any more."""
+    return Failure(type="NeverBegun", message=message, cause=cause, lineage=("NeverBegun",))
+
+
+def lost_unbegun(task: Task, failure: Failure) -> Lost:
+    """Return what to report of `task`, which will not be tried again either."""
+    return Lost(task=task, status=Status.FAILED, failure=failure, started=time.time(), runtime=0.0, final=True)
