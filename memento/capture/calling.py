@@ -21,6 +21,7 @@ import secrets
 import time
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from types import CoroutineType
 from typing import Any, TypeVar, cast
 
 from memento.capture.binding import binding_of
@@ -28,8 +29,9 @@ from memento.capture.call import Call, Clock, Found, Recorder
 from memento.capture.claims import Claims
 from memento.capture.homecoming import Sent, recorders_here, travelling, trip
 from memento.capture.lines import TIME, Written, is_quick, record_of
+from memento.errors import OptionError
 from memento.flights import CALL, Flights, Steps, advanced, awaited, computing, growing_pauses
-from memento.hashing.naming import resolve
+from memento.hashing.naming import qualname_of, resolve
 
 F = TypeVar("F", bound=Callable[..., Any])
 ATTRIBUTE = "__memento_stack__"
@@ -178,6 +180,11 @@ class Stack:
     def _make_wrapper(self) -> Callable[..., Any]:
         func, bind, begin, finish, now = self.func, self._bind, self.begin, self.finish, time.perf_counter
 
+        async def ending(call: Call, coroutine: CoroutineType[Any, Any, Any]) -> Any:
+            """Go on where a wrapper around an async function returned what that is to be awaited by."""
+            begun = now()
+            return finish(call, await coroutine, now() - begun)
+
         @functools.wraps(func)
         def wrapper(*args: Any, **kwargs: Any) -> Any:
             call, found = begin(args, kwargs)
@@ -185,6 +192,8 @@ class Stack:
                 return found.result
             begun = now()
             result = func(*args, **kwargs)
+            if type(result) is CoroutineType:
+                return ending(call, result)
             return finish(call, result, now() - begun)
 
         @functools.wraps(func)
@@ -192,6 +201,8 @@ class Stack:
             arguments = bind(*args, **kwargs)
             begun = now()
             result = func(*args, **kwargs)
+            if type(result) is CoroutineType:
+                return ending(Call(self, arguments), result)
             if self.take is None or self.trip.calls is not None:
                 return finish(Call(self, arguments), result, now() - begun)
             self.take(record_of(arguments, result, {}))
@@ -207,6 +218,7 @@ class Stack:
             while asked:
                 try:
                     result = func(*args, **kwargs)
+                    _refuse_coroutine(func, result)
                 except BaseException:
                     needed.close()
                     raise
@@ -230,7 +242,7 @@ class Stack:
             return await awaited(self._steps(call), functools.partial(func, *args, **kwargs))
 
         made: Callable[..., Any]
-        if inspect.iscoroutinefunction(func):
+        if inspect.iscoroutinefunction(func) or inspect.iscoroutinefunction(type(func).__call__):
             made = awaiting_once if self.skips else awaiting
         elif self.take is not None:
             made = light
@@ -241,6 +253,18 @@ class Stack:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Stack, (self.func, travelling(self.recorders), self.clock, self.token)
+
+
+def _refuse_coroutine(func: Callable[..., Any], result: Any) -> None:
+    # What is found of a later call would be returned as such, where the caller awaits it.
+    if type(result) is CoroutineType:
+        result.close()
+        raise OptionError(
+            f"{qualname_of(func)} is no async function, but returned a coroutine, so that skip=True cannot tell what "
+            "its callers await; decorate the async function itself, or make what is around it an `async def`",
+            option="skip",
+            value=True,
+        )
 
 
 def _forget_threads() -> None:

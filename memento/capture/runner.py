@@ -116,11 +116,12 @@ class Done(NamedTuple):
 
 def called(func: Callable[..., Any], settings: Settings) -> Any:
     """Return what `func` returns for `settings`, also when it is async."""
-    if inspect.iscoroutinefunction(func):
+    result = func(**settings)
+    if inspect.iscoroutine(result):
         import asyncio  # takes longer to import than all of ours
 
-        return asyncio.run(func(**settings))
-    return func(**settings)
+        return asyncio.run(result)
+    return result
 
 
 def _checked(settings: Iterable[Any]) -> Iterator[Settings]:

@@ -332,6 +332,40 @@ class TestMethods:
         assert read_memfile(tmp_path / "scaled.jsonl") == [{"x": 1, "score": 2}, {"x": 1, "score": 3}]
         assert data == [{"x": 1, "score": 2}, {"x": 1, "score": 2}, {"x": 1, "score": 3}, {"x": 1, "score": 2}]
 
+    def test_async_functions_behind_wrappers_and_objects_are_recorded_when_they_are_awaited(self, tmp_path):
+        data = []
+
+        async def later(x):
+            await asyncio.sleep(0)
+            return 2 * x
+
+        class Later:
+            async def __call__(self, x):
+                return 3 * x
+
+        behind = functools.wraps(later)(lambda x: later(x))
+        decorated = [
+            memlist(data)(behind),
+            memlist(data)(time_taken()(behind)),
+            memlist(data)(Later()),
+            memlist(data, skip=True)(Later()),
+        ]
+
+        async def main():
+            return [await func(x) for x, func in enumerate(decorated, 1)]
+
+        assert asyncio.run(main()) == [2, 4, 9, 12]
+        assert [(record["x"], record["result"]) for record in data] == [(1, 2), (2, 4), (3, 9), (4, 12)]
+
+    def test_a_wrapper_that_may_be_async_or_not_is_refused_where_what_it_returned_may_be_returned_again(self):
+        async def later(x):
+            return x
+
+        func = memlist([], skip=True)(functools.wraps(later)(lambda x: later(x)))
+
+        with pytest.raises(OptionError, match="later is no async function, but returned a coroutine, so that skip="):
+            func(1)
+
     def test_async_static_and_class_methods_work_in_either_order(self):
         data = []
 

@@ -168,7 +168,12 @@ class TestEveryBackend:
             await asyncio.sleep(0)
             return -x
 
+        class Tenfold:
+            async def __call__(self, x):
+                return 10 * x
+
         assert Runner(backend, 2).run(later, grid(x=[1, 2]), progbar=False) == [-1, -2]
+        assert Runner(backend, 2).run(Tenfold(), grid(x=[1, 2]), progbar=False) == [10, 20]
         assert Runner(backend, 2).run(Square().of, grid(x=[1, 2]), progbar=False) == [1, 4]
         assert sorted(r["result"] for r in data) == [-2, -1, 1, 4]
 
