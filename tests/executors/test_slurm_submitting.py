@@ -16,6 +16,7 @@ from memento.executors.slurm.executor import SlurmExecutor
 from memento.executors.slurm.incarnation import Incarnation
 from memento.executors.slurm.refusal import Refusal, advice, passes
 from memento.executors.slurm.resources import Resources, check_time
+from memento.executors.slurm.submission import Submission
 from memento.executors.slurm.submitting import Submitter
 from memento.heads import frame_of
 from memento.task import Outcome, Status, Task
@@ -46,10 +47,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, s
 def submitter(tmp_path: Path, command: Any) -> Submitter:
     folder = tmp_path / "run"
     folder.mkdir()
-    return Submitter(
-        folder, RUN, path=[], directory=".", pace=None, pack=1, together=1, max_jobs=None, warning=60.0, requeues=1,
-        setup=(), python=None,
-    )  # fmt: skip
+    return Submitter(folder, RUN, Submission(pack=1, max_requeues=1), pace=None)
 
 
 def tasks(*indices: int) -> list[Task]:
@@ -151,10 +149,7 @@ def test_jobs_that_were_to_wait_for_a_refused_one_wait_for_the_one_before_it(
 ) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    submitter = Submitter(
-        folder, RUN, path=[], directory=".", pace=None, pack=1, together=1, max_jobs=1, warning=60.0, requeues=1,
-        setup=(), python=None,
-    )  # fmt: skip
+    submitter = Submitter(folder, RUN, Submission(pack=1, max_jobs=1, max_requeues=1), pace=None)
     command("sbatch", f"tee -a {tmp_path}/scripts | grep -q -e --mem=2000M && exit 1; echo 70")
     submitter.make({Resources(memory=size * MEGABYTE): tasks(size) for size in (1000, 2000, 3000)})
     pushed = submitter.push()

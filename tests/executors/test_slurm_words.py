@@ -23,6 +23,7 @@ from memento.executors.slurm.packing import arrays_of, parts_of, per_job, thrott
 from memento.executors.slurm.resources import MEGABYTE, Resources, resources_of
 from memento.executors.slurm.script import batch_script
 from memento.executors.slurm.sharing import check_store
+from memento.executors.slurm.submission import Submission
 from memento.executors.slurm.tracking import Tracker
 from memento.executors.slurm.verdict import is_over, verdict_of
 from memento.heads import frame_of
@@ -570,7 +571,7 @@ def test_a_store_with_a_backslash_in_its_path_is_refused_for_what_slurm_makes_of
 
 def test_a_percent_sign_in_the_path_of_the_store_is_no_pattern() -> None:
     batch = Batch(run=RUN, number=1, parts=[[Task(index=0, key=key_of(0))]])
-    script = batch_script(batch, Resources(), folder=Path("/home/x%a/run"), python="python", path=[], directory="/home")
+    script = batch_script(batch, Resources(), Submission(), folder=Path("/home/x%a/run"))
     assert "#SBATCH --output=/home/x%%a/run/1-%a.out" in script.splitlines()
 
 

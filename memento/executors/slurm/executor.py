@@ -17,13 +17,13 @@ writer; Python and memento are at the same paths on all nodes, which each job ch
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import memento
 from memento.errors import SlurmError
 from memento.executors.elsewhere.sealed import seal
 from memento.executors.slurm import commands
@@ -40,6 +40,7 @@ from memento.executors.slurm.resources import (
 )
 from memento.executors.slurm.sharing import check_store
 from memento.executors.slurm.snapshot import with_unloaded
+from memento.executors.slurm.submission import Submission
 from memento.executors.slurm.submitting import Submitter
 from memento.executors.slurm.tracking import Tracker
 from memento.given import number, texts, whole
@@ -116,11 +117,15 @@ class SlurmExecutor:
             memory=None if memory is None else bytes_of(memory),
         )
         self._more = dict(slurm or {})
-        self._options: dict[str, Any] = {
-            "pack": None if pack == "auto" else whole("pack", pack, 1, ", nor 'auto'"),
-            "together": workers, "max_jobs": max_jobs, "warning": number("warning", warning, 0),
-            "requeues": whole("max_requeues", max_requeues, 0), "setup": texts("setup", setup), "python": python,
-        }  # fmt: skip
+        self._how = Submission(
+            pack=None if pack == "auto" else whole("pack", pack, 1, ", nor 'auto'"),
+            workers=workers,
+            max_jobs=max_jobs,
+            warning=number("warning", warning, 0),
+            max_requeues=whole("max_requeues", max_requeues, 0),
+            setup=texts("setup", setup),
+            python=python or sys.executable,
+        )
         self._snapshot, self._factor = snapshot, number("growth", growth, 1)
         self._grace = number("grace", grace, 0, finite=False)
         self.cancels = cancel
@@ -158,10 +163,8 @@ class SlurmExecutor:
         self._submitter = self._submitter_for(job)
 
     def _submitter_for(self, job: Job) -> Submitter:
-        path = [str(Path(memento.__file__).parents[1])]
-        return Submitter(
-            Path(job.spool), job.run, path=path, directory=job.working_directory, pace=job.pace, **self._options
-        )
+        how = replace(self._how, directory=job.working_directory)
+        return Submitter(Path(job.spool), job.run, how, pace=job.pace)
 
     def preview(self, job: Job, tasks: Sequence[Task], *, script: bool = False) -> str:
         """Return what would be submitted for `tasks` of `job`, with the batch scripts if wanted; nothing is.

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
+import memento
 from memento.executors.slurm.batch import BROKEN, Batch
 from memento.executors.slurm.resources import Resources
+from memento.executors.slurm.submission import Submission
 
 # A job that finds no Python, or not its batch, ends with one of these; 75 and around are taken by sysexits.
 NO_PYTHON, NOT_SHARED = 70, 71
+# Where the interpreter finds memento.
+FOUND_IN = str(Path(memento.__file__).parents[1])
 
 
 def batch_script(
     batch: Batch,
     resources: Resources,
+    how: Submission,
     *,
     folder: Path,
-    python: str,
-    path: Sequence[str],
-    directory: str,
-    setup: Sequence[str] = (),
     throttle: int | None = None,
     after: str | None = None,
     name: str = "memento",
@@ -31,11 +31,8 @@ def batch_script(
     Args:
         batch: what it runs.
         resources: what each of its jobs asks for.
-        folder: the run's folder, at the same path on all hosts.
-        python: the interpreter, at the same path on all hosts.
-        path: where the interpreter finds memento.
-        directory: where `setup` is run, as the user's script is.
-        setup: lines of shell that are run first.
+        how: what else is to be so.
+        folder: the run's folder, at the same path on all hosts, as the interpreter is.
         throttle: how many of its jobs may run at once.
         after: the id of a job that has to end first.
         name: what `squeue` shows, unless the runtime says otherwise.
@@ -59,8 +56,9 @@ def batch_script(
         *([f"--dependency=afterany:{after}"] if after else []),
     ]
     broken = shlex.quote(str(folder / f"{batch.number}-")) + f"$SLURM_ARRAY_TASK_ID{BROKEN}"
+    python = shlex.quote(how.python)
     code = (
-        f"import sys; sys.path[:0] = [place for place in {list(path)!r} if place not in sys.path]; "
+        f"import sys; sys.path[:0] = [place for place in {[FOUND_IN]!r} if place not in sys.path]; "
         "from memento.executors.slurm.job import main; main(*sys.argv[1:])"
     )
     return "\n".join(
@@ -69,13 +67,13 @@ def batch_script(
             *(f"#SBATCH {shlex.quote(flag)}" for flag in flags),
             "# Python hears the signal; this shell must not die of it before Python is there.",
             "trap '' USR1",
-            f"cd {shlex.quote(directory)}",
-            *setup,
-            f"if ! command -v {shlex.quote(python)} >/dev/null; then",
-            f'    echo "there is no Python at {python} on $SLURMD_NODENAME" >{broken}',
+            f"cd {shlex.quote(how.directory)}",
+            *how.setup,
+            f"if ! command -v {python} >/dev/null; then",
+            f'    echo "there is no Python at {how.python} on $SLURMD_NODENAME" >{broken}',
             f"    exit {NO_PYTHON}",
             "fi",
-            f"exec {shlex.quote(python)} -P -c {shlex.quote(code)} {shlex.quote(str(folder))} {batch.number}",
+            f"exec {python} -P -c {shlex.quote(code)} {shlex.quote(str(folder))} {batch.number}",
             "",
         ]
     )

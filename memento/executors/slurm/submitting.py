@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from memento.executors.slurm.packing import arrays_of, parts_of, per_job, thrott
 from memento.executors.slurm.refusal import Refusal, advice, passes
 from memento.executors.slurm.resources import Resources
 from memento.executors.slurm.script import batch_script, literal
+from memento.executors.slurm.submission import Submission
 from memento.task import Task
 from memento.wording import plural
 
@@ -35,28 +35,10 @@ class _Waiting:
 
 
 class Submitter:
-    """Submits the tasks of one run; see `SlurmExecutor` for what the options mean."""
+    """Submits the tasks of one run; see `SlurmExecutor` for what they are made by."""
 
-    def __init__(
-        self,
-        folder: Path,
-        run: bytes,
-        *,
-        path: Sequence[str],
-        directory: str,
-        pace: float | None,
-        pack: int | None,
-        together: int,
-        max_jobs: int | None,
-        warning: float,
-        requeues: int,
-        setup: Sequence[str],
-        python: str | None,
-    ) -> None:
-        self._folder, self._run, self._path, self._directory, self._pace = folder, run, path, directory, pace
-        self._pack, self._together, self._max_jobs = pack, together, max_jobs
-        self._warning, self._requeues = warning, requeues
-        self._setup, self._python = setup, python or sys.executable
+    def __init__(self, folder: Path, run: bytes, how: Submission, *, pace: float | None) -> None:
+        self._folder, self._run, self._how, self._pace = folder, run, how, pace
         self._waiting: deque[_Waiting] = deque()
         self._next = max(batches_in(folder), default=0) + 1
         self.held = ""
@@ -74,7 +56,8 @@ class Submitter:
     def room(self, alive: int) -> int | None:
         """Return how many jobs more may go out while `alive` ones are not over; None where all may, as they wait."""
         waiting = sum(len(waiting.batch.parts) for waiting in self._waiting)
-        return max(0, self._max_jobs - alive - waiting) if self._max_jobs is not None and alive + waiting else None
+        most = self._how.max_jobs
+        return max(0, most - alive - waiting) if most is not None and alive + waiting else None
 
     def make(self, tasks: Mapping[Resources, Sequence[Task]], room: int | None = None) -> list[tuple[Resources, Task]]:
         """Form `tasks`, by what they need, into batches, to be submitted by `push`; return those beyond `room` jobs.
@@ -86,7 +69,7 @@ class Submitter:
         left: list[tuple[Resources, Task]] = []
         if room is not None:
             planned, left = _within(planned, room)
-        throttle, width = throttles(len(planned), self._max_jobs if room is None else None)
+        throttle, width = throttles(len(planned), self._how.max_jobs if room is None else None)
         for place, (resources, parts) in enumerate(planned):
             number = self._next
             self._next += 1
@@ -94,22 +77,24 @@ class Submitter:
                 run=self._run,
                 number=number,
                 parts=parts,
-                together=self._together,
+                together=self._how.workers,
                 warning=self._margin(resources),
-                requeues=self._requeues,
-                output=None if resources.output is None else str(Path(literal(self._directory)) / resources.output),
+                requeues=self._how.max_requeues,
+                output=None if resources.output is None else str(Path(literal(self._how.directory)) / resources.output),
             )
             after = number - width if place >= width else None
             self._waiting.append(_Waiting(batch=batch, resources=resources, throttle=throttle, after=after))
         return left
 
     def _arrays(self, resources: Resources, tasks: Sequence[Task]) -> list[Sequence[list[Task]]]:
-        size = per_job(len(tasks), pack=self._pack, pace=self._pace, together=self._together, time=resources.time)
+        size = per_job(
+            len(tasks), pack=self._how.pack, pace=self._pace, together=self._how.workers, time=resources.time
+        )
         return list(arrays_of(parts_of(tasks, size), commands.largest_array()))
 
     def _margin(self, resources: Resources) -> float:
         """Return how long before its end a job stops: never more than a quarter of its time."""
-        return self._warning if resources.time is None else min(self._warning, resources.time / 4)
+        return self._how.warning if resources.time is None else min(self._how.warning, resources.time / 4)
 
     def preview(self, *, script: bool) -> str:
         """Return what would be submitted, as text, with the batch scripts if wanted; nothing is."""
@@ -118,8 +103,8 @@ class Submitter:
         for waiting in self._waiting:
             parts = waiting.batch.parts
             lines.append(
-                f"  {len(parts):,} of up to {max(map(len, parts)):,} configurations, {self._together} at once, "
-                f"each with {waiting.resources.shown(self._together)}"
+                f"  {len(parts):,} of up to {max(map(len, parts)):,} configurations, {self._how.workers} at once, "
+                f"each with {waiting.resources.shown(self._how.workers)}"
             )
         if script:
             lines += [self._script(waiting, after=None) for waiting in self._waiting]
@@ -160,9 +145,8 @@ class Submitter:
 
     def _script(self, waiting: _Waiting, after: str | None) -> str:
         return batch_script(
-            waiting.batch, waiting.resources, folder=self._folder, python=self._python, path=self._path,
-            directory=self._directory, setup=self._setup, throttle=waiting.throttle, after=after,
-        )  # fmt: skip
+            waiting.batch, waiting.resources, self._how, folder=self._folder, throttle=waiting.throttle, after=after
+        )
 
     def _submit(self, waiting: _Waiting) -> str | Refusal | None:
         """Return the id of the job, or that it is refused for good; None: it may be taken later, or has been."""
@@ -172,7 +156,7 @@ class Submitter:
             return commands.submit(self._script(waiting, after))
         except commands.CommandFailed as error:
             if not error.timed_out and not passes(error.said):
-                asked = waiting.resources.shown(self._together)
+                asked = waiting.resources.shown(self._how.workers)
                 return Refusal(
                     batch=waiting.batch,
                     message=f"sbatch refused a job with {asked}: {error.said}{advice(error.said)}",
