@@ -82,11 +82,6 @@ def computing(key: bytes) -> Iterator[None]:
             _computing.reset(token)
 
 
-def is_computing() -> bool:
-    """Return whether this thread or task computes a call."""
-    return bool(_computing.get())
-
-
 def growing_pauses() -> Iterator[float]:
     """Yield how many seconds to wait between two looks at what another process does."""
     pause = SHORTEST_PAUSE

@@ -1,33 +1,47 @@
 """What becomes of remembered values that older code gave: none is used where what is being computed will be kept.
 
 What an experiment computes is stored as a result of today's code, and so is what a function that remembers computes.
-Neither would be, if something that they call gave them what older code had computed.
+Neither would be, if something that they call gave them what older code had computed. They may call it in threads and
+processes of their own, which do not say for whom: there it counts what goes on in this process, or in the one that
+started it.
 """
 
 from __future__ import annotations
 
-from contextvars import ContextVar, Token
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from memento.flights import is_computing
-
-_of_run: ContextVar[str] = ContextVar("memento_code_change", default="")
-_of_process = ""
-
-
-def enter(code_change: str) -> Token[str]:
-    """Count from now on, in this thread, as code of an experiment whose run says `code_change`; see `leave`."""
-    return _of_run.set(code_change)
-
-
-def leave(entered: Token[str]) -> None:
-    """Count as what this thread did before it entered."""
-    _of_run.reset(entered)
+VARIABLE = "MEMENTO_CODE_CHANGE"
+"""Tells processes that are started meanwhile."""
+_lock = threading.RLock()
+_going_on: Counter[str] = Counter()
 
 
-def stay(code_change: str) -> None:
-    """Have all threads of this process, which does nothing else, count as an experiment's."""
-    global _of_process
-    _of_process = code_change
+def _renew_lock() -> None:
+    # Another thread of the parent may have held it at the fork, and is not here to give it back.
+    global _lock
+    _lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
+@contextmanager
+def kept(code_change: str) -> Iterator[None]:
+    """Count, inside, as what is computed to be kept, by somebody who says `code_change` of what older code gave."""
+    _begin(code_change)
+    try:
+        yield
+    finally:
+        _end(code_change)
+
+
+def keep_all(code_change: str) -> None:
+    """Have all that this process computes from now on count as `kept`."""
+    _begin(code_change)
 
 
 def code_change_here() -> str:
@@ -36,12 +50,34 @@ def code_change_here() -> str:
     Example:
         >>> code_change_here()
         'warn'
-        >>> entered = enter("warn")
-        >>> code_change_here()
+        >>> with kept("warn"):
+        ...     code_change_here()
         'rerun'
-        >>> leave(entered)
     """
-    run = _of_run.get() or _of_process
-    if run or is_computing():
-        return "ignore" if run == "ignore" else "rerun"
-    return "warn"
+    return _rule() or os.environ.get(VARIABLE) or "warn"
+
+
+def _rule() -> str:
+    with _lock:
+        return "" if not _going_on else "ignore" if set(_going_on) == {"ignore"} else "rerun"
+
+
+def _begin(code_change: str) -> None:
+    with _lock:
+        _going_on[code_change] += 1
+        _tell_children()
+
+
+def _end(code_change: str) -> None:
+    with _lock:
+        _going_on[code_change] -= 1
+        if not _going_on[code_change]:
+            del _going_on[code_change]
+        _tell_children()
+
+
+def _tell_children() -> None:
+    if rule := _rule():
+        os.environ[VARIABLE] = rule
+    else:
+        os.environ.pop(VARIABLE, None)

@@ -56,9 +56,9 @@ class Worker:
         self._context: Context | None = None
         self._host = socket.gethostname()
         self._pid = os.getpid()
-        self._surroundings = Surroundings() if owns_process else None
         if owns_process:
-            outdated.stay(job.code_change)
+            outdated.keep_all(job.code_change)
+        self._surroundings = Surroundings() if owns_process else None
 
     def run(self, task: Task) -> Outcome:
         """Run `task` and return its outcome, whatever the experiment does short of ending the process.
@@ -85,11 +85,10 @@ class Worker:
         encoded: payload.Encoded | None = None
         failure: Failure | None = None
         self._meter.start()
-        entered = outdated.enter(self._job.code_change)
         try:
             config = self._job.configurations.private(task.index)
             context._config = config
-            value = call(self._job.experiment, self._job.call, context, config)
+            value = self._called(context, config)
         except BaseException as error:
             failure = describe_exception(error)
             if self._stopping() or (self._inline and follows_interrupt(error)):
@@ -97,7 +96,6 @@ class Worker:
             elif failure.cause == "cancelled":
                 # Nobody asked it to stop but its own time limit, if that.
                 failure = failure._replace(cause="error" if context.time_left() else "timeout")
-        outdated.leave(entered)
         if os.getpid() != self._pid:
             os._exit(0)  # a child that the experiment forked has come back from it: this is its parent's work
         usage = self._meter.stop()
@@ -149,6 +147,13 @@ class Worker:
 
     def _parts(self, task: Task) -> PartWriter:
         return PartWriter(self._root, task.key, self._job.run, task.attempt, synced=self._job.synced)
+
+    def _called(self, context: Context, config: Any) -> Any:
+        job = self._job
+        if self._surroundings is not None:  # all that this process computes is kept
+            return call(job.experiment, job.call, context, config)
+        with outdated.kept(job.code_change):
+            return call(job.experiment, job.call, context, config)
 
     def _is_stopping(self) -> bool:
         return self._inline or self._stopping()

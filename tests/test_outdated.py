@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from memento.outdated import code_change_here, kept
+
 SCRIPT = """
-    import sys
-    import threading
     import warnings
+    from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+    from multiprocessing import get_context
     from memento import Memento, memoize
 
     @memoize{of_loader}
@@ -24,16 +27,18 @@ SCRIPT = """
     def prepared(name):
         return load(name)
 
+    def in_thread(name):
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(load, name).result()
+
+    def in_process(name):
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            return pool.submit(load, name).result()
+
     def experiment(context, config):
         if config.way == "another function that remembers":
             return prepared(config.way)
-        if config.way == "a thread":
-            found = []
-            thread = threading.Thread(target=lambda: found.append(load(config.way)))
-            thread.start()
-            thread.join()
-            return found[0]
-        return load(config.way)
+        return {{"a thread": in_thread, "a process": in_process}}.get(config.way, load)(config.way)
 
     if __name__ == "__main__":
         matrix = {{"parameters": {{"way": {ways}}}}}
@@ -64,19 +69,13 @@ def runs(folder: Path, *, ways: list[str], executor: str, of_run: str, of_loader
 TOLD = "load(name='by itself') was computed by older code, which differs in study.load"
 
 
-@pytest.mark.parametrize(
-    ("executor", "ways"),
-    [
-        ("processes", ["itself", "another function that remembers", "a thread"]),
-        ("threads", ["itself", "another function that remembers"]),
-        ("serial", ["itself", "another function that remembers"]),
-    ],
-)
-def test_an_experiment_that_is_computed_anew_is_given_nothing_of_older_code(
-    executor: str, ways: list[str], tmp_path: Path
-) -> None:
-    ones, twos = [1] * len(ways), [2] * len(ways)
-    assert runs(tmp_path, ways=ways, executor=executor, of_run="rerun") == [
+WAYS = ["itself", "another function that remembers", "a thread", "a process"]
+
+
+@pytest.mark.parametrize("executor", ["processes", "threads", "serial"])
+def test_an_experiment_that_is_computed_anew_is_given_nothing_of_older_code(executor: str, tmp_path: Path) -> None:
+    ones, twos = [1] * len(WAYS), [2] * len(WAYS)
+    assert runs(tmp_path, ways=WAYS, executor=executor, of_run="rerun") == [
         str(ones), "1 []",
         str(twos), f"1 [{TOLD!r}]",
     ]  # fmt: skip
@@ -90,3 +89,15 @@ def test_nor_is_a_new_experiment_of_a_run_that_takes_results_of_older_code(tmp_p
 def test_who_ignores_changes_of_code_is_given_what_there_is(of_run: str, of_loader: str, tmp_path: Path) -> None:
     printed = runs(tmp_path, ways=["itself"], executor="serial", of_run=of_run, of_loader=of_loader)
     assert printed[::2] == ["[1]", "[1]"]
+
+
+def test_what_is_computed_outside_of_all_this_is_told_of_older_code_again_when_it_is_over() -> None:
+    assert code_change_here() == "warn"
+    with kept("ignore"):
+        assert code_change_here() == "ignore"
+        with kept("warn"):
+            assert code_change_here() == "rerun"
+        with pytest.raises(KeyboardInterrupt), kept("rerun"):
+            raise KeyboardInterrupt
+        assert code_change_here() == "ignore"
+    assert (code_change_here(), "MEMENTO_CODE_CHANGE" in os.environ) == ("warn", False)

@@ -149,7 +149,7 @@ class Memory:
         found: Found | None = newest
         if self._is_of_a_namesake(call, newest.entry):
             found = self._below(call, lambda entry: not self._is_of_a_namesake(call, entry))
-        if found is None or self._rule == "ignore" or not self._changed_since(call, found.entry):
+        if found is None or self.rule == "ignore" or not self._changed_since(call, found.entry):
             return found
         todays = None
         if found.entry.run not in self._standing(call).unknown:  # else nobody knows that it is not of today's code
@@ -186,16 +186,17 @@ class Memory:
     def _is_outdated(self, call: Call, entry: Entry) -> bool:
         """Return whether other code computed `entry` and that is a reason to compute it anew; else tell it once."""
         changed = self._changed_since(call, entry)
-        if changed and self._rule == "warn" and (call.code.id, changed) not in self._told:
+        if changed and self.rule == "warn" and (call.code.id, changed) not in self._told:
             self._told.add((call.code.id, changed))
             warn(
                 f"{self.text(call)} was computed by older code, which differs in {', '.join(changed)}; "
                 "code_change='rerun' computes it anew, code_change='ignore' silences this"
             )
-        return bool(changed) and self._rule == "rerun"
+        return bool(changed) and self.rule == "rerun"
 
     @property
-    def _rule(self) -> str:
+    def rule(self) -> str:
+        """What becomes of values that older code gave, asked from here: "warn", "rerun" or "ignore"."""
         return self._code_change or code_change_here()
 
     def _code_of(self, own: Experiment, arguments: dict[str, Any]) -> Code:

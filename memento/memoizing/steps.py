@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from memento.flights import CALL, Steps, computing, growing_pauses
 from memento.memoizing.remembering import MISSING, Call, Memory, Stopwatch
+from memento.outdated import kept
 
 
 class CacheProvider(Protocol):
@@ -64,7 +65,7 @@ def _steps_of_owner(memory: Memory, call: Call, force_run: bool) -> Steps:
         if not force_run and (found := memory.stored(call)) is not MISSING:
             return found
         watch = Stopwatch()
-        with computing(call.key):
+        with computing(call.key), kept(memory.rule):
             value = yield CALL
         memory.keep(call, value, watch.read())
         return value
