@@ -19,6 +19,7 @@ import memento
 # Only added to, from the first version on.
 PICKLED = [
     "memento.capture.call:Clock",
+    "memento.capture.calling:_refuse_coroutine",
     "memento.capture.calling:Stack",
     "memento.capture.calling:Stack.begin",
     "memento.capture.calling:Stack.finish",
