@@ -50,7 +50,7 @@ def deviation(values: Sequence[Any]) -> float:
         >>> deviation([1, 3]), deviation([2**60, 2**60 + 2])
         (1.4142135623730951, 1.4142135623730951)
     """
-    many, middle = len(values), mean(values)
+    many, middle = len(values), as_float(mean(values))
     if many < 2:
         return math.nan
     if _are_integers(values) and math.isfinite(middle):  # whose mean may lie between two floats

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from memento import payload, worker
+from memento import part_writer, payload
 from memento.errors import EngineLost, StoreUnwritable, WorkerStartError
 from memento.executors.elsewhere.sealed import seal
 from memento.executors.engines import executor as engines
@@ -218,7 +218,7 @@ def test_what_was_finished_before_a_workers_disk_is_full_is_kept(
         def full(*_: Any, **__: Any) -> None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-        worker.write_atomically = full
+        part_writer.write_atomically = full
         return bytes(200_000)
 
     executor.start(make_job(tmp_path, experiment)._replace(pace=0.001))

@@ -244,6 +244,14 @@ def test_the_deviation_of_integers_is_exact_beyond_the_digits_of_floats():
     assert keeper.records.std("value") == 2**0.5
 
 
+def test_the_deviation_of_decimals_and_fractions_is_a_float():
+    keeper = RecordKeeper()
+    for value in (decimal.Decimal(1), decimal.Decimal(3)):
+        keeper.push(value=value, part=fractions.Fraction(int(value), 2))
+
+    assert (keeper.records.std("value"), keeper.records.std("part")) == (2**0.5, 0.5**0.5)
+
+
 def test_times_have_an_order_but_no_mean():
     import numpy as np
 
