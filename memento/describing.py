@@ -40,11 +40,14 @@ def describe_exception(error: BaseException) -> Failure:
     )
 
 
-def follows_interrupt(error: BaseException | None) -> bool:
-    """Return whether `error` is an interrupt, or was raised where one was being handled."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
+def follows_interrupt(error: BaseException | None, before: BaseException | None) -> bool:
+    """Return whether `error` is an interrupt, or was raised where one was being handled.
+
+    `before` is what was being handled when the experiment began, as where a run is begun in answer to an interrupt.
+    """
+    while error is not None and error is not before and not isinstance(error, KeyboardInterrupt):
         error = error.__context__
-    return error is not None
+    return error is not None and error is not before
 
 
 def frames_of(frame: types.FrameType | None) -> str:

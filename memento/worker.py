@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,7 @@ class Worker:
         self._context = context
         encoded: payload.Encoded | None = None
         failure: Failure | None = None
+        before = sys.exception()
         self._meter.start()
         try:
             config = self._job.configurations.private(task.index)
@@ -91,7 +93,7 @@ class Worker:
             value = self._called(context, config)
         except BaseException as error:
             failure = describe_exception(error)
-            if self._stopping() or (self._inline and follows_interrupt(error)):
+            if self._stopping() or (self._inline and follows_interrupt(error, before)):
                 failure = failure._replace(cause="cancelled")  # told to stop, it is unfinished, whatever it raises
             elif failure.cause == "cancelled":
                 # Nobody asked it to stop but its own time limit, if that.

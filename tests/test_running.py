@@ -691,6 +691,20 @@ def test_an_interrupt_of_which_an_experiment_in_this_process_makes_another_error
     assert not overview().failures
 
 
+def test_failures_are_failures_also_in_a_run_that_is_begun_where_an_interrupt_is_being_handled(notes: Path) -> None:
+    def experiment(context: Any, config: Any) -> None:
+        experiments.note(config)
+        raise ValueError("a real fault")
+
+    try:
+        raise KeyboardInterrupt
+    except KeyboardInterrupt:
+        results = run(experiment, matrix(notes, 1, 2), executor="serial", on_error="return", retries=2)
+
+    assert [(result.status.value, result.error.cause) for result in results] == [("failed", "error")] * 2
+    assert len(noted(notes)) == 6
+
+
 class Interrupting:
     """Is interrupted, in mid-experiment as far as anyone can see, when it is stored for the first time."""
 
