@@ -237,7 +237,7 @@ class Conductor:
                 run.executor.close()
             cached = session.cached
             results = Results(
-                configs=run.configurations, entries=plan.entries, store=store, cached=cached, left=session.left
+                configs=run.configurations, entries=plan.entries, store=store, cached=cached, unfinished=session.left
             )
             session.conclude()
         if self._code_change == "warn" and (taken := tell_of_others(plan, cached)) is not None:

@@ -154,9 +154,9 @@ def run_each(
             done = run(with_inputs(matrix, given))
             assert done is not None
             results[matrix["id"]] = done
-            if done.left is not None:
+            if done.unfinished is not None:
                 if waiting := _waiting_for(matrix, order):
-                    warn(f"{waiting} waits for what matrix {matrix['id']!r} gives, of which {done.left}")
+                    warn(f"{waiting} waits for what matrix {matrix['id']!r} gives, of which {done.unfinished}")
                 continue
             given[matrix["id"]] = _values_for_dependants(matrix, order, done)
     except BaseException as error:

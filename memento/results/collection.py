@@ -35,7 +35,7 @@ class Results(Sequence[Result]):
         print(results.to_frame().groupby("model").accuracy.mean())
 
     Attributes:
-        left: what goes on in the queue of a cluster without the run that gave these, None where nothing does.
+        unfinished: what goes on in the queue of a cluster without the run that gave these, None where nothing does.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class Results(Sequence[Result]):
         store: Reader,
         cached: Sequence[bool] | bytes | bytearray = b"",
         rows: Sequence[int] | None = None,
-        left: str | None = None,
+        unfinished: str | None = None,
     ) -> None:
         """Take what a run gave; `cached` says of each whether it came from the store (empty: none did)."""
         self._configs = configs
         self._entries = entries
         self._store = store
         self._cached = cached
-        self.left = left
+        self.unfinished = unfinished
         self._rows = range(len(entries)) if rows is None else rows
 
     def __len__(self) -> int:
@@ -78,7 +78,7 @@ class Results(Sequence[Result]):
         # All of them in order: configurations are made by the batch, several times faster than one by one, and what is
         # given by position takes half as long as by name.
         cached = map(bool, self._cached) if self._cached else repeat(False)
-        return map(Result, self._configs, self._entries, repeat(self._store), cached, repeat(self.left))
+        return map(Result, self._configs, self._entries, repeat(self._store), cached, repeat(self.unfinished))
 
     def __add__(self, other: Sequence[Result]) -> list[Result]:
         """Return a list of these results and `other`, which may be those of another matrix."""
@@ -89,7 +89,7 @@ class Results(Sequence[Result]):
 
     def _result(self, row: int) -> Result:
         cached = bool(self._cached) and bool(self._cached[row])
-        return Result(self._configs[row], self._entries[row], self._store, cached, self.left)
+        return Result(self._configs[row], self._entries[row], self._store, cached, self.unfinished)
 
     def _chosen(self, rows: Sequence[int]) -> Results:
         return Results(
@@ -98,7 +98,7 @@ class Results(Sequence[Result]):
             store=self._store,
             cached=self._cached,
             rows=rows,
-            left=self.left,
+            unfinished=self.unfinished,
         )
 
     def _statuses(self) -> Iterator[Status]:

@@ -165,15 +165,15 @@ class Result(_Ended):
         ``for result in results.succeeded: print(result.config.model, result.inner, result.runtime)``
     """
 
-    __slots__ = ("_inner", "_left", "_metrics", "config", "was_cached")
+    __slots__ = ("_inner", "_metrics", "_unfinished", "config", "was_cached")
 
     def __init__(
-        self, config: Config, row: Row | None, store: Reader, was_cached: bool = False, left: str | None = None
+        self, config: Config, row: Row | None, store: Reader, was_cached: bool = False, unfinished: str | None = None
     ) -> None:
         self._row, self._store, self._outcome = row, store, None  # without a call: there may be a million
         self.config = config
         self.was_cached = was_cached
-        self._left = left
+        self._unfinished = unfinished
         self._inner = _UNREAD
         self._metrics: Metrics | None = None
 
@@ -190,12 +190,14 @@ class Result(_Ended):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Without what was loaded: the copy loads it itself when it is asked.
-        return _restored, (self.config, self._row, self._store, self.was_cached, self._left)
+        return _restored, (self.config, self._row, self._store, self.was_cached, self._unfinished)
 
     def _why_absent(self) -> Failure:
-        if self._left is None:
+        if self._unfinished is None:
             return super()._why_absent()
-        return Failure(type="Unfinished", message=f"there is no result of it yet: {self._left}", cause="cancelled")
+        return Failure(
+            type="Unfinished", message=f"there is no result of it yet: {self._unfinished}", cause="cancelled"
+        )
 
     @property
     def inner(self) -> Any:
@@ -286,5 +288,7 @@ def _duration(time: timedelta) -> str:
     return f"{time.total_seconds():.3g} s"
 
 
-def _restored(config: Config, row: Row | None, store: Reader, was_cached: bool, left: str | None = None) -> Result:
-    return Result(config, row, store, was_cached, left)
+def _restored(
+    config: Config, row: Row | None, store: Reader, was_cached: bool, unfinished: str | None = None
+) -> Result:
+    return Result(config, row, store, was_cached, unfinished)
