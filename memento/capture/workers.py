@@ -41,8 +41,11 @@ class _Errand:
                 result = called(self.func, settings)
             except BaseException as error:
                 failure = describe_exception(error)
+        # What returned the result itself goes with it, or it would travel twice; calls before need not fail with it.
+        place = next((place for place, sent in enumerate(calls) if sent.result is result), len(calls))
+        inner, outer = calls[:place], calls[place:]
         try:
-            return [_packed((result, failure, calls))]
+            return [*([_packed((None, None, inner))] if inner else []), _packed((result, failure, outer))]
         except Exception:  # one of them cannot be sent: that one is lost, and told of
             return self._packed_apart(result, failure, calls)
 
@@ -175,13 +178,19 @@ class _Workers:
         _show(self._bytes(outcome, outcome.log, "log"))
         result, failure = None, outcome.failure
         if failure is None:
+            parts: list[_Packed] = []
             try:
                 data = self._bytes(outcome, outcome.value, "value")
-                for codec, chunks, summary in payload.decode(outcome.value.codec, data, outcome.summary):
-                    result, failure, calls = _unpacked(codec, bytearray().join(chunks), summary)
+                parts = payload.decode(outcome.value.codec, data, outcome.summary)
+            except Exception as error:
+                failure = describe_exception(error)
+            for codec, chunks, summary in parts:
+                try:
+                    result, told, calls = _unpacked(codec, bytearray().join(chunks), summary)
+                    failure = failure or told
                     bring_home(calls)
-            except Exception as error:  # such as a type that cannot be unpickled here
-                failure = failure or describe_exception(error)
+                except Exception as error:  # such as a type that cannot be unpickled here: of this part only
+                    failure = failure or describe_exception(error)
         return Done(index, self._listed[index], result, failure)
 
     def _bytes(self, outcome: Outcome, part: Part, name: str) -> bytes:

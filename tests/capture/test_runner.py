@@ -401,6 +401,41 @@ def test_a_result_that_cannot_be_unpickled_here_is_one_failure_among_the_others(
     assert sorted(record["x"] for record in data) == [0, 2, 3]
 
 
+def test_nor_does_one_take_the_records_of_the_calls_in_it_with_it():
+    inner, outer = [], []
+    step = memlist(inner)(lambda i: i / 2)
+
+    @memlist(outer)
+    def func(x):
+        step(x)
+        return OnlyAway() if x == 1 else x
+
+    with pytest.raises(AggregateException, match=r"^1 of 3 calls failed"):
+        Runner("processes", 1).run(func, grid(x=range(3)), progbar=False)
+
+    assert inner == [{"i": 0, "result": 0.0}, {"i": 1, "result": 0.5}, {"i": 2, "result": 1.0}]
+    assert outer == [{"x": 0, "result": 0}, {"x": 2, "result": 2}]
+
+
+def test_a_callback_that_raises_keeps_no_other_record_from_coming_home():
+    data = []
+
+    def refuse(record):
+        raise LookupError("no room")
+
+    step = memfunc(refuse)(lambda i: i / 2)
+
+    @memlist(data)
+    def func(x):
+        return [step(x)]
+
+    with pytest.raises(AggregateException, match=r"^1 of 1 calls failed") as caught:
+        Runner("processes", 1).run(func, [{"x": 1}], progbar=False)
+
+    assert caught.value.exceptions[0].failure.message == "no room"
+    assert data == [{"x": 1, "result": [0.5]}]
+
+
 def test_what_cannot_be_meant_is_refused():
     with pytest.raises(OptionError, match=r"^backend='cloud' is not one of 'threading', 'processes', 'serial'$"):
         Runner("cloud")
