@@ -35,6 +35,8 @@ class Job(NamedTuple):
     spool: str
     main: str = ""
     """What `__main__` is called where the experiment comes from."""
+    classes: tuple[str, ...] = ()
+    """The names of the classes that it defines."""
     working_directory: str = ""
     import_path: tuple[str, ...] = ()
     arguments: tuple[str, ...] = ()

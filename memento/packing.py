@@ -50,7 +50,7 @@ def unpack_job(data: bytes, surroundings: Callable[[Mapping[str, Any]], None]) -
     except Exception as error:
         _advise(error, inner)
         raise
-    be_worker_of(fields["main"], _globals_of(experiment))
+    be_worker_of(fields["main"], fields["classes"], _globals_of(experiment))
     for name in fields["modules"]:
         if name not in sys.modules:
             with suppress(Exception):  # whoever needs it will say so

@@ -323,3 +323,50 @@ def test_what_of_a_script_cannot_go_to_workers_is_named_with_what_to_do(tmp_path
         "workers cannot load the experiment: a worker cannot make the script's class Struct again, or an object of it "
         f"(TypeError: Struct() takes no arguments); {advice}",
     ]
+
+
+UNNAMED = """
+import dataclasses
+import enum
+from memento import Config, Memento, Runner
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    x: int
+
+class Colour(enum.Enum):
+    RED = 1
+
+class Model:
+    class Part:
+        pass
+
+    def __init__(self):
+        self.part = Model.Part()
+
+    def run(self, context, config):
+        return key_of(self)
+
+def key_of(value):
+    return Config(value=value).key
+
+def experiment(context, config):
+    return key_of(config.value)
+
+if __name__ == "__main__":
+    values = [Point(1), Colour.RED, Model()]
+    own = [key_of(value) for value in values]
+    run = Memento(experiment, num_workers=1).run({"parameters": {"value": values}}, progress=False)
+    print([result.inner for result in run] == own)
+    bound = Memento(Model().run, num_workers=1).run({"parameters": {"x": [1]}}, progress=False)
+    print([result.inner for result in bound] == own[2:])
+    print(Runner("processes", 1).run(key_of, [{"value": value} for value in values], progbar=False) == own)
+"""
+
+
+def test_what_is_of_a_class_of_the_script_has_one_key_in_every_process_also_where_nobody_names_the_class(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "script.py").write_text(UNNAMED)
+    run = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert (run.stdout, run.stderr) == ("True\nTrue\nTrue\n", "")

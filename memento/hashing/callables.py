@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from memento.hashing.forms import encode_text, group, leaf
-from memento.hashing.naming import MAIN_MODULES, is_importable, module_name, module_of, qualified, resolve
+from memento.hashing.naming import MAIN_MODULES, is_importable, is_of_script, module_name, module_of, qualified, resolve
 
 if TYPE_CHECKING:
     from memento.hashing.encoding import Encoder
@@ -106,7 +106,8 @@ def captured_values(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
 
 def encode_class(encoder: Encoder, kind: type) -> bytes:
     """Return the form of a class: its name, and also what is in it if it may be one of many of that name."""
-    if is_importable(kind) or not ("<locals>" in kind.__qualname__ or _is_made_by_a_call(kind)):
+    is_local = "<locals>" in kind.__qualname__ or (_is_made_by_a_call(kind) and not is_of_script(kind))
+    if is_importable(kind) or not is_local:
         return leaf(b"class", qualified(kind).encode())
     bases = encoder.sequence(b"bases", kind.__bases__)
     return group(b"local-class", [encode_text(qualified(kind)), bases, encoder.mapping(b"content", content_of(kind))])

@@ -11,12 +11,31 @@ MAIN_MODULES = frozenset({"__main__", "__mp_main__"})  # multiprocessing imports
 
 # In a worker, what the `__main__` of the orchestrator is called: its own is something else.
 _orchestrator = ""
+_classes: tuple[str, ...] = ()
 
 
-def be_worker_of(main: str) -> None:
-    """From now on what comes from `__main__` is known as that of the program `main`, for which this process works."""
-    global _orchestrator
-    _orchestrator = main
+def be_worker_of(main: str, classes: tuple[str, ...]) -> None:
+    """From now on what comes from `__main__` is known as that of the program `main`, for which this process works.
+
+    Args:
+        main: what the program is called.
+        classes: what it has classes under, also those that do not come here; see `classes_of_script`.
+    """
+    global _orchestrator, _classes
+    _orchestrator, _classes = main, classes
+
+
+def classes_of_script() -> tuple[str, ...]:
+    """Return the names of the classes that `__main__` defines, here or in the program for which this process works."""
+    if _orchestrator:
+        return _classes
+    here = list(vars(sys.modules["__main__"]).items())
+    return tuple(name for name, value in here if isinstance(value, type) and value.__module__ in MAIN_MODULES)
+
+
+def is_of_script(kind: type) -> bool:
+    """Return whether a class is one of those that the program has for which this process works."""
+    return is_elsewhere(kind.__module__) and kind.__qualname__.partition(".")[0] in _classes
 
 
 def is_elsewhere(module: str) -> bool:

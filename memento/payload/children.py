@@ -18,14 +18,14 @@ from memento.payload.home import MAIN, dumps
 
 MODULE = "memento.payload.main_of_children"
 
-_sent: tuple[str, bytes] | None = None
+_sent: tuple[str, tuple[str, ...], bytes] | None = None
 
 
 class _Name(str):
     """The name of the module that children run; it brings along what that puts into their `__main__`."""
 
     __slots__ = ("brought",)
-    brought: tuple[str, bytes]
+    brought: tuple[str, tuple[str, ...], bytes]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _received, self.brought
@@ -46,7 +46,7 @@ class Spec(ModuleSpec):
         # A lock or an open file among them, and what uses it, stay here: the child may do without.
         data = _dumped(found) or dumps({name: value for name, value in found.items() if _dumped(value)})
         name = _Name(MODULE)
-        name.brought = self._main, data
+        name.brought = self._main, naming.classes_of_script(), data
         return name
 
     @name.setter
@@ -61,10 +61,10 @@ def _dumped(value: Any) -> bytes | None:
         return None
 
 
-def _received(main: str, data: bytes) -> str:
+def _received(main: str, classes: tuple[str, ...], data: bytes) -> str:
     """Keep what a child was sent until it can be loaded: its import path is not yet that of its parent."""
     global _sent
-    _sent = main, data
+    _sent = main, classes, data
     return MODULE
 
 
@@ -73,8 +73,8 @@ def be_child() -> dict[str, Any]:
     import pickle
 
     assert _sent is not None, "run by multiprocessing, after it has received what to run"
-    main, data = _sent
-    naming.be_worker_of(main)
+    main, classes, data = _sent
+    naming.be_worker_of(main, classes)
     scope: dict[str, Any] = pickle.loads(data)
     return {**scope, "__spec__": Spec(main, scope)}  # for children of its own
 

@@ -18,12 +18,12 @@ from memento.hashing import naming
 MAIN = "__main__"
 
 
-def be_worker_of(main: str, scope: dict[str, Any]) -> None:
+def be_worker_of(main: str, classes: tuple[str, ...], scope: dict[str, Any]) -> None:
     """Count as a worker of the script `main`, and have the names of `scope`, its experiment's globals, in `__main__`.
 
     With these the standard library's pickles, and so its process pools, find the script's functions and classes.
     """
-    naming.be_worker_of(main)
+    naming.be_worker_of(main, classes)
     here = vars(sys.modules[MAIN])
     here.update({name: value for name, value in scope.items() if not name.startswith("__")})
     if scope:

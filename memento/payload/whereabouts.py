@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from memento.fingerprint.project import with_loaded
+from memento.hashing.naming import classes_of_script
 from memento.payload.home import main_name
 from memento.sources import Source
 
@@ -17,6 +18,7 @@ def whereabouts(sources: Iterable[Source]) -> dict[str, Any]:
     """Return those fields of a `Job` that say it: of the project's files, `sources` are what is to run."""
     return {
         "main": main_name(),
+        "classes": classes_of_script(),
         "working_directory": os.getcwd(),
         "import_path": tuple(str(Path(entry).absolute()) for entry in sys.path),
         "arguments": tuple(map(str, sys.argv)),
