@@ -635,6 +635,12 @@ def test_sizes_are_bytes_or_texts_and_grow_when_there_was_too_little() -> None:
     assert flags == ["--cpus-per-task=3", "--mem-per-cpu=1024M", "--gres=gpu:2", "--partition=a,b", "--account=us"]
 
 
+@pytest.mark.parametrize("runtime", [{"memory": 0}, {"memory": "0"}, {"mem_per_cpu": 0}])
+def test_a_memory_of_0_is_shown_as_all_that_a_node_has(runtime: dict[str, Any]) -> None:
+    shown = resources_of(runtime, Resources(memory=1000 * MEGABYTE)).shown(3)
+    assert shown == "3 CPUs, all memory of a node, the cluster's time limit"
+
+
 def test_each_failure_for_want_of_something_gives_the_next_attempt_more_of_just_that() -> None:
     growth, asked = Growth(2.0), Resources(memory=1000 * 1024 * 1024, time=600.0)
     task = Task(index=0, key=key_of(0), timeout=30.0)
@@ -662,6 +668,8 @@ def test_each_failure_for_want_of_something_gives_the_next_attempt_more_of_just_
         (Resources(mem_per_cpu=100 * MEGABYTE, cpus=2), 400 * MEGABYTE, ["--mem-per-cpu=400M"]),
         (Resources(cpus=2), 400 * MEGABYTE, ["--mem-per-cpu=400M"]),
         (Resources(), None, []),
+        (Resources(memory=0, cpus=2), 400 * MEGABYTE, ["--mem=0M"]),  # all of a node, as before
+        (Resources(mem_per_cpu=0, cpus=2), 400 * MEGABYTE, ["--mem-per-cpu=0M"]),
     ],
 )
 def test_memory_grows_from_what_the_last_attempt_of_an_earlier_run_had(

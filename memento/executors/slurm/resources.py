@@ -27,7 +27,8 @@ class Resources:
     """What the configurations of one kind of job need.
 
     `cpus`, `gpus` and `memory` (bytes) are for one configuration, `mem_per_cpu` is in bytes too, `time` is the seconds
-    a job may run; None leaves it to the cluster. `more` are further options of sbatch.
+    a job may run; None leaves it to the cluster. Of memory 0 is all that a node has, as for Slurm. `more` are further
+    options of sbatch.
     """
 
     cpus: int = 1
@@ -43,8 +44,8 @@ class Resources:
 
     @property
     def of_one(self) -> float | None:
-        """How many bytes of memory one configuration is to have; None: what the cluster gives."""
-        return self.memory if self.mem_per_cpu is None else self.mem_per_cpu * self.cpus
+        """How many bytes of memory one configuration is to have; None: what the cluster gives, or a node has."""
+        return (self.memory if self.mem_per_cpu is None else self.mem_per_cpu * self.cpus) or None
 
     def grown(self, granted: Mapping[str, float], *, memory: float = 1.0, time: float = 1.0) -> Resources:
         """Return these with so many times memory and time; what was not asked for is what jobs were `granted`."""
@@ -81,7 +82,9 @@ class Resources:
         words = [f"{self.cpus * together} CPU{'s' if self.cpus * together > 1 else ''}"]
         if self.gpus:
             words.append(f"{math.ceil(self.gpus * together)} GPUs")
-        if self.memory is not None:
+        if 0 in (self.memory, self.mem_per_cpu):
+            words.append("all memory of a node")
+        elif self.memory is not None:
             words.append(f"{math.ceil(self.memory * together / MEGABYTE):,} MB")
         elif self.mem_per_cpu is not None:
             words.append(f"{math.ceil(self.mem_per_cpu / MEGABYTE):,} MB per CPU")
