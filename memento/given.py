@@ -5,27 +5,42 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeGuard
+from numbers import Real
+from typing import Any
 
 from memento.errors import OptionError
 from memento.names import nearest
 
 
-def is_number(value: object) -> TypeGuard[float]:
-    """Return whether `value` is a number of Python's, and not a truth value."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def as_number(value: Any) -> float | None:
+    """Return `value`, which may be numpy's, as a number of Python's; None where it is none, or a truth value."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)
+    except TypeError:  # also by arrays, which have the method
+        return float(value) if isinstance(value, Real) else None
+
+
+def as_whole(value: Any) -> int | None:
+    """Return `value`, which may be numpy's, or a float such as 3.0, as a whole number; None where it is none."""
+    found = as_number(value)
+    if isinstance(found, float):
+        return int(found) if found.is_integer() else None
+    return found
 
 
 def number(option: str, value: Any, least: int, *, finite: bool = True) -> float:
-    """Return `value`, which `option` was given.
+    """Return the number that `option` was given.
 
     Raises:
         OptionError: it is no number from `least` on, or, where it has to be, not `finite`.
     """
-    if not (is_number(value) and value >= least and not (finite and math.isinf(value))):
+    found = as_number(value)
+    if found is None or not found >= least or (finite and found == math.inf):
         kind = "finite number" if finite else "number"
         raise OptionError(f"{option}={value!r} is not a {kind} from {least} on", option=option, value=value)
-    return value
+    return found
 
 
 def seconds(option: str, value: Any) -> float:
@@ -34,21 +49,22 @@ def seconds(option: str, value: Any) -> float:
     Raises:
         OptionError: it is no finite number above 0.
     """
-    if not (is_number(value) and 0 < value < math.inf):
+    found = as_number(value)
+    if found is None or not 0 < found < math.inf:
         raise OptionError(f"{option}={value!r} is not a number of seconds above 0", option=option, value=value)
-    return value
+    return found
 
 
 def whole(option: str, value: Any, least: int, hint: str = "") -> int:
-    """Return the whole number that `option` was given, which may be numpy's, or a float such as 3.0.
+    """Return the whole number that `option` was given.
 
     Raises:
         OptionError: it is none from `least` on; the message ends with `hint`.
     """
-    found = int(value) if isinstance(value, float) and value.is_integer() else value
-    if isinstance(value, bool) or not hasattr(found, "__index__") or operator.index(found) < least:
+    found = as_whole(value)
+    if found is None or found < least:
         raise OptionError(f"{option}={value!r} is not a whole number from {least} on{hint}", option=option, value=value)
-    return operator.index(found)
+    return found
 
 
 def worker_count(value: Any, option: str = "workers") -> int | None:

@@ -576,6 +576,7 @@ class TestRuntime:
             ({"gpus": True}, f"runtime['gpus'] is the truth value True; {GPUS}"),
             ({"gpus": -1}, f"runtime['gpus'] is the number -1; {GPUS}"),
             ({"gpus": 1.5}, f"runtime['gpus'] is the number 1.5; {GPUS}"),
+            ({"gpus": float("inf")}, f"runtime['gpus'] is the number inf; {GPUS}"),
             ({"memory": "much"}, "runtime['memory'] is the string 'much'; "
              "write a text such as '2G', or a number of bytes"),
             ({"time": "1h"}, "runtime['time'] is the string '1h'; "

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy
 import pytest
 
 from memento import (
@@ -48,6 +49,7 @@ from memento.matrix.expand import generate_configurations
 from memento.matrix.runtime import seconds_of
 from memento.overview import overview
 from memento.protocols import Lost, Noted, Report
+from memento.running.options import Options
 from memento.running.tasks import Tasks
 from memento.standing import Standing
 from memento.store import open_store
@@ -1065,6 +1067,8 @@ def test_options_that_cannot_be_meant_are_refused_before_anything_runs(notes: Pa
         ({"timeout": -1}, "timeout=-1 is not a number of seconds above 0"),
         ({"max_failures": 0}, "max_failures=0 is not a number from 1 on"),
         ({"retries": "many"}, "retries='many' is not a whole number from 0 on, nor numbers by cause"),
+        ({"retries": numpy.array([1, 2])}, r"retries=array\(\[1, 2\]\) is not a whole number from 0 on"),
+        ({"timeout": numpy.array([60.0])}, r"timeout=array\(\[60.\]\) is not a number of seconds above 0"),
         ({"force_run": True, "force_cache": True}, "force_run and force_cache exclude each other"),
     ]:
         with pytest.raises(OptionError, match=message):
@@ -1079,6 +1083,15 @@ def test_options_that_cannot_be_meant_are_refused_before_anything_runs(notes: Pa
     with pytest.raises(OptionError, match="func=3 cannot be called"):
         Memento(3)  # type: ignore[arg-type]
     assert noted(notes) == []
+
+
+def test_the_numbers_of_options_may_be_of_numpy(notes: Path) -> None:
+    options = {"timeout": numpy.int64(60), "max_failures": numpy.int64(3), "retries": numpy.int64(1)}
+    results = run(experiments.square, matrix(notes, 3), executor="processes", **options)
+    assert [result.inner for result in results] == [9]
+    assert Options(timeout=numpy.float32(1.5)).timeout == 1.5  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"^timeout=np.int64\(0\) is not a number of seconds above 0$"):
+        Options(timeout=numpy.int64(0))  # type: ignore[arg-type]
 
 
 def test_overhead_of_waiting_workers_is_small(notes: Path) -> None:

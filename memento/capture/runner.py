@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from memento.counting import Counted, counting_bar, total_of
 from memento.errors import AggregateException, ExperimentFailed, OptionError
-from memento.given import one_of
+from memento.given import as_whole, one_of
 
 if TYPE_CHECKING:
     from memento.task import Failure
@@ -51,14 +51,15 @@ class Runner:
     def __init__(self, backend: str = "threading", n_jobs: int = -1) -> None:
         if backend not in BACKENDS:
             one_of("backend", backend, list(BACKENDS)[:3])
-        if type(n_jobs) is not int or n_jobs == 0:
+        at_once = as_whole(n_jobs)
+        if not at_once:
             raise OptionError(
                 f"n_jobs={n_jobs!r}: give how many to run at once, or -1 for one on each CPU",
                 option="n_jobs",
                 value=n_jobs,
             )
         self.backend = BACKENDS[backend]
-        self.n_jobs = n_jobs if n_jobs > 0 else max(1, _usable_cpus() + 1 + n_jobs)
+        self.n_jobs = at_once if at_once > 0 else max(1, _usable_cpus() + 1 + at_once)
 
     def run(self, func: Callable[..., Any], settings: Iterable[Mapping[str, Any]], progbar: bool = True) -> list[Any]:
         """Call `func` with every one of `settings` as keywords, and return the results in their order.

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from memento.errors import OptionError
-from memento.given import is_number
 from memento.matrix.lint import check_dict, refuse, said
 from memento.names import nearest
 
@@ -89,16 +88,18 @@ def _memory(value: Any) -> bool:
     return True
 
 
+def _gpus(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and (0 <= value < 1 or (value > 0 and value % 1 == 0))
+
+
 def _time(value: object) -> bool:
     return (type(value) is int and value > 0) or (isinstance(value, str) and bool(_TIME.fullmatch(value)))
 
 
 _RUNTIME_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "cpus": (lambda value: type(value) is int and value > 0, "a whole number of processors, 1 or more"),
-    "gpus": (
-        lambda value: is_number(value) and (0 <= value < 1 or value == int(value) > 0),
-        "a whole number of devices, or a share of one below 1",
-    ),
+    "gpus": (_gpus, "a whole number of devices, or a share of one below 1"),
     "memory": (_memory, "a text such as '2G', or a number of bytes"),
     "mem_per_cpu": (_memory, "a text such as '2G', or a number of bytes"),
     "time": (_time, "a text such as '01:30:00' or '2-00:00:00', or a number of minutes"),

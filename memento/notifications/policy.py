@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from memento.error_groups import ErrorGroup
-from memento.errors import OptionError
 from memento.events import Event, RunFinished
-from memento.given import is_number
+from memento.given import number
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,10 +40,8 @@ class DigestPolicy:
         lowest = {"first": 0, "every": 0, "growth": 1, "longest": 0}
         for name, bound in lowest.items():
             value = getattr(self, name)
-            if not (value is None and name == "first") and not (is_number(value) and value >= bound):
-                raise OptionError(
-                    f"DigestPolicy({name}={value!r}): give a number of at least {bound}", option=name, value=value
-                )
+            if not (value is None and name == "first"):
+                number(name, value, bound, finite=False)
 
 
 EVERY_EVENT = DigestPolicy(first=None, successes=True)

@@ -39,7 +39,7 @@ class Options:
         if self.force_run and self.force_cache:
             raise OptionError("force_run and force_cache exclude each other", option="force_run", value=True)
         if self.timeout is not None:
-            seconds("timeout", self.timeout)
+            object.__setattr__(self, "timeout", seconds("timeout", self.timeout))
         if self.max_failures is not None:
-            number("max_failures", self.max_failures, 1, finite=False)
+            object.__setattr__(self, "max_failures", number("max_failures", self.max_failures, 1, finite=False))
         RetryPolicy(self.retries)

@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy
 import pytest
 
 from memento import (
@@ -441,6 +442,8 @@ def test_what_cannot_be_meant_is_refused():
         Runner("cloud")
     with pytest.raises(OptionError, match=r"^n_jobs=0: give how many to run at once"):
         Runner(n_jobs=0)
+    with pytest.raises(OptionError, match=r"^n_jobs=1.5: give how many to run at once"):
+        Runner(n_jobs=1.5)
     with pytest.raises(OptionError, match=r"^settings: number 0 is 'x'; give dicts"):
         Runner("serial").run(abs_of, {"x": [1, 2]}, progbar=False)
     with pytest.raises(OptionError, match=r"^func=3 cannot be called"):
@@ -454,4 +457,5 @@ def test_names_of_joblib_are_understood_and_negative_jobs_leave_cpus_free():
         "serial",
     ]
     assert Runner(n_jobs=-10_000).n_jobs == 1
+    assert Runner(n_jobs=numpy.int64(2)).n_jobs == 2
     assert Runner(n_jobs=-1).n_jobs == len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else True

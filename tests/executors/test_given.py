@@ -41,6 +41,8 @@ def test_after_how_many_tasks_a_worker_is_replaced_is_a_whole_number_from_1_on(m
         ({"growth": math.inf}, "growth=inf is not a finite number from 1 on"),
         ({"warning": "60"}, "warning='60' is not a finite number from 0 on"),
         ({"grace": math.nan}, "grace=nan is not a number from 0 on"),
+        ({"warning": numpy.int64(-1)}, "warning=np.int64(-1) is not a finite number from 0 on"),
+        ({"growth": numpy.bool_(True)}, "growth=np.True_ is not a finite number from 1 on"),
         ({"max_requeues": -1}, "max_requeues=-1 is not a whole number from 0 on"),
         ({"max_jobs": 0}, "max_jobs=0 is not a whole number from 1 on"),
         ({"workers": None}, "workers=None is not a whole number from 1 on"),
@@ -53,6 +55,10 @@ def test_what_slurm_jobs_cannot_be_made_with_is_refused_before_there_is_one(opti
     with pytest.raises(OptionError) as caught:
         SlurmExecutor(**options)
     assert (str(caught.value), caught.value.option) == (message, *options)
+
+
+def test_the_numbers_of_slurm_jobs_may_be_of_numpy() -> None:
+    SlurmExecutor(warning=numpy.int64(60), growth=numpy.float32(1.5), grace=numpy.int64(60), max_jobs=numpy.int64(3))  # type: ignore[arg-type]
 
 
 def test_a_misspelt_word_is_refused_with_the_nearest() -> None:

@@ -326,11 +326,11 @@ def test_close_tells_what_was_held_back_even_where_nobody_hears_of_the_end():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"first": -1}, "DigestPolicy(first=-1): give a number of at least 0"),
-        ({"first": True}, "DigestPolicy(first=True): give a number of at least 0"),
-        ({"every": "5m"}, "DigestPolicy(every='5m'): give a number of at least 0"),
-        ({"growth": 0.5}, "DigestPolicy(growth=0.5): give a number of at least 1"),
-        ({"longest": None}, "DigestPolicy(longest=None): give a number of at least 0"),
+        ({"first": -1}, "first=-1 is not a number from 0 on"),
+        ({"first": True}, "first=True is not a number from 0 on"),
+        ({"every": "5m"}, "every='5m' is not a number from 0 on"),
+        ({"growth": 0.5}, "growth=0.5 is not a number from 1 on"),
+        ({"longest": None}, "longest=None is not a number from 0 on"),
     ],
 )
 def test_a_policy_that_cannot_be_meant_is_refused(options, message):
