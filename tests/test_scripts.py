@@ -338,11 +338,8 @@ class Colour(enum.Enum):
     RED = 1
 
 class Model:
-    class Part:
-        pass
-
     def __init__(self):
-        self.part = Model.Part()
+        self.rate = 0.1
 
     def run(self, context, config):
         return key_of(self)
