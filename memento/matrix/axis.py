@@ -21,7 +21,6 @@ EAGER = 100_000
 _PLAIN = frozenset((str, int, float, bool, NoneType, bytes, complex))
 _NUMBERS = frozenset((int, float))
 _SHORT = 10**15
-_NOT_MADE: Any = object()
 
 
 class Axis:
