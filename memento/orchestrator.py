@@ -97,8 +97,15 @@ class Memento:
             >>> [result.inner for result in memento.run_all()["again"]]
             [4, 8]
         """
+        from dataclasses import fields
+
+        from memento.names import nearest
         from memento.running.options import Options
 
+        known = [field.name for field in fields(Options)]
+        for name in options:
+            if name not in known:
+                raise TypeError(f"Memento.run_all() got an unexpected keyword argument {name!r}{nearest(name, known)}")
         return self._conductor.run_all(self._matrices, Options(**options))
 
     def run(

@@ -259,3 +259,10 @@ def test_a_dry_run_of_all_shows_dependants_with_the_configurations_they_wait_for
         "Exiting due to dry run\n"
     )
     assert noted(Path("ran")) == []
+
+
+def test_an_option_that_run_does_not_have_is_refused_with_the_nearest_before_anything_runs() -> None:
+    with pytest.raises(TypeError) as caught:
+        staged(FIRST).run_all(progress=False, retry=3)
+    assert str(caught.value) == "Memento.run_all() got an unexpected keyword argument 'retry'; did you mean 'retries'?"
+    assert not Path("ran").exists()
