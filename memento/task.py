@@ -58,8 +58,8 @@ class Failure(NamedTuple):
     `type` is the qualified name of the exception ("ValueError", "mylib.errors.Bad") or of the cause ("Killed",
     "TimedOut"); `lineage` the names of its bases, most derived first, for retries by cause; `cause` a short word for
     programs: "error", "killed", "timeout", "exit", "memory", "unpicklable", "node", "cancelled", or "requeued", of an
-    attempt that goes on in the next batch job. `had` is how much the attempt had of what it had too little of, for each
-    configuration: bytes with the cause "memory", seconds with "timeout"; None where that is not known.
+    attempt that goes on in the next batch job. `limit` is how much the attempt could use of what was too
+    little, for each configuration: bytes with the cause "memory", seconds with "timeout"; None where that is not known.
     """
 
     type: str
@@ -69,7 +69,7 @@ class Failure(NamedTuple):
     lineage: tuple[str, ...] = ()
     signal: int | None = None
     exit_code: int | None = None
-    had: float | None = None
+    limit: float | None = None
 
     @property
     def title(self) -> str:

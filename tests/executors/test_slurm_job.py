@@ -156,7 +156,7 @@ def test_an_attempt_is_told_with_what_it_had_of_what_ran_out(tmp_path: Path) -> 
     assert part.flush(now=True)
     frames, _ = read_frames(tmp_path / "1-0.1.spool")
     failures = [unpack_head(*frame).failure for frame in frames]
-    assert [failure and failure.had for failure in failures] == [3e8, 600.0, None]
+    assert [failure and failure.limit for failure in failures] == [3e8, 600.0, None]
 
 
 def test_an_attempt_that_died_with_its_node_is_told_of_by_the_next(tmp_path: Path) -> None:

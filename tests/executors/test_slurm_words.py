@@ -17,7 +17,7 @@ from memento.executors.slurm import asking, commands, tracking
 from memento.executors.slurm.batch import Batch, output_of
 from memento.executors.slurm.cancelling import cancel_all
 from memento.executors.slurm.commands import JobState
-from memento.executors.slurm.growth import Growth, had_by
+from memento.executors.slurm.growth import Growth, limit_of
 from memento.executors.slurm.incarnation import Incarnation
 from memento.executors.slurm.packing import arrays_of, parts_of, per_job, throttles
 from memento.executors.slurm.resources import MEGABYTE, Resources, resources_of
@@ -659,7 +659,7 @@ def test_each_failure_for_want_of_something_gives_the_next_attempt_more_of_just_
 
 
 @pytest.mark.parametrize(
-    ("asked", "had", "flags"),
+    ("asked", "limit", "flags"),
     [
         (Resources(memory=150 * MEGABYTE), 300 * MEGABYTE, ["--mem=600M"]),
         (Resources(memory=150 * MEGABYTE), 149 * MEGABYTE, ["--mem=300M"]),  # as Slurm rounds
@@ -673,21 +673,21 @@ def test_each_failure_for_want_of_something_gives_the_next_attempt_more_of_just_
     ],
 )
 def test_memory_grows_from_what_the_last_attempt_of_an_earlier_run_had(
-    asked: Resources, had: float | None, flags: list[str]
+    asked: Resources, limit: float | None, flags: list[str]
 ) -> None:
     growth, task = Growth(2.0), Task(index=0, key=key_of(0), cpus=asked.cpus)
-    growth.learn_from_another(task.key, Failure(type="OutOfMemory", message="", cause="memory", had=had))
+    growth.learn_from_another(task.key, Failure(type="OutOfMemory", message="", cause="memory", limit=limit))
     assert growth.applied(asked, task, {})[0].flags(1) == [f"--cpus-per-task={asked.cpus}", *flags]
 
 
 def test_time_grows_from_what_the_last_attempt_of_an_earlier_run_had() -> None:
     growth, task = Growth(2.0), Task(index=0, key=key_of(0), timeout=30.0)
-    growth.learn_from_another(task.key, Failure(type="TimedOut", message="", cause="timeout", had=60.0))
+    growth.learn_from_another(task.key, Failure(type="TimedOut", message="", cause="timeout", limit=60.0))
     resources, again = growth.applied(Resources(time=600.0), task, {})
     assert (resources.time, again.timeout) == (600.0, 120.0)
     growth.learn(task.key, "timeout")
     assert growth.applied(Resources(time=600.0), task, {})[1].timeout == 240.0
-    assert had_by(task, "timeout", memory=None, time=600.0) == 30.0
+    assert limit_of(task, "timeout", memory=None, time=600.0) == 30.0
 
 
 @pytest.mark.parametrize(

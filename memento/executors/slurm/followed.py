@@ -15,7 +15,7 @@ from memento.protocols import Advanced, Begun, Report
 from memento.spool import read_frames
 from memento.task import Task
 
-HAD = ("memory", "memory_of_one", "time")
+LIMITS = ("memory", "memory_of_one", "time")
 Place = tuple[int, int]
 """The number of a batch, and of a part of it."""
 
@@ -34,7 +34,7 @@ class Followed:
         self.told: dict[bytes, int] = {}
         """Which attempt was delivered last, and was not the end."""
         self.started: dict[bytes, float] = {}
-        self.had: dict[str, float] = {}
+        self.limits: dict[str, float] = {}
         """What its job was granted: bytes of memory for each CPU and for each configuration, seconds of time."""
         self.node = ""
         self.broken = ""
@@ -66,9 +66,9 @@ class Followed:
             if "terminated" in line:
                 left = line.get("left")
                 self.terminated, self.left = True, None if left is None else float(str(left))
-            had = {name: float(str(line[name])) for name in HAD if line.get(name) is not None}
-            self.had.update(had)
-            granted.update(had)
+            limits = {name: float(str(line[name])) for name in LIMITS if line.get(name) is not None}
+            self.limits.update(limits)
+            granted.update(limits)
             for word in ("begun", "advanced"):
                 task = self.open.get(bytes.fromhex(str(line.get(word, ""))))
                 if task is not None and word == "begun":

@@ -63,18 +63,18 @@ class Growth:
     def _go_on(self, resources: Resources, task: Task, failure: Failure, granted: dict[str, float]) -> dict[str, float]:
         """Let `task` have more than at `failure`, unless that much is asked for by now; return what had not asked."""
         asked = resources.of_one if failure.cause == "memory" else least(task.timeout, resources.time)
-        times = 1.0 if asked is None or failure.had is None else failure.had / asked
+        times = 1.0 if asked is None or failure.limit is None else failure.limit / asked
         if times >= CERTAINLY_LESS:
             same = max(1.0, times)
             self._by_key[task.key] = (same, 1.0) if failure.cause == "memory" else (1.0, same)
             self.learn(task.key, failure.cause)
-        if asked is None and failure.had is not None:
-            had = {"memory": failure.had / task.cpus} if failure.cause == "memory" else {"time": failure.had}
-            return {**granted, **had}
+        if asked is None and failure.limit is not None:
+            limits = {"memory": failure.limit / task.cpus} if failure.cause == "memory" else {"time": failure.limit}
+            return {**granted, **limits}
         return granted
 
 
-def had_by(task: Task, cause: str, *, memory: float | None, time: float | None) -> float | None:
+def limit_of(task: Task, cause: str, *, memory: float | None, time: float | None) -> float | None:
     """Return how much an attempt at `task` had of what ran out, by its `cause`: bytes or seconds, None: not known.
 
     `memory` is what its job had for each configuration, `time` is how long that could run.

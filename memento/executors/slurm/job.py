@@ -110,8 +110,8 @@ class Leader:
     def lead(self) -> None:
         """Run the part to its end, to the job's end, or until another process has its place."""
         self._part.memory = of_one(self._batch.together)
-        had = {"memory": granted(), "memory_of_one": self._part.memory}
-        self._incarnation.note({"job": self._shown, "node": self._node, "pid": os.getpid(), **had})
+        limits = {"memory": granted(), "memory_of_one": self._part.memory}
+        self._incarnation.note({"job": self._shown, "node": self._node, "pid": os.getpid(), **limits})
         known = id_of(self._folder, self._batch.number)
         if self._incarnation.is_replaced() or known not in (None, self._array):
             return

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from memento.executors.slurm.batch import Batch
-from memento.executors.slurm.growth import had_by
+from memento.executors.slurm.growth import limit_of
 from memento.executors.slurm.incarnation import Incarnation, checkpoint_mark
 from memento.executors.slurm.verdict import never_begun
 from memento.heads import REQUEUED, Frame, frame_of
@@ -101,8 +101,8 @@ class Part:
         self.running.discard(outcome.key)
         task = self.open.get(outcome.key)
         if outcome.failure is not None and task is not None:
-            had = had_by(task, outcome.failure.cause, memory=self.memory, time=self.time)
-            outcome = outcome._replace(failure=outcome.failure._replace(had=had))
+            limit = limit_of(task, outcome.failure.cause, memory=self.memory, time=self.time)
+            outcome = outcome._replace(failure=outcome.failure._replace(limit=limit))
         self._frames.append(frame_of(outcome._replace(host=place or self._place)))
 
     def _outcome_of(self, lost: Lost) -> Outcome:

@@ -27,7 +27,7 @@ from memento.executors.slurm.batch import Batch, id_of, job_name, output_of
 from memento.executors.slurm.cancelling import jobs_of
 from memento.executors.slurm.commands import JobState
 from memento.executors.slurm.followed import Followed, Parts
-from memento.executors.slurm.growth import had_by
+from memento.executors.slurm.growth import limit_of
 from memento.executors.slurm.misfortunes import Misfortunes
 from memento.executors.slurm.sharing import unseen
 from memento.executors.slurm.verdict import (
@@ -259,8 +259,8 @@ class Tracker:
             started = part.started.get(key, time.time())
             runtime = max(0.0, time.time() - started)
             failure = hopeless.get(key) or failure_of(verdict, state, output, part.broken)
-            memory, limit = part.had.get("memory_of_one"), part.had.get("time")
-            failure = failure._replace(had=had_by(task, failure.cause, memory=memory, time=limit))
+            memory, limit = part.limits.get("memory_of_one"), part.limits.get("time")
+            failure = failure._replace(limit=limit_of(task, failure.cause, memory=memory, time=limit))
             status = Status.FAILED if key in hopeless else verdict.status
             reports.append(Lost(task=lost, status=status, failure=failure, started=started, runtime=runtime, host=host))
         part.open.clear()
