@@ -130,6 +130,16 @@ def test_importing_memento_imports_nothing_that_is_optional_or_slow(statement):
     assert printed.stdout.split() == []
 
 
+def test_tables_of_results_load_nothing_of_what_records():
+    program = (
+        "import sys, memento.results.frames; print(*(name for name in sys.modules if 'memento.recording' in name))"
+    )
+
+    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+
+    assert printed.stdout.split() == []
+
+
 def test_the_processes_that_experiments_run_in_load_little_before_they_are_ready():
     spared = "ast inspect dataclasses subprocess secrets random locale logging sqlite3 cloudpickle"
     statement = "import memento.executors.processes.supervisor"

@@ -1,4 +1,4 @@
-"""Everything here that needs pandas: records as a DataFrame."""
+"""Records as a DataFrame."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from memento.errors import MissingExtra
+from memento.dataframes import exact, load_pandas
 from memento.recording.statistics import column_values
 from memento.scalars import is_common_time, is_time
 
@@ -16,16 +16,9 @@ if TYPE_CHECKING:
     from memento.recording.records import Records
 
 
-EXACT_IN_FLOATS = 1 << 53
-"""Up to here a float has a value for each integer."""
-
-
 def frame_of(records: Records) -> pd.DataFrame:
     """Return a DataFrame with a row for each of `records`, and a column for each name that any of them has."""
-    try:
-        import pandas
-    except ImportError as error:
-        raise MissingExtra("pandas", "pandas") from error
+    pandas = load_pandas()
     parts = list(records.parts())
     own = {name for chunk, _ in parts for name in chunk.columns}
     # What the keepers know is looked up once for each chunk and then repeated, not once for each row.
@@ -39,7 +32,8 @@ def frame_of(records: Records) -> pd.DataFrame:
     columns: dict[str, Any] = {
         name: _column(pandas, column_values(records, name)) if name in own else many[name] for name in names
     }
-    return pandas.DataFrame(columns, index=pandas.RangeIndex(len(records)))
+    frame: pd.DataFrame = pandas.DataFrame(columns, index=pandas.RangeIndex(len(records)))
+    return frame
 
 
 def _column(pandas: Any, values: Sequence[Any]) -> Any:
@@ -49,19 +43,6 @@ def _column(pandas: Any, values: Sequence[Any]) -> Any:
     if all(is_common_time(value) for value in values if is_time(value)):
         return exact(values)
     return pandas.Series(values, dtype=object)
-
-
-def exact(values: Sequence[Any]) -> Any:
-    """Return `values`, as "Int64" where pandas would make floats of integers because some are missing, and err."""
-    there = [value for value in values if value is not None]
-    if len(there) == len(values) or not there or any(type(value) is not int for value in there):
-        return values
-    if max(map(abs, there)) <= EXACT_IN_FLOATS:
-        return values
-    import pandas
-
-    fit = all(-(1 << 63) <= value < 1 << 63 for value in there)
-    return pandas.array(list(values), dtype="Int64" if fit else object)
 
 
 def _repeated(lengths: Sequence[int]) -> list[int]:

@@ -1,4 +1,4 @@
-"""Everything that needs pandas: results as DataFrames."""
+"""Results as DataFrames."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from array import array
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from memento.errors import MissingExtra, OptionError
-from memento.recording.frames import exact
+from memento.dataframes import exact, load_pandas
+from memento.errors import OptionError
 from memento.results.tables import Columns, free_name, parameters_of, replicates_of, table_of
 from memento.wording import printable
 
@@ -25,9 +25,9 @@ def frame_of(columns: Columns) -> pd.DataFrame:
     """
     columns = {name: exact(values) for name, values in columns.items()}
     try:
-        frame: pd.DataFrame = _pandas().DataFrame(columns)
+        frame: pd.DataFrame = load_pandas().DataFrame(columns)
     except UnicodeEncodeError:
-        frame = _pandas().DataFrame({name: list(map(_escaped, values)) for name, values in columns.items()})
+        frame = load_pandas().DataFrame({name: list(map(_escaped, values)) for name, values in columns.items()})
     return frame
 
 
@@ -37,7 +37,7 @@ def _escaped(value: Any) -> Any:
 
 def frame_of_points(points: Points) -> pd.DataFrame:
     """Return one metric as a DataFrame with the columns `x` and `y`."""
-    frame: pd.DataFrame = _pandas().DataFrame({"x": points[0], "y": points[1]}, dtype="float64")
+    frame: pd.DataFrame = load_pandas().DataFrame({"x": points[0], "y": points[1]}, dtype="float64")
     return frame
 
 
@@ -117,11 +117,3 @@ def _shared_cell(table: Columns, shared: pd.DataFrame, chosen: Sequence[str], na
         option="pivot",
         value=cell,
     )
-
-
-def _pandas() -> Any:
-    try:
-        import pandas
-    except ImportError as error:
-        raise MissingExtra("pandas", "pandas") from error
-    return pandas
