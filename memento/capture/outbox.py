@@ -1,8 +1,9 @@
 """Records on their way to a server: on the disk first, then sent by a thread, again and again until it takes them.
 
-    put ──▶ <url>-<process>.jsonl ──thread──▶ POST ──▶ <url>-<process>.jsonl.sent: up to where it was taken
-                     │ the process dies                └▶ <url>.refused.jsonl: this very record was refused, or is
-                     │                                                         not taken while others are
+    put ──▶ <url>-<process>.jsonl ──thread──▶ POST ─┬▶ taken: noted in <url>-<process>.jsonl.sent
+                     │                              ├▶ refused, this very record: the same, and to <url>.refused.jsonl
+                     │                              └▶ not now: stays in its file, and the next one is tried
+                     │ the process dies
                      └──▶ whoever sends to this address next, adopts it
 
 Guarantees: a record is in the kernel's hands when `put` returns, so no kill of any process loses it; it is sent at
@@ -23,11 +24,12 @@ import time
 import urllib.parse
 import weakref
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from memento.capture.appending import Appender, new_lines
+from memento.capture.appending import Appender
 from memento.capture.spools import Spool
 from memento.files import private_folder
 from memento.wording import plural
@@ -39,8 +41,8 @@ LOOK_AGAIN = 30.0  # seconds until files left over by others are looked for agai
 AT_EXIT = 30.0  # seconds that a process waits at its end for a server that takes records
 # Refusals of the record itself; any other answer, such as 401 or 404, may be another one tomorrow.
 REFUSALS = ("answered 400", "answered 413", "answered 422")
-ANSWER = "answered "
-MOST_PASSED_OVER = 10  # records of a file for which the server has another answer, until the others are tried later
+BUSY = ("answered 429", "answered 503")  # these ask to be left alone, whatever the record
+MOST_IN_A_ROW = 10  # records that are not taken, such as with 500, until it is the server rather than these
 
 _outboxes: dict[tuple[str, Path], Outbox] = {}
 _all: weakref.WeakSet[Outbox] = weakref.WeakSet()
@@ -57,6 +59,19 @@ def outbox_for(url: str, folder: Path, **options: Any) -> Outbox:
 def outboxes() -> list[Outbox]:
     """Return the outboxes of this process."""
     return list(_outboxes.values())
+
+
+class _NotNow(Exception):
+    """The server takes nothing now; says why."""
+
+
+@dataclass
+class _Attempt:
+    """One attempt to send all that waits: what hindered it first, and how many records in a row were not taken."""
+
+    deadline: float | None
+    problem: str | None = None
+    in_a_row: int = 0
 
 
 class Outbox:
@@ -80,15 +95,13 @@ class Outbox:
         if self._own is not None:
             self._own.close()
         self._own = None
-        self._unwritten: list[bytes] = []
+        self._unwritten: dict[str, bytes] = {}
         self._lock = threading.Lock()  # of the own file
         self._sending = threading.Lock()
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._told = False
-        self._taken = 0
-        self._answered: dict[str, tuple[int, int]] = {}  # of records not taken: how often tried, `_taken` at first
 
     def put(self, record: bytes) -> None:
         """Take `record`, a line of JSON with its newline, over; never waits and never raises."""
@@ -100,7 +113,7 @@ class Outbox:
             except OSError as error:
                 if not self._unwritten:
                     logger.warning("memweb: %s in %s; results are kept in memory", error.strerror, self._folder)
-                self._unwritten.append(record)
+                self._unwritten[secrets.token_hex(8)] = record
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="memento-memweb", daemon=True)
                 self._thread.start()
@@ -140,15 +153,20 @@ class Outbox:
         Args:
             deadline: begin to send nothing after this time of the monotonic clock.
         """
+        attempt = _Attempt(deadline)
         with self._sending:
             try:
-                first = None
                 for spool in self._spools():
-                    problem = self._send_all(spool, deadline)
-                    if problem is not None and not problem.startswith(ANSWER):
-                        return problem
-                    first = first or problem
-                return first or self._send_unwritten(deadline)
+                    for offset, line in spool.waiting():
+                        if self._is_done_with(line, f"{spool.path.stem}-{offset}", attempt):
+                            spool.mark(offset, offset + len(line))
+                    self._begin_anew(spool)
+                for identity, line in list(self._unwritten.items()):
+                    if self._is_done_with(line, identity, attempt):
+                        del self._unwritten[identity]
+                return attempt.problem
+            except _NotNow as end:
+                return str(end)
             except OSError as error:
                 return f"could not be sent to, as {self._folder} fails: {error.strerror}"
             except Exception as error:  # the thread has to live on
@@ -174,64 +192,38 @@ class Outbox:
             finally:
                 spool.close()
 
-    def _send_all(self, spool: Spool, deadline: float | None) -> str | None:
-        passed_over: dict[str, bytes] = {}
-        problem, end = None, spool.sent
-        for offset, line in new_lines(spool.path, spool.sent):
-            if deadline is not None and time.monotonic() > deadline:
-                return "took too long"
-            identity, end = f"{spool.path.stem}-{offset}", offset + len(line)
-            answer = self._post(line, identity)
-            if answer is None:
-                self._answered.pop(identity, None)
-                self._set_aside(passed_over, problem)
-                spool.mark(end)
-                continue
-            problem = answer
-            passed_over[identity] = line
-            if not self._may_pass_over(identity, problem, deadline) or len(passed_over) > MOST_PASSED_OVER:
-                return problem
-        if not all(self._taken > self._answered[identity][1] for identity in passed_over):
-            return problem
-        self._set_aside(passed_over, problem)  # others were taken meanwhile, from other files
-        spool.mark(end)
-        self._begin_anew(spool)
-        return None
+    def _is_done_with(self, line: bytes, identity: str, attempt: _Attempt) -> bool:
+        """Send one record; return whether it was taken or refused, so that it need not be sent again.
 
-    def _may_pass_over(self, identity: str, problem: str, deadline: float | None) -> bool:
-        """Return whether to try the next record, to see whether it is this one that the server does not take."""
-        if not problem.startswith(ANSWER):
-            return False
-        tries, since = self._answered.get(identity, (0, self._taken))
-        self._answered[identity] = tries + 1, since
-        return tries >= self._retries or deadline is not None  # which is the last time that this process tries
-
-    def _set_aside(self, lines: dict[str, bytes], problem: str | None) -> None:
-        for identity, line in lines.items():
-            self._keep_aside(line, f"{problem}, and takes others")
-            del self._answered[identity]
-        lines.clear()
+        Raises:
+            _NotNow: nor is there a use in sending others.
+        """
+        if attempt.deadline is not None and time.monotonic() > attempt.deadline:
+            raise _NotNow("took too long")
+        problem = self._post(line, identity)
+        if problem is None:
+            attempt.in_a_row = 0
+            return True
+        if problem.startswith(REFUSALS):
+            self._keep_aside(line, problem)
+            return True
+        attempt.problem = attempt.problem or problem
+        attempt.in_a_row += 1
+        if not problem.startswith("answered ") or problem in BUSY or attempt.in_a_row > MOST_IN_A_ROW:
+            raise _NotNow(problem)
+        return False
 
     def _begin_anew(self, spool: Spool) -> None:
         # Not by emptying it: its name and an offset are what a server knows a record by, so none may come again.
         with self._lock, contextlib.suppress(OSError):  # on a full disk this one goes on
             if spool is self._own and spool.is_spent:
                 self._own = self._new_spool()
-                spool.remove()
-                spool.close()
-
-    def _send_unwritten(self, deadline: float | None) -> str | None:
-        while self._unwritten:
-            if deadline is not None and time.monotonic() > deadline:
-                return "took too long"
-            problem = self._post(self._unwritten[0], secrets.token_hex(8))
-            if problem is not None:
-                return problem
-            del self._unwritten[0]
-        return None
+                if spool.unsent == 0:
+                    spool.remove()
+                spool.close()  # with what it still has, it is one left over
 
     def _post(self, line: bytes, identity: str) -> str | None:
-        """Send one record; return why it has to be sent again, None when it need not be."""
+        """Send one record; return what went wrong, None when it was taken."""
         from memento.notifications.posting import post
 
         if self._context is None:
@@ -240,17 +232,16 @@ class Outbox:
             self._context = ssl.create_default_context()
         headers = {"Idempotency-Key": identity, **self._headers}
         problem, _ = post(self._url, line.rstrip(b"\n"), headers, self._timeout, self._context)
-        if problem is None:
-            self._taken += 1
-        elif not problem.startswith(REFUSALS):
-            return problem
-        else:
-            self._keep_aside(line, problem)
-        return None
+        return problem
 
     def _keep_aside(self, line: bytes, problem: str) -> None:
         path = self._folder / f"{self._prefix}.refused.jsonl"
-        logger.warning("memweb: %s %s; the refused result is kept in %s", self.where, problem, path)
+        logger.warning(
+            "memweb: %s %s; the refused result is kept in %s, and tried once more by the next process",
+            self.where,
+            problem,
+            path,
+        )
         with contextlib.closing(Appender(path)) as refused:
             refused.append(line)
 

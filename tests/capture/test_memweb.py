@@ -167,45 +167,81 @@ def test_a_record_that_the_server_refuses_keeps_no_other_back_and_is_kept(server
     (name,) = [name for name in spooled(tmp_path) if "refused" in name]
     assert json.loads((tmp_path / ".memento-unsent" / name).read_text()) == {"x": 1, "result": 1}
     assert "answered 400; the refused result is kept in" in caplog.text
+    assert "refused.jsonl, and tried once more by the next process" in caplog.text
 
 
-def test_so_does_one_for_which_it_always_has_another_answer_while_it_takes_the_others(server, tmp_path, caplog):
-    server.broken = {0, 1}
-    func = memweb(server.url, retries=1)(lambda x: x)
+def test_one_for_which_it_has_another_answer_waits_in_its_file_while_the_others_are_sent(server, tmp_path):
+    server.broken = {0, 2}
+    func = memweb(server.url, retries=0)(lambda x: x)
     for x in range(5):
         func(x)
 
-    assert server.wait_for(3) == [2, 3, 4]
+    assert server.wait_for(3) == [1, 3, 4]
+    assert send_unsent() == 2
+    assert not any("refused" in name for name in spooled(tmp_path))
+
+    server.broken = set()
     assert send_unsent() == 0
-    assert server.asked.count(0) >= 2
-    (path,) = (tmp_path / ".memento-unsent").glob("*.refused.jsonl")
-    assert [json.loads(line)["x"] for line in path.read_text().splitlines()] == [0, 1]
-    assert "answered 500, and takes others; the refused result is kept in" in caplog.text
+    assert server.wait_for(5) == [0, 1, 2, 3, 4]
+    assert len(server.received) == 5
 
 
-def test_one_that_a_killed_process_left_keeps_no_other_back_and_is_tried_again_by_each(server, tmp_path):
+def test_one_that_a_killed_process_left_keeps_no_other_back_and_has_the_same_key_in_each(server, tmp_path):
     server.broken = {0}
     assert run(tmp_path, server.url, 0, 1, "kill").returncode == -signal.SIGKILL
-    assert run(tmp_path, server.url, 1, 3, "end").returncode == 0
+    (left,) = spooled(tmp_path)
+    done = run(tmp_path, server.url, 1, 3, "end")
+    assert "1 result not sent, as http://127.0.0.1:" in done.stderr
     assert server.wait_for(2) == [1, 2]
+    assert spooled(tmp_path) == [left]
 
     server.broken = set()
     assert run(tmp_path, server.url, 3, 4, "end").returncode == 0
     assert server.wait_for(4) == [0, 1, 2, 3]
+    keys = {
+        record["x"]: headers["Idempotency-Key"] for record, headers in zip(server.received, server.headers, strict=True)
+    }
+    assert keys[0] == f"{left.removesuffix('.jsonl')}-0"
     assert not (tmp_path / ".memento-unsent").exists()
 
 
-def test_while_a_server_takes_nothing_none_is_put_aside(server, tmp_path):
-    server.broken = set(range(4))
-    func = memweb(server.url, retries=0)(lambda x: x)
+def test_what_was_sent_behind_one_that_waits_is_not_sent_again_by_the_next_process(server, tmp_path):
+    server.broken = {0, 3}
+    run(tmp_path, server.url, 0, 6, "end")
+    assert server.wait_for(4) == [1, 2, 4, 5]
+    run(tmp_path, server.url, 6, 7, "end")
+    server.broken = set()
+    run(tmp_path, server.url, 7, 8, "end")
+
+    assert server.wait_for(8) == list(range(8))
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_is_busy_for_a_moment_gets_every_record_later(server, tmp_path, status):
+    server.stop()
+    func = memweb(server.url)(lambda x: x)
     for x in range(4):
         func(x)
-    while len(server.asked) < 8:
-        time.sleep(0.01)
+    server.answers = [status, status]
+    server.start()
+    while send_unsent():
+        pass
 
-    assert not list((tmp_path / ".memento-unsent").glob("*.refused.jsonl"))
-    server.broken = set()
     assert server.wait_for(4) == [0, 1, 2, 3]
+    assert not any("refused" in name for name in spooled(tmp_path))
+    assert server.asked[:3] == [0, 0, 0]
+
+
+def test_a_server_that_takes_none_is_left_alone_after_a_few(server, tmp_path):
+    server.stop()
+    func = memweb(server.url)(lambda x: x)
+    for x in range(30):
+        func(x)
+    server.broken = set(range(30))
+    server.start()
+
+    assert send_unsent() == 30
+    assert max(server.asked) == 10
 
 
 def test_refused_records_leave_no_file_open(server, tmp_path):
@@ -381,6 +417,23 @@ def test_a_large_file_that_was_sent_makes_room_for_another_and_no_key_comes_twic
     (path,) = (tmp_path / ".memento-unsent").glob("*.jsonl")
 
     assert path.stat().st_size == 0
+    assert server.wait_for(5) == list(range(5))
+    assert len({headers["Idempotency-Key"] for headers in server.headers}) == 5
+
+
+def test_so_does_a_large_one_with_a_record_that_waits(server, tmp_path, monkeypatch):
+    import memento.capture.spools as spools
+
+    monkeypatch.setattr(spools, "LARGEST_SENT", 300)
+    server.broken = {0}
+    func = memweb(server.url)(lambda x: "t" * 200)
+    for x in range(5):
+        func(x)
+        assert send_unsent() == 1
+    assert sorted(path.stat().st_size > 0 for path in (tmp_path / ".memento-unsent").glob("*.jsonl")) == [False, True]
+
+    server.broken = set()
+    assert send_unsent() == 0
     assert server.wait_for(5) == list(range(5))
     assert len({headers["Idempotency-Key"] for headers in server.headers}) == 5
 
