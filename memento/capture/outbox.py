@@ -56,6 +56,11 @@ def outbox_for(url: str, folder: Path, **options: Any) -> Outbox:
     return known
 
 
+def pause_after(failures: int) -> float:
+    """Return the seconds from one attempt to the next."""
+    return min(0.1 * 2.0 ** min(failures, 30), LONGEST_PAUSE)  # the power of a server down for a day is no float
+
+
 def outboxes() -> list[Outbox]:
     """Return the outboxes of this process."""
     return list(_outboxes.values())
@@ -145,7 +150,7 @@ class Outbox:
                     problem,
                     self._folder,
                 )
-            self._closing.wait(min(0.1 * 2.0**failures, LONGEST_PAUSE))
+            self._closing.wait(pause_after(failures))
 
     def deliver(self, deadline: float | None = None) -> str | None:
         """Send what waits, here and in files left over by others; return what hindered it, None when all is sent.

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from memento import OptionError, Runner, grid, memlist, memweb, send_unsent
-from memento.capture.outbox import Outbox
+from memento.capture.outbox import Outbox, pause_after
 
 ROOT = Path(__file__).parents[2]
 
@@ -230,6 +230,10 @@ def test_a_server_that_is_busy_for_a_moment_gets_every_record_later(server, tmp_
     assert server.wait_for(4) == [0, 1, 2, 3]
     assert not any("refused" in name for name in spooled(tmp_path))
     assert server.asked[:3] == [0, 0, 0]
+
+
+def test_the_pauses_grow_to_a_minute_and_stay_there_for_days():
+    assert [pause_after(failures) for failures in (1, 2, 10, 5000)] == [0.2, 0.4, 60.0, 60.0]
 
 
 def test_a_server_that_takes_none_is_left_alone_after_a_few(server, tmp_path):
