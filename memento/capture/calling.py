@@ -30,7 +30,7 @@ from memento.capture.claims import Claims
 from memento.capture.homecoming import Sent, recorders_here, travelling, trip
 from memento.capture.lines import TIME, Written, is_quick, record_of
 from memento.errors import OptionError
-from memento.flights import CALL, Flights, Steps, advanced, awaited, computing, growing_pauses
+from memento.flights import CALL, Flights, Steps, advanced, awaited, computing
 from memento.hashing.naming import qualname_of, resolve
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -121,9 +121,7 @@ class Stack:
         taken: list[Claims] = []
         try:
             for claims in self._claims:
-                pauses = growing_pauses()
-                while not claims.take(call.key):
-                    yield next(pauses)
+                yield from claims.taking(call.key)
                 taken.append(claims)
             if (found := self._look_up(call)) is not None:  # somebody was computing it
                 return found.result

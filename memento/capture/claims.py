@@ -12,10 +12,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import threading
+import time
+from collections.abc import Iterator
 from fcntl import LOCK_EX, LOCK_NB, LOCK_UN, lockf
 from pathlib import Path
+
+from memento.flights import growing_pauses
+
+logger = logging.getLogger(__name__)
+
+SAID_AFTER = (
+    10.0  # seconds: the other process may also be a stopped one, and nothing else would tell what is waited for
+)
 
 _OF_ANOTHER = (errno.EAGAIN, errno.EACCES)
 _BYTES_OF_KEY = 7  # offsets in a file have 63 bits
@@ -30,6 +41,7 @@ class Claims:
 
     def __init__(self, path: Path) -> None:
         self.path = path.with_name(path.name + ".lock")
+        self._said = False
 
     def take(self, key: bytes) -> bool:
         """Return whether the combination `key` is now this process's to compute."""
@@ -42,6 +54,19 @@ class Claims:
         except OSError as error:
             return error.errno not in _OF_ANOTHER
         return True
+
+    def taking(self, key: bytes) -> Iterator[float]:
+        """Take the combination `key`, yielding how many seconds to wait before another look; say once what for."""
+        begun = time.monotonic()
+        for pause in growing_pauses():
+            if self.take(key):
+                return
+            if not self._said and time.monotonic() - begun >= SAID_AFTER:
+                self._said = True
+                logger.warning(
+                    "memfile: waiting for a result that another process computes; it holds a lock on %s", self.path
+                )
+            yield pause
 
     def release(self, key: bytes) -> None:
         """Give the claim on `key` up."""

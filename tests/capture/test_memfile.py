@@ -497,6 +497,29 @@ class TestSkipAmongProcesses:
 
         assert second.communicate("\n", timeout=30)[0].split()[-2:] == ["computing", "second"]
 
+    def test_after_a_while_it_is_said_once_what_is_waited_for(self, tmp_path, monkeypatch, caplog):
+        import memento.capture.claims as claims
+
+        monkeypatch.setattr(claims, "SAID_AFTER", 0.0)
+        here = memfile(tmp_path / "results.jsonl", skip=True)(lambda x: {"by": "here"})
+        other = claimant(tmp_path, "other")
+        assert other.stdout.readline() == "computing\n"
+        looks, take = [], claims.Claims.take
+
+        def counting(self, key):
+            looks.append(key)
+            if len(looks) == 3:
+                other.communicate("\n", timeout=30)
+            return take(self, key)
+
+        monkeypatch.setattr(claims.Claims, "take", counting)
+
+        assert here(1) == {"by": "other"}
+        assert caplog.messages == [
+            "memfile: waiting for a result that another process computes; it holds a lock on "
+            f"{tmp_path / 'results.jsonl.lock'}"
+        ]
+
     def test_where_there_can_be_no_lock_file_each_computes_for_itself(self, tmp_path):
         (tmp_path / "results.jsonl.lock").mkdir()
         func = memfile(tmp_path / "results.jsonl", skip=True)(lambda x: {"y": x})
