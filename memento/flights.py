@@ -3,8 +3,9 @@
 How a call goes is written once for plain functions and coroutine functions: as steps, a generator that asks whoever
 drives it to wait and to call the function.
 
-Guarantee: nobody waits for a result that waits for them, as far as one process can tell: a call that is asked for while
-it is being computed, by itself or in a circle of threads, is computed where it is asked for.
+Guarantee: a call that is asked for while it is being computed, by itself or in a circle of threads, is computed where it
+is asked for. This holds among the calls of one `Flights`: a circle through two of them, or through two processes, is not
+noticed, and waits for ever.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Flights:
             self._landed.pop(key).set()
 
     def is_circular(self, key: bytes) -> bool:
-        """Return whether `key` cannot be had before the caller itself is done."""
+        """Return whether `key` cannot be had before the caller itself is done, as far as the calls here show."""
         own = _computing.get()
         wanted: bytes | None = key
         with self._lock:
