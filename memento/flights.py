@@ -3,9 +3,9 @@
 How a call goes is written once for plain functions and coroutine functions: as steps, a generator that asks whoever
 drives it to wait and to call the function.
 
-Guarantee: a call that is asked for while it is being computed, by itself or in a circle of threads, is computed where it
-is asked for. This holds among the calls of one `Flights`: a circle through two of them, or through two processes, is not
-noticed, and waits for ever.
+Guarantee: a call that is asked for while it is being computed, by itself or in a circle of threads, is computed where
+it is asked for. This holds among the calls of one `Flights`: a circle through two of them, or through two processes, is
+not noticed, and waits for ever.
 """
 
 from __future__ import annotations
