@@ -418,6 +418,23 @@ def test_nor_does_one_take_the_records_of_the_calls_in_it_with_it():
     assert outer == [{"x": 0, "result": 0}, {"x": 2, "result": 2}]
 
 
+def test_records_that_cannot_be_unpickled_here_are_told_of_as_such():
+    outer = []
+    step = memlist([])(lambda i: OnlyAway())
+
+    @memlist(outer)
+    def func(x):
+        step(x)
+        return [x]
+
+    with pytest.raises(AggregateException) as caught:
+        Runner("processes", 1).run(func, [{"x": 1}], progbar=False)
+
+    message = caught.value.exceptions[0].failure.message
+    assert message.startswith("what was recorded of the calls in it cannot be unpickled: it holds ")
+    assert outer == [{"x": 1, "result": [1]}]
+
+
 def test_a_callback_that_raises_keeps_no_other_record_from_coming_home():
     data = []
 
