@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 VARIABLE = "MEMENTO_CODE_CHANGE"
-"""Tells processes that are started meanwhile."""
+"""Tells processes that are started meanwhile; empty once nothing is computed to be kept."""
+_inherited = os.environ.get(VARIABLE, "")
 _lock = threading.RLock()
 _going_on: Counter[str] = Counter()
 
@@ -54,12 +55,12 @@ def code_change_here() -> str:
         ...     code_change_here()
         'rerun'
     """
-    return _rule() or os.environ.get(VARIABLE) or "warn"
+    return _rule() or "warn"
 
 
 def _rule() -> str:
     with _lock:
-        return "" if not _going_on else "ignore" if set(_going_on) == {"ignore"} else "rerun"
+        return _inherited if not _going_on else "ignore" if set(_going_on) == {"ignore"} else "rerun"
 
 
 def _begin(code_change: str) -> None:
@@ -77,7 +78,5 @@ def _end(code_change: str) -> None:
 
 
 def _tell_children() -> None:
-    if rule := _rule():
-        os.environ[VARIABLE] = rule
-    else:
-        os.environ.pop(VARIABLE, None)
+    # Never taken out: a thread that copies the environment in that moment would fail for want of it.
+    os.environ[VARIABLE] = _rule()

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from memento.outdated import code_change_here, kept
 
 SCRIPT = """
+    import os
     import warnings
     from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
     from multiprocessing import get_context
@@ -27,13 +29,21 @@ SCRIPT = """
     def prepared(name):
         return load(name)
 
+    @memoize(code_change="ignore")
+    def other(name):
+        return name
+
+    def after_another(name):
+        other(os.getpid())
+        return load(name)
+
     def in_thread(name):
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(load, name).result()
 
     def in_process(name):
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            return pool.submit(load, name).result()
+            return pool.submit(after_another, name).result()
 
     def experiment(context, config):
         if config.way == "another function that remembers":
@@ -100,4 +110,21 @@ def test_what_is_computed_outside_of_all_this_is_told_of_older_code_again_when_i
         with pytest.raises(KeyboardInterrupt), kept("rerun"):
             raise KeyboardInterrupt
         assert code_change_here() == "ignore"
-    assert (code_change_here(), "MEMENTO_CODE_CHANGE" in os.environ) == ("warn", False)
+    assert (code_change_here(), os.environ["MEMENTO_CODE_CHANGE"]) == ("warn", "")
+
+
+def test_the_environment_can_be_copied_meanwhile() -> None:
+    over = threading.Event()
+
+    def compute() -> None:
+        while not over.is_set():
+            with kept("rerun"):
+                pass
+
+    computing = threading.Thread(target=compute)
+    computing.start()
+    try:
+        assert all(dict(os.environ) for _ in range(2000))
+    finally:
+        over.set()
+        computing.join()
