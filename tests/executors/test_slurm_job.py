@@ -172,6 +172,21 @@ def test_an_attempt_that_died_with_its_node_is_told_of_by_the_next(tmp_path: Pat
     assert delivered(tmp_path, 1) == []
 
 
+def test_what_was_begun_in_vain_and_given_back_has_no_attempt_behind_it(tmp_path: Path) -> None:
+    first, _ = part_of(tmp_path)
+    task = first.open[key_of(1)]
+    for _ in range(2):  # a worker that was to have it, and the one that was asked after that had ended
+        first.begin(task)
+    first.give_back([task])
+    assert first.running == set()
+    assert first.flush(now=True)
+    second, _ = part_of(tmp_path)
+    second.account_for_the_past()
+    assert second.open[key_of(1)] == task
+    assert second.flush(now=True)
+    assert delivered(tmp_path, 2) == []
+
+
 def test_two_deaths_without_a_checkpoint_in_between_are_a_failure(tmp_path: Path) -> None:
     for _ in range(2):
         part, _process = part_of(tmp_path)

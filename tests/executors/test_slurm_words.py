@@ -98,6 +98,17 @@ def ends(folder: Path, slurm: Slurm, word: str, **more: Any) -> list[Any]:
     return [report for _ in range(3) for report in tracker.look() if not isinstance(report, Begun)]
 
 
+def test_what_a_job_gave_back_was_not_lost_with_it(folder: Path, slurm: Slurm) -> None:
+    """As after `drain`, when a worker was told to begin what it then did not."""
+    begin(folder).note({"returned": key_of(0).hex(), "attempt": 1})
+    slurm.queued = [state("COMPLETED")]
+    tracker = Tracker(folder, RUN)
+    reports = [report for _ in range(3) for report in tracker.look() if not isinstance(report, Begun)]
+    assert [(type(report), report.task.index, report.task.attempt) for report in reports] == [
+        (Returned, 0, 1), (Returned, 1, 1),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("word", "status", "cause"),
     [

@@ -180,6 +180,8 @@ class ProcessExecutor:
         return batch
 
     def _announce(self, worker: Handle) -> None:
+        if worker.withdrawing:
+            return  # until it answers, its first may be among those that it has not begun
         first = worker.tasks[0] if worker.tasks else None
         if first is not None and first is not worker.announced:
             worker.announced = first

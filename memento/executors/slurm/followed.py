@@ -69,15 +69,20 @@ class Followed:
             limits = {name: float(str(line[name])) for name in LIMITS if line.get(name) is not None}
             self.limits.update(limits)
             granted.update(limits)
-            for word in ("begun", "advanced"):
+            for word in ("begun", "returned", "advanced"):
                 task = self.open.get(bytes.fromhex(str(line.get(word, ""))))
-                if task is not None and word == "begun":
+                if task is None:
+                    continue
+                if word == "begun":
                     attempt = int(str(line["attempt"]))
                     if self.told.get(task.key, 0) < attempt:
                         self.begun[task.key], self.following[task.key] = attempt, attempt + 1
                         self.started[task.key] = float(str(line["at"]))
                         reports.append(Begun(task=task))
-                elif task is not None:
+                elif word == "returned":
+                    self.begun.pop(task.key, None)
+                    self.following[task.key] = int(str(line["attempt"]))
+                else:
                     total = line["total"]
                     reports.append(
                         Advanced(

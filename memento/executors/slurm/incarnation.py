@@ -80,7 +80,7 @@ class History:
         self.delivered: set[bytes] = set()
         self.begun: dict[bytes, list[str]] = {}
         self.last: dict[bytes, int] = {}  # the number of the last attempt at each key
-        self.told: set[tuple[bytes, int]] = set()  # attempts of which there is an outcome, though not a final one
+        self.told: set[tuple[bytes, int]] = set()  # attempts that left word, though not a final outcome
         self.last_node = ""
 
     def read(self, log: Path, spool: Path) -> None:
@@ -91,6 +91,11 @@ class History:
                 key = bytes.fromhex(line["begun"])
                 self.begun.setdefault(key, []).append(line.get("checkpoint", ""))
                 self.last[key] = line["attempt"]
+            elif "returned" in line:
+                key = bytes.fromhex(line["returned"])
+                self.told.add((key, line["attempt"]))
+                if before := self.begun.pop(key, [])[:-1]:
+                    self.begun[key] = before
         with suppress(FileNotFoundError):
             for head, _ in read_all_frames(spool):
                 if is_final(head):

@@ -54,7 +54,9 @@ class Part:
     # While it goes on
 
     def begin(self, task: Task) -> None:
-        """Note that a worker has taken `task` up."""
+        """Note that a worker has taken `task` up, unless that was noted of another one, which began it in vain."""
+        if task.key in self.running:
+            return
         self.running.add(task.key)
         mark = checkpoint_mark(self._store, task.key)
         self._history.begun.setdefault(task.key, []).append(mark)
@@ -81,9 +83,12 @@ class Part:
         self.running.discard(key)
 
     def give_back(self, tasks: Iterable[Task]) -> None:
-        """Forget `tasks`, which will not be begun here."""
+        """Forget `tasks`, which will not be run here, and note that of those that were begun in vain."""
         for task in tasks:
             self.open.pop(task.key, None)
+            if task.key in self.running:
+                self.running.discard(task.key)
+                self._lines.append({"returned": task.key.hex(), "attempt": task.attempt})
 
     def flush(self, *, now: bool = False) -> bool:
         """Deliver what was noted, when it is time to; return False when this process may not deliver any more."""
