@@ -18,41 +18,25 @@ writer; Python and memento are at the same paths on all nodes, which each job ch
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from memento.errors import SlurmError
 from memento.executors.elsewhere.sealed import seal
 from memento.executors.slurm import commands
-from memento.executors.slurm.batch import JOB, STOP
-from memento.executors.slurm.cancelling import cancel_all, cancel_waiting
-from memento.executors.slurm.growth import Growth
-from memento.executors.slurm.refusal import Refusal
-from memento.executors.slurm.resources import (
-    Resources,
-    check_partition,
-    check_time,
-    checked_options,
-    resources_of,
-)
+from memento.executors.slurm.batch import JOB
+from memento.executors.slurm.resources import Resources
+from memento.executors.slurm.run import SlurmRun
 from memento.executors.slurm.sharing import check_store
 from memento.executors.slurm.snapshot import with_unloaded
 from memento.executors.slurm.submission import Submission
-from memento.executors.slurm.submitting import Submitter
-from memento.executors.slurm.tracking import Tracker
 from memento.given import number, texts, whole
-from memento.heads import unpack_head
 from memento.job import Job
 from memento.layout import REMOTE
 from memento.matrix.runtime import bytes_of, seconds_of
-from memento.protocols import Delivered, Lost, Noted, Report, Returned
+from memento.protocols import Report
 from memento.task import Failure, Task
 
-# The folder is looked into at these intervals: the first, how they grow while nothing happens, the longest.
-LOOK, GROWTH, LONGEST_LOOK = 0.2, 1.2, 3.0
 ENGINE = "slurm"
 
 
@@ -116,7 +100,7 @@ class SlurmExecutor:
             time=None if time is None else seconds_of(time),
             memory=None if memory is None else bytes_of(memory),
         )
-        self._more = dict(slurm or {})
+        self._options = dict(slurm or {})
         self._how = Submission(
             pack=None if pack == "auto" else whole("pack", pack, 1, ", nor 'auto'"),
             workers=workers,
@@ -126,24 +110,11 @@ class SlurmExecutor:
             setup=texts("setup", setup),
             python=python or sys.executable,
         )
-        self._snapshot, self._factor = snapshot, number("growth", growth, 1)
+        self._snapshot, self._growth = snapshot, number("growth", growth, 1)
         self._grace = number("grace", grace, 0, finite=False)
         self.cancels = cancel
         self.slots = workers * (max_jobs or 1)
-        self._reset()
-
-    def _reset(self) -> None:
-        self._tracker: Tracker | None = None
-        self._submitter: Submitter | None = None
-        self._tasks: list[tuple[Resources, Task]] = []
-        self._growth = Growth(self._factor)
-        self._known: dict[int, Resources] = {}  # by the identity of what the matrix says
-        self._looked, self._pause = 0.0, LOOK
-        self._submitted: set[bytes] = set()  # keys
-        self._held = ""  # what was told of why something is not submitted
-        self._uncertain = False  # whether jobs may be in the queue of which nothing is known
-        self._stopping = False
-        self._late: list[Report] = []  # what came while the jobs were ended
+        self._run: SlurmRun | None = None
 
     def start(self, job: Job) -> None:
         """Write the experiment where jobs find it; afterwards this run is not over when this process is.
@@ -153,18 +124,22 @@ class SlurmExecutor:
         """
         commands.require()
         check_store(Path(job.store))
-        self._reset()
-        self._folder, self._job = Path(job.spool), job
-        (self._folder / REMOTE).write_text(ENGINE)
+        self._run = None
+        folder = Path(job.spool)
+        (folder / REMOTE).write_text(ENGINE)
         kept = with_unloaded(job.sources, job.import_path, Path(job.store)) if self._snapshot else ()
-        job = job._replace(sources=kept)
-        (self._folder / JOB).write_bytes(seal(job))
-        self._tracker = Tracker(self._folder, job.run, grace=self._grace)
-        self._submitter = self._submitter_for(job)
+        (folder / JOB).write_bytes(seal(job._replace(sources=kept)))
+        self._run = self._run_of(job)
 
-    def _submitter_for(self, job: Job) -> Submitter:
-        how = replace(self._how, directory=job.working_directory)
-        return Submitter(Path(job.spool), job.run, how, pace=job.pace)
+    def _run_of(self, job: Job) -> SlurmRun:
+        return SlurmRun(
+            job,
+            self._how,
+            defaults=self._defaults,
+            options=self._options,
+            growth=self._growth,
+            grace=self._grace,
+        )
 
     def preview(self, job: Job, tasks: Sequence[Task], *, script: bool = False) -> str:
         """Return what would be submitted for `tasks` of `job`, with the batch scripts if wanted; nothing is.
@@ -173,30 +148,14 @@ class SlurmExecutor:
             OptionError, SlurmError: it would be refused.
         """
         check_store(Path(job.store))
-        self._reset()
-        self._job = job
-        submitter = self._submitter_for(job)
-        self.submit(tasks)
-        submitter.make(self._grouped())
-        return submitter.preview(script=script)
+        run = self._run_of(job)
+        run.submit(tasks)
+        return run.preview(script=script)
 
     def submit(self, tasks: Sequence[Task]) -> None:
         """Take `tasks` over; they are submitted with the next `wait`. What sbatch does not know raises OptionError."""
-        granted = self._tracker.granted if self._tracker is not None else {}
-        self._tasks += [self._growth.applied(self._resources(task), task, granted) for task in tasks]
-
-    def _resources(self, task: Task) -> Resources:
-        runtime_at = getattr(self._job.configurations, "runtime_at", None)
-        runtime = runtime_at(task.index) if runtime_at else {}
-        known = self._known.get(id(runtime))
-        if known is None:
-            defaults = replace(self._defaults, more=checked_options(self._more))
-            known = self._known[id(runtime)] = resources_of(runtime, defaults)
-            check_partition(known.partition)
-            check_time(known)
-        return replace(known, cpus=task.cpus, gpus=task.gpus)
-
-    # While it goes on
+        if self._run is not None:
+            self._run.submit(tasks)
 
     def wait(self, timeout: float) -> Iterable[Report]:
         """Submit what is to be submitted, and return what has happened.
@@ -205,133 +164,37 @@ class SlurmExecutor:
             WorkerStartError: jobs cannot begin.
             SlurmError: sbatch refuses for good what was not submitted before.
         """
-        if self._tracker is None:
-            return []  # it never started
-        if late := self._late:
-            self._late = []
-            return late
-        if pushed := self._push():
-            return pushed
-        if time.monotonic() - self._looked < self._pause:
-            time.sleep(min(timeout, max(0.0, self._looked + self._pause - time.monotonic())))
-            if time.monotonic() - self._looked < self._pause:
-                return []
-        reports = self._look()
-        self._looked = time.monotonic()
-        self._pause = LOOK if reports else min(LONGEST_LOOK, self._pause * GROWTH)
-        return reports
-
-    def _push(self) -> list[Report]:
-        """Submit what is to be submitted, and return what came of that beside jobs."""
-        assert self._tracker is not None
-        assert self._submitter is not None
-        if self._tasks and (room := self._submitter.room(self._tracker.alive)) != 0:
-            self._tasks = self._submitter.make(self._grouped(), room)
-        reports: list[Report] = []
-        for came in self._submitter.push():
-            if isinstance(came, Refusal):
-                reports += self._refused(came)
-                continue
-            self._tracker.follow(came)
-            self._submitted.update(task.key for part in came.parts for task in part)
-        if self._submitter.held != self._held:
-            self._held = self._submitter.held
-            reports += [Noted(message=self._held)] if self._held else []
-        return reports
-
-    def _refused(self, refusal: Refusal) -> list[Report]:
-        """Return what was tried before as lost; of what was not, the matrix or the options ask too much."""
-        keys = {task.key for part in refusal.batch.parts for task in part}
-        if not any(key in self._submitted or self._growth.cause_of(key) for key in keys):
-            raise SlurmError(refusal.message, command="sbatch")
-        return list(refusal.lost(self._growth.cause_of))
-
-    def _grouped(self) -> dict[Resources, list[Task]]:
-        """Return what is to be submitted by what it needs, and forget it."""
-        grouped: dict[Resources, list[Task]] = {}
-        for resources, task in self._tasks:
-            grouped.setdefault(resources, []).append(task)
-        self._tasks = []
-        return grouped
-
-    def _look(self) -> list[Report]:
-        assert self._tracker is not None
-        reports: list[Report] = []
-        for report in self._tracker.look():
-            if isinstance(report, Returned) and not self._stopping:
-                again, _ = self._growth.applied(self._resources(report.task), report.task, self._tracker.granted)
-                self._tasks.append((again, report.task))
-                continue
-            if isinstance(report, Lost):
-                self._growth.learn(report.task.key, report.failure.cause)
-            elif isinstance(report, Delivered):
-                self._learn_from(report)
-            reports.append(report)
-        return reports
-
-    def _learn_from(self, report: Delivered) -> None:
-        assert self._submitter is not None
-        pace = 0.0
-        for head, _ in report.frames:
-            outcome = unpack_head(head)
-            pace = max(pace, outcome.runtime)
-            if outcome.failure is not None:
-                self._growth.learn(outcome.key, outcome.failure.cause)
-        self._submitter.measured(pace)
+        return [] if self._run is None else self._run.wait(timeout)
 
     def learn(self, key: bytes, failure: Failure) -> None:
         """Take note of why the last attempt at `key` failed, in another run: the next may need more memory or time."""
-        self._growth.learn_from_another(key, failure)
+        if self._run is not None:
+            self._run.learn(key, failure)
 
-    # Coming to an end
+    @property
+    def is_submitted(self) -> bool:
+        """Whether everything has been handed to Slurm."""
+        return self._run is not None and self._run.is_submitted
 
     def drain(self) -> Sequence[Task]:
         """Begin nothing more, and let running experiments go on."""
-        return self._end("drain")
+        return [] if self._run is None else self._run.end("drain")
 
     def cancel(self) -> Sequence[Task]:
         """Begin nothing more, and let running experiments see `context.should_stop`."""
-        return self._end("cancel")
-
-    def _end(self, how: str) -> Sequence[Task]:
-        if self._tracker is None or self._submitter is None:
-            return []
-        self._stopping = self._tracker.returning = True
-        self._uncertain |= self._submitter.is_uncertain
-        left = [task for _, task in self._tasks] + self._submitter.take_back()
-        self._tasks = []
-        if self._tracker.open or self._uncertain:
-            (self._folder / STOP).write_text(how)
-            cancel_waiting(self._job.run.hex())
-        return left
+        return [] if self._run is None else self._run.end("cancel")
 
     def stop(self) -> Sequence[Task]:
         """Cancel the jobs of this run, and no others, and wait until they are gone."""
-        left, vain = list(self._end("cancel")), list[Task]()
-        if self._tracker is not None and (self._tracker.open or self._uncertain):
-            cancel_all(self._job.run.hex())
-            vain, self._late = self._tracker.give_up()
-        return left + vain
+        return [] if self._run is None else self._run.stop()
 
     def leave(self) -> str:
         """Let the jobs go on without this process; return what a reader should know of them.
 
         What was not submitted yet is submitted now.
         """
-        if self._tracker is None or self._submitter is None:
-            return "nothing was submitted"
-        self._submitter.make(self._grouped())  # also what waits for room: nobody else would
-        self._late += self._push()
-        return (
-            f"{self._tracker.described()}; run the same again to take in their results, here or on another machine of "
-            "the cluster"
-        )
-
-    @property
-    def is_submitted(self) -> bool:
-        """Whether everything has been handed to Slurm."""
-        return not self._tasks and self._submitter is not None and self._submitter.is_done
+        return "nothing was submitted" if self._run is None else self._run.leave()
 
     def close(self) -> None:
         """Forget the run; jobs that were not cancelled go on."""
-        self._reset()
+        self._run = None
