@@ -11,6 +11,7 @@ import pytest
 
 from memento import DaskExecutor, Memento
 from memento.events import Succeeded
+from memento.executors.engines.batch import Kind
 from memento.task import Task
 from tests.executors import experiments
 from tests.executors.daskcluster import Cluster, local_cluster, worker_of
@@ -111,4 +112,4 @@ def test_what_waits_on_a_worker_that_dies_is_not_taken_for_begun(
     cluster.close()
     assert gathered.failure(0).cause == "node"
     assert gathered.values() == {1: 2}
-    assert (heard.count("died"), heard.count("unbegun")) == (1, 1)
+    assert (heard.count(Kind.DIED), heard.count(Kind.UNBEGUN)) == (1, 1)

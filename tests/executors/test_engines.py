@@ -16,9 +16,10 @@ import pytest
 
 from memento import part_writer, payload
 from memento.errors import EngineLost, StoreUnwritable, WorkerStartError
+from memento.executors.elsewhere.orders import Order
 from memento.executors.elsewhere.sealed import seal
 from memento.executors.engines import executor as engines
-from memento.executors.engines.batch import Answer, Batch, Death, Heard
+from memento.executors.engines.batch import Answer, Batch, Death, Heard, Kind
 from memento.executors.engines.bench import give_order, order_for
 from memento.executors.engines.executor import BatchExecutor
 from memento.executors.engines.work import run_batch
@@ -54,8 +55,8 @@ class Engine:
     def look(self) -> str:
         return self.why
 
-    def order(self, word: str) -> None:
-        give_order(self.visit, word)
+    def order(self, order: Order) -> None:
+        give_order(self.visit, order)
 
     def abandon(self) -> None:
         self.sent.clear()
@@ -65,7 +66,7 @@ class Engine:
 
     def die(self, batch: Batch) -> None:
         self.sent.remove(batch)
-        self.hear(Heard(batch.number, "died", Death("it died")))
+        self.hear(Heard(batch.number, Kind.DIED, Death("it died")))
 
     def run(self, batch: Batch) -> Answer:
         self.sent.remove(batch)
@@ -74,7 +75,7 @@ class Engine:
             self.hear(Heard(batch.number, message[0], message[1:]))
 
         answer = run_batch(batch, tell, lambda: order_for(batch.visit))
-        self.hear(Heard(batch.number, "answer", pickle.dumps(answer)))
+        self.hear(Heard(batch.number, Kind.ANSWER, pickle.dumps(answer)))
         return answer
 
 
@@ -124,8 +125,8 @@ def test_a_death_costs_the_experiment_that_was_begun_and_no_other(
     monkeypatch.setattr(engines, "SETTLED", 0.0)
     begin(executor, tmp_path, experiments.double, 6)
     batch = engine.sent[0]
-    engine.hear(Heard(batch.number, "begun", (key_of(1),)))
-    engine.hear(Heard(batch.number, "metrics", (key_of(1), b"packed")))
+    engine.hear(Heard(batch.number, Kind.BEGUN, (key_of(1),)))
+    engine.hear(Heard(batch.number, Kind.METRICS, (key_of(1), b"packed")))
     engine.die(batch)
     (begun, lost) = [report for report in executor.wait(0) if isinstance(report, Begun | Lost)]
     assert begun.task.index == 1
@@ -143,7 +144,7 @@ def test_what_was_begun_a_moment_before_a_death_may_be_over_and_is_not_blamed(
 ) -> None:
     begin(executor, tmp_path, experiments.double, 6)
     batch = engine.sent[0]
-    engine.hear(Heard(batch.number, "begun", (key_of(0),)))
+    engine.hear(Heard(batch.number, Kind.BEGUN, (key_of(0),)))
     engine.die(batch)
     gathered = Gathered()
     take(executor.wait(0), INDICES, gathered)
@@ -160,7 +161,7 @@ def test_what_a_dead_batch_still_says_counts_for_nothing(
     (batch,) = engine.sent
     engine.die(batch)
     executor.wait(0)
-    engine.hear(Heard(batch.number, "advanced", (key_of(0), 1.0, None)))
+    engine.hear(Heard(batch.number, Kind.ADVANCED, (key_of(0), 1.0, None)))
     engine.sent.append(batch)
     engine.run(batch)
     assert [report for report in executor.wait(0) if not isinstance(report, Begun)] == []
@@ -317,15 +318,16 @@ def test_a_cancel_reaches_what_runs_also_when_its_batch_was_held_up_before(count
     job = make_job(tmp_path, experiment)
     tasks = tuple(Task(index, key_of(index)) for index in range(count))
     batch = Batch(1, "visit", job.run, tasks, (), seal(job), False, sys.version_info[:2])
-    told: list[str] = []
-    words = iter(["", "drain", "drain"])  # at once for a batch of one; a longer one gives back by itself what waits
+    told: list[Kind] = []
+    # At once for a batch of one; a longer one gives back by itself what waits.
+    orders = iter([Order.NONE, Order.DRAIN, Order.DRAIN])
 
-    def order() -> str:
-        ready = (tmp_path / "begun").exists() and ("left" in told or count == 1)
-        return next(words, "cancel") if ready else ""
+    def order() -> Order:
+        ready = (tmp_path / "begun").exists() and (Kind.LEFT in told or count == 1)
+        return next(orders, Order.CANCEL) if ready else Order.NONE
 
     answer = run_batch(batch, lambda message: told.append(message[0]), order)
-    give_order("visit", "stop")
+    give_order("visit", Order.STOP)
     ((head, bodies),) = answer.frames
     outcome = unpack_head(head, bodies)
     assert payload.decode(outcome.value.codec, outcome.value.data or b"", outcome.summary) == "was told to stop"
@@ -379,7 +381,7 @@ def test_what_no_worker_has_begun_is_never_to_blame(engine: Engine, executor: Ba
     for _ in range(5):
         (batch,) = engine.sent
         engine.sent.clear()
-        engine.hear(Heard(batch.number, "unbegun"))
+        engine.hear(Heard(batch.number, Kind.UNBEGUN))
         assert list(executor.wait(0)) == []
     engine.run(engine.sent[0])
     gathered = Gathered()
@@ -390,9 +392,9 @@ def test_what_no_worker_has_begun_is_never_to_blame(engine: Engine, executor: Ba
 def test_a_death_for_want_of_memory_is_retried_as_such(engine: Engine, executor: BatchExecutor, tmp_path: Path) -> None:
     begin(executor, tmp_path, experiments.double, 1)
     (batch,) = engine.sent
-    engine.hear(Heard(batch.number, "begun", (key_of(0),)))
+    engine.hear(Heard(batch.number, Kind.BEGUN, (key_of(0),)))
     engine.sent.clear()
-    engine.hear(Heard(batch.number, "died", Death("no memory was left", "memory")))
+    engine.hear(Heard(batch.number, Kind.DIED, Death("no memory was left", "memory")))
     (lost,) = [report for report in executor.wait(0) if isinstance(report, Lost)]
     assert (lost.failure.type, lost.failure.cause) == ("OutOfMemory", "memory")
     for granted, rule in (({"memory": 2, "killed": 1}, ("memory", 2)), ({"killed": 1, "node": 3}, ("killed", 1))):

@@ -14,7 +14,7 @@ import pytest
 import ray
 
 from memento import RayExecutor
-from memento.executors.engines.batch import Death, Heard
+from memento.executors.engines.batch import Death, Heard, Kind
 from memento.task import Task
 from tests.executors import experiments
 from tests.executors.harness import Gathered, gather, key_of, make_job, run, take, until
@@ -37,7 +37,7 @@ def test_a_worker_that_ray_ends_for_want_of_memory_can_be_retried_as_that() -> N
     )
     engine._on_done("visit", 7, future)
     why = "Ray ended the worker because its node ran out of memory (2 worker(s) were killed due to)"
-    assert heard == [Heard(7, "died", Death(why, "memory"))]
+    assert heard == [Heard(7, Kind.DIED, Death(why, "memory"))]
 
 
 def test_a_mailbox_that_dies_is_begun_again_and_an_order_still_arrives(executor: RayExecutor, tmp_path: Path) -> None:

@@ -18,10 +18,11 @@ from typing import Any
 
 import pytest
 
+from memento.executors.elsewhere.orders import Order
 from memento.executors.elsewhere.scratch import Scratch
 from memento.executors.elsewhere.sealed import seal, sealed_job
 from memento.executors.slurm import commands
-from memento.executors.slurm.batch import JOB, Batch
+from memento.executors.slurm.batch import JOB, STOP, Batch, give_order, order_in
 from memento.executors.slurm.ending import Ending
 from memento.executors.slurm.incarnation import Incarnation, read_log
 from memento.executors.slurm.memory import granted, kills, of_one
@@ -246,6 +247,15 @@ def test_a_job_that_is_not_requeued_fails_what_it_interrupted(tmp_path: Path) ->
     part.flush(now=True)
     assert delivered(tmp_path, 1) == [(0, 1, "requeued"), (0, 2, "timeout")]
     assert sorted(task.index for task in part.open.values()) == [1, 2]
+
+
+def test_jobs_read_the_last_order_and_none_while_it_is_being_written(tmp_path: Path) -> None:
+    read = [order_in(tmp_path)]
+    for order in (Order.DRAIN, Order.CANCEL):
+        give_order(tmp_path, order)
+        read.append(order_in(tmp_path))
+    (tmp_path / STOP).write_text("")
+    assert [*read, order_in(tmp_path)] == [Order.NONE, Order.DRAIN, Order.CANCEL, Order.NONE]
 
 
 def test_a_sealed_experiment_is_opened_by_workers_and_known_by_its_place(tmp_path: Path) -> None:

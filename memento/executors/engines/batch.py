@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
+from memento.executors.elsewhere.orders import Order
 from memento.heads import Frame
 from memento.protocols import Lost
 from memento.task import Failure, Status, Task
@@ -50,16 +52,35 @@ class Death(NamedTuple):
     cause: str = "node"
 
 
+class Kind(StrEnum):
+    """What is heard of a batch, and what comes with it: the first five from its worker, while it runs."""
+
+    BEGUN = "begun"
+    """(key,): its experiment runs."""
+    ADVANCED = "advanced"
+    """(key, done, total): its experiment reports progress."""
+    METRICS = "metrics"
+    """(key, packed): what its running experiment has recorded so far."""
+    FRAMES = "frames"
+    """(frames,): outcomes ahead of the answer."""
+    LEFT = "left"
+    """(keys,): they were not begun and will not be."""
+    ANSWER = "answer"
+    """The pickled `Answer`."""
+    DIED = "died"
+    """A `Death`."""
+    UNBEGUN = "unbegun"
+    """None: no worker took it up, and none will."""
+    BROKEN = "broken"
+    """What makes going on impossible, in words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """Something about batch `number`, by `kind`.
-
-    What a worker told; its "answer"; that it "died", with a `Death`; that it is "unbegun": no worker took it up, and
-    none will; or that it is "broken", with what makes going on impossible.
-    """
+    """Something about batch `number`."""
 
     number: int
-    kind: str
+    kind: Kind
     body: Any = None
 
 
@@ -123,8 +144,8 @@ class Engine(Protocol):
         """Return why the engine cannot go on, empty while it can; called often."""
         ...
 
-    def order(self, word: str) -> None:
-        """Have running batches drain, cancel or stop."""
+    def order(self, order: Order) -> None:
+        """Have running batches do as `order` says."""
         ...
 
     def abandon(self) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from memento.executors.elsewhere.orders import Order
 from memento.executors.elsewhere.scratch import Scratch
 from memento.executors.elsewhere.sealed import sealed_job
 from memento.executors.engines.batch import Batch
@@ -57,17 +58,17 @@ _lock = threading.Lock()
 _idle: dict[str, list[Bench]] = {}
 _heeding: set[str] = set()
 _jobs: dict[str, bytes] = {}
-_orders: dict[str, str] = {}
+_orders: dict[str, Order] = {}
 
 
-def give_order(visit: str, word: str) -> None:
-    """Have the batches of `visit` in this process do as `word` says from now on: "drain", "cancel" or "stop"."""
+def give_order(visit: str, order: Order) -> None:
+    """Have the batches of `visit` in this process do as `order` says from now on."""
     with _lock:
         while len(_orders) >= MOST_ORDERS:
             _orders.pop(next(iter(_orders)))
-        _orders[visit] = word
-        dismissed = _idle.pop(visit, []) if word == "stop" else []
-        if word == "stop":
+        _orders[visit] = order
+        dismissed = _idle.pop(visit, []) if order is Order.STOP else []
+        if order is Order.STOP:
             _jobs.pop(visit, None)
     for bench in dismissed:
         if bench.idle is not None:
@@ -75,9 +76,9 @@ def give_order(visit: str, word: str) -> None:
         bench.close()
 
 
-def order_for(visit: str) -> str:
-    """Return the last order for `visit`, empty while there is none."""
-    return _orders.get(visit, "")
+def order_for(visit: str) -> Order:
+    """Return the last order for `visit`."""
+    return _orders.get(visit, Order.NONE)
 
 
 def _devices() -> tuple[str | None, ...]:
@@ -114,7 +115,7 @@ def give_back(bench: Bench, *, keep: bool) -> None:
         bench.idle = threading.Timer(IDLE, _dismiss, [bench])
         bench.idle.daemon = True
         with _lock:
-            if _orders.get(bench.visit) != "stop":
+            if _orders.get(bench.visit) is not Order.STOP:
                 _idle.setdefault(bench.visit, []).append(bench)
                 bench.idle.start()
                 return
@@ -132,8 +133,8 @@ def _dismiss(bench: Bench) -> None:
     bench.close()
 
 
-def heed_while_idle(visit: str, ask: Callable[[], Callable[[], str]], every: float) -> None:
-    """Close the benches of `visit` that no batch needs when the orchestrator says "stop", heard by a thread of its own.
+def heed_while_idle(visit: str, ask: Callable[[], Callable[[], Order]], every: float) -> None:
+    """Close the benches of `visit` that no batch needs when they are ordered to stop, heard by a thread of its own.
 
     Args:
         visit: whose benches.
@@ -147,14 +148,14 @@ def heed_while_idle(visit: str, ask: Callable[[], Callable[[], str]], every: flo
     threading.Thread(target=_heed, args=(visit, ask, every), name="memento-idle", daemon=True).start()
 
 
-def _heed(visit: str, ask: Callable[[], Callable[[], str]], every: float) -> None:
+def _heed(visit: str, ask: Callable[[], Callable[[], Order]], every: float) -> None:
     order = ask()
-    while order() != "stop":
+    while order() is not Order.STOP:
         time.sleep(every)
         with _lock:
             if not _idle.get(visit):
                 _heeding.discard(visit)
                 return
-    give_order(visit, "stop")
+    give_order(visit, Order.STOP)
     with _lock:
         _heeding.discard(visit)

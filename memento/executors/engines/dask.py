@@ -23,7 +23,8 @@ from functools import partial
 from typing import Any
 
 from memento.errors import MissingExtra, OptionError, WorkerStartError
-from memento.executors.engines.batch import Batch, Death, Heard
+from memento.executors.elsewhere.orders import Order
+from memento.executors.engines.batch import Batch, Death, Heard, Kind
 from memento.executors.engines.bench import give_order, order_for
 from memento.executors.engines.work import run_batch
 from memento.executors.processes.crew import usable_cpus
@@ -33,6 +34,8 @@ PATIENCE = 10.0
 # Telling workers to stop may take so long, beyond which they are left to see for themselves that nobody wants them.
 QUICK = 3.0
 COUNT_AGAIN = 1.0
+# What a batch tells only the engine: on which worker it begins, and that it is over.
+_STARTED, _ENDED = "started", "ended"
 
 
 class DaskEngine:
@@ -165,9 +168,9 @@ class DaskEngine:
         number, kind, *body = pickle.loads(event[1])
         if visit != self._visit or number not in self._futures:
             return
-        if kind == "started":
+        if kind == _STARTED:
             self._started(number, body[0])
-        elif kind == "ended":
+        elif kind == _ENDED:
             self._ended.add(number)
         else:
             self._hear(Heard(number, kind, tuple(body)))
@@ -180,7 +183,7 @@ class DaskEngine:
         if before == worker:
             self._soon(self._client._run_on_scheduler(_end_lives, [future.key]))
         elif number not in self._ended:  # or else its result was lost on the way, and it may well run again
-            self._hear(Heard(number, "died", _death_of(before)))
+            self._hear(Heard(number, Kind.DIED, _death_of(before)))
             self._futures.pop(number, None)
             self._soon(self._client._cancel([future]))
 
@@ -198,14 +201,16 @@ class DaskEngine:
         except self._distributed.scheduler.KilledWorker as error:
             # Dask counts a death against everything that was on the worker, also what only waited there.
             begun = number in self._begun
-            heard = Heard(number, "died", _death_of(error.last_worker.address)) if begun else Heard(number, "unbegun")
+            heard = (
+                Heard(number, Kind.DIED, _death_of(error.last_worker.address)) if begun else Heard(number, Kind.UNBEGUN)
+            )
         except Exception as error:
             if future.status != "error":  # cancelled
                 self._on_cancelled(visit, number)
                 return
-            heard = Heard(number, "broken", f"{type(error).__name__}: {error}")
+            heard = Heard(number, Kind.BROKEN, f"{type(error).__name__}: {error}")
         else:
-            heard = Heard(number, "answer", answer)
+            heard = Heard(number, Kind.ANSWER, answer)
         self._futures.pop(number, None)
         self._hear(heard)
 
@@ -216,9 +221,9 @@ class DaskEngine:
         if self._client.status != "running" or self._client.scheduler_comm is not self._connection:
             self._lost_in = visit  # also where there is another by now: events of the topic do not come by that
         elif number in self._begun:
-            self._hear(Heard(number, "died", _death_of(self._begun[number])))
+            self._hear(Heard(number, Kind.DIED, _death_of(self._begun[number])))
         else:
-            self._hear(Heard(number, "unbegun"))
+            self._hear(Heard(number, Kind.UNBEGUN))
 
     @property
     def _lost(self) -> str:
@@ -229,10 +234,10 @@ class DaskEngine:
         lost = self._lost_in == self._visit or self._client.status != "running"
         return self._lost if lost else ""
 
-    def order(self, word: str) -> None:
-        """Pass `word` on to every worker."""
+    def order(self, order: Order) -> None:
+        """Pass `order` on to every worker."""
         if self._visit and self._client.status == "running":
-            self._ask(lambda: self._client._run(_pass_on, self._visit, word, on_error="ignore"))
+            self._ask(lambda: self._client._run(_pass_on, self._visit, order, on_error="ignore"))
 
     def abandon(self) -> None:
         """Cancel every task; the workers' threads see that and end what runs."""
@@ -285,9 +290,9 @@ def _end_lives(keys: Sequence[str], dask_scheduler: Any = None) -> None:
             task.suspicious = max(task.suspicious, dask_scheduler.allowed_failures)
 
 
-def _pass_on(visit: str, word: str) -> None:
+def _pass_on(visit: str, order: Order) -> None:
     """On a worker, in the thread that must never wait."""
-    threading.Thread(target=give_order, args=(visit, word), name="memento-order").start()
+    threading.Thread(target=give_order, args=(visit, order), name="memento-order").start()
 
 
 def _run_on_worker(packed: bytes) -> bytes:
@@ -301,13 +306,13 @@ def _run_on_worker(packed: bytes) -> bytes:
     def tell(message: tuple[Any, ...]) -> None:
         worker.log_event(batch.visit, pickle.dumps((batch.number, *message)))
 
-    def order() -> str:
+    def order() -> Order:
         task = worker.state.tasks.get(key)
         # Nobody waits for it any more: it was cancelled, or the client is gone.
         unwanted = task is None or task.state == "cancelled" or worker.status.name in ("closing", "closed", "failed")
-        return "stop" if unwanted else order_for(batch.visit)
+        return Order.STOP if unwanted else order_for(batch.visit)
 
-    tell(("started", f"{worker.address} ({worker.id})"))
+    tell((_STARTED, f"{worker.address} ({worker.id})"))
     answer = run_batch(batch, tell, order, slots=worker.state.nthreads)
-    tell(("ended",))
+    tell((_ENDED,))
     return pickle.dumps(answer)

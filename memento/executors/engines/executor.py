@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from memento.errors import EngineLost, StoreUnwritable, WorkerStartError
+from memento.executors.elsewhere.orders import Order
 from memento.executors.elsewhere.sealed import seal
-from memento.executors.engines.batch import Answer, Batch, Death, Engine, File, Heard, Sent
+from memento.executors.engines.batch import Answer, Batch, Death, Engine, File, Heard, Kind, Sent
 from memento.executors.engines.landing import Landing
 from memento.executors.engines.portions import GROWING, Portions
 from memento.heads import Frame, key_in
@@ -165,29 +166,29 @@ class BatchExecutor:
         sent = self._sent.get(heard.number)
         if sent is None:
             return  # of a batch that is over, or of another job
-        if heard.kind == "answer":
+        if heard.kind is Kind.ANSWER:
             self._finish(sent, pickle.loads(heard.body))
-        elif heard.kind == "died":
+        elif heard.kind is Kind.DIED:
             self._bury(sent, heard.body)
-        elif heard.kind == "unbegun":
+        elif heard.kind is Kind.UNBEGUN:
             del self._sent[heard.number]
             self._take_back([task for task in sent.batch.tasks if self._is_out(sent, task.key)])
-        elif heard.kind == "broken":
+        elif heard.kind is Kind.BROKEN:
             self._give_up(heard.body)
         else:
             self._hear_of(sent, heard.kind, *heard.body)
 
-    def _hear_of(self, sent: Sent, kind: str, what: Any, *more: Any) -> None:
-        if kind == "frames":
+    def _hear_of(self, sent: Sent, kind: Kind, what: Any, *more: Any) -> None:
+        if kind is Kind.FRAMES:
             self._deliver(sent, what, ())
-        elif kind == "left":
+        elif kind is Kind.LEFT:
             self._take_back(self._own(sent, what))
         else:
             for task in self._own(sent, [what]):
-                if kind == "begun":
+                if kind is Kind.BEGUN:
                     sent.running, sent.since, sent.metrics = task, time.time(), b""
                     self._reports.append(Begun(task=task))
-                elif kind == "advanced":
+                elif kind is Kind.ADVANCED:
                     self._reports.append(Advanced(task=task, done=more[0], total=more[1]))
                 elif task == sent.running:
                     (sent.metrics,) = more
@@ -259,17 +260,17 @@ class BatchExecutor:
 
     def drain(self) -> Sequence[Task]:
         """Begin nothing more, and let running experiments go on."""
-        return self._hold_up("drain")
+        return self._hold_up(Order.DRAIN)
 
     def cancel(self) -> Sequence[Task]:
         """Begin nothing more, and let running experiments see `context.should_stop`."""
-        return self._hold_up("cancel")
+        return self._hold_up(Order.CANCEL)
 
-    def _hold_up(self, word: str) -> list[Task]:
+    def _hold_up(self, order: Order) -> list[Task]:
         self._cancelled = True
         left, self._queue = list(self._queue), deque()
         if self._sent:
-            self._engine.order(word)
+            self._engine.order(order)
         return left
 
     def stop(self) -> Sequence[Task]:
@@ -284,7 +285,7 @@ class BatchExecutor:
             left += [task for task in sent.batch.tasks if self._is_out(sent, task.key)]
         left += [report.task for report in self._reports if isinstance(report, Lost | Returned)]
         self._reports = [report for report in self._reports if not isinstance(report, Lost | Returned)]
-        self._engine.order("stop")
+        self._engine.order(Order.STOP)
         self._engine.abandon()
         self._sent, self._out = {}, {}
         return left

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
+from memento.executors.elsewhere.orders import Order
+
 # A worker asks so often whether it is to stop.
 ASK = 0.5
 # The mailbox answers at the latest after so many seconds, and counts as gone after `GONE`: longer than a busy machine
@@ -24,29 +26,29 @@ class Mailbox:
         self._leave = leave
         self._messages: list[bytes] = []
         self._arrived = asyncio.Event()
-        self._word = ""
+        self._order = Order.NONE
 
     async def put(self, message: bytes) -> None:
         """Take a message of a worker in."""
         self._messages.append(message)
         self._arrived.set()
 
-    async def take(self, word: str) -> list[bytes]:
-        """Return the messages that have come, after a while also none; a mailbox that was begun again learns `word`."""
-        self._word = self._word or word
+    async def take(self, order: Order) -> list[bytes]:
+        """Return the messages that have come, after a while also none; one that was begun again learns `order`."""
+        self._order = self._order or order
         with contextlib.suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._arrived.wait(), LONG_POLL)
         self._arrived.clear()
         messages, self._messages = self._messages, []
         return messages
 
-    async def give_order(self, word: str) -> None:
+    async def give_order(self, order: Order) -> None:
         """Let workers know what the orchestrator wants."""
-        self._word = word
+        self._order = order
 
-    async def order(self) -> str:
+    async def order(self) -> Order:
         """Return what the orchestrator wants."""
-        return self._word
+        return self._order
 
     async def end(self) -> None:
         """Leave, once the last order has had time to be heard."""
@@ -64,33 +66,33 @@ class Orders:
 
     def __init__(self, mailbox: Any, passing: tuple[type[Exception], ...]) -> None:
         self._mailbox, self._passing = mailbox, passing
-        self.word = ""
+        self.last = Order.NONE
         self._ask()
         with contextlib.suppress(Exception):  # which is looked into below
             self._asked.result(GONE)
         self._look()
 
-    def __call__(self) -> str:
+    def __call__(self) -> Order:
         """Return the last that has been heard."""
         self._look()
         if self._heard and time.monotonic() - self._at > ASK:
             self._ask()
-        return self.word
+        return self.last
 
     def _ask(self) -> None:
-        self._asked: Future[str] = self._mailbox.order.remote().future()
+        self._asked: Future[Order] = self._mailbox.order.remote().future()
         self._at, self._heard = time.monotonic(), False
 
     def _look(self) -> None:
         if self._heard:
             return
         if not self._asked.done():
-            self.word = "stop" if time.monotonic() - self._at >= GONE else self.word
+            self.last = Order.STOP if time.monotonic() - self._at >= GONE else self.last
             return
         self._heard = True
         try:
-            self.word = self._asked.result() or self.word
+            self.last = self._asked.result() or self.last
         except self._passing:
             pass
         except Exception:
-            self.word = "stop"  # the mailbox is gone, and with it whoever wanted this
+            self.last = Order.STOP  # the mailbox is gone, and with it whoever wanted this

@@ -26,7 +26,8 @@ from functools import partial
 from typing import Any
 
 from memento.errors import MissingExtra, OptionError, WorkerStartError
-from memento.executors.engines.batch import Batch, Death, Heard
+from memento.executors.elsewhere.orders import Order
+from memento.executors.engines.batch import Batch, Death, Heard, Kind
 from memento.executors.engines.bench import heed_while_idle
 from memento.executors.engines.mailbox import ASK, GONE, LONG_POLL, Mailbox, Orders
 from memento.executors.engines.work import run_batch
@@ -143,7 +144,7 @@ class RayEngine:
         self._visit, self._hear = visit, hear
         self._references, self._why, self._heard_at, self._looked_at = {}, "", math.inf, math.inf
         self._checked = set()
-        self._word = ""
+        self._order = Order.NONE
         # It is begun again should it die, as it does when Ray ends processes of a node that runs out of memory: what it
         # held is news of running experiments, which their batches bring home as well.
         mailbox = self._ray.remote(Mailbox).options(num_cpus=0, max_restarts=-1, **self._beside_us())
@@ -196,7 +197,7 @@ class RayEngine:
         patience, passing = BEGINNING, _passing(self._ray)
         while visit == self._visit:
             try:
-                messages = self._ray.get(mailbox.take.remote(self._word), timeout=patience)
+                messages = self._ray.get(mailbox.take.remote(self._order), timeout=patience)
                 patience = GONE
                 self._count()
                 self._heard_at = time.monotonic()
@@ -223,16 +224,16 @@ class RayEngine:
         errors = self._ray.exceptions
         self._references.pop(number, None)
         try:
-            heard = Heard(number, "answer", future.result())
+            heard = Heard(number, Kind.ANSWER, future.result())
         except errors.TaskCancelledError:
             return
         except errors.RayTaskError as error:
-            heard = Heard(number, "broken", str(error))
+            heard = Heard(number, Kind.BROKEN, str(error))
         except errors.OutOfMemoryError as error:
-            heard = Heard(number, "died", Death(_memory_words(str(error)), "memory"))
+            heard = Heard(number, Kind.DIED, Death(_memory_words(str(error)), "memory"))
         except errors.RayError as error:  # its worker, its node, or the node that kept what it returned
             words = f"a Ray worker died while it ran the experiment ({type(error).__name__})"
-            heard = Heard(number, "died", Death(words))
+            heard = Heard(number, Kind.DIED, Death(words))
         except Exception as error:
             if visit == self._visit:
                 self._lose(f"{type(error).__name__}: {error}")
@@ -250,11 +251,11 @@ class RayEngine:
             self._lose(f"it has said nothing for {silence:.0f} s")
         return self._why or ("" if self._ray.is_initialized() else "Ray was shut down")
 
-    def order(self, word: str) -> None:
-        """Leave `word` where the workers ask for it."""
-        self._word = word
+    def order(self, order: Order) -> None:
+        """Leave `order` where the workers ask for it."""
+        self._order = order
         if self._mailbox is not None and self._ray.is_initialized() and not self._why:
-            self._mailbox.give_order.remote(word)
+            self._mailbox.give_order.remote(order)
 
     def abandon(self) -> None:
         """Cancel every task; the workers see the order to stop, or that the mailbox is gone."""

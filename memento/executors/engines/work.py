@@ -18,7 +18,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from memento.errors import StoreUnwritable, WorkerStartError
-from memento.executors.engines.batch import Answer, Batch, File
+from memento.executors.elsewhere.orders import Obedience, Order
+from memento.executors.engines.batch import Answer, Batch, File, Kind
 from memento.executors.engines.bench import Bench, give_back, take_bench
 from memento.executors.engines.carrying import bring_along
 from memento.executors.processes.child import read_spill, spill_path
@@ -38,14 +39,13 @@ METRICS_INTERVAL = 1.0
 Tell = Callable[[tuple[Any, ...]], None]
 
 
-def run_batch(batch: Batch, tell: Tell, order: Callable[[], str], *, slots: int = 1) -> Answer:
+def run_batch(batch: Batch, tell: Tell, order: Callable[[], Order], *, slots: int = 1) -> Answer:
     """Run `batch` and return what came of it.
 
     Args:
         batch: what to do.
-        tell: hears, while it runs, ("begun", key), ("advanced", key, done, total), ("metrics", key, bytes),
-            ("frames", frames) and ("left", keys).
-        order: what the orchestrator wants: "", "drain", "cancel" or "stop".
+        tell: hears, while it runs, what a worker may tell by `Kind`, each followed by its body.
+        order: returns what the orchestrator wants.
         slots: how many batches this process runs side by side.
     """
     if batch.python != sys.version_info[:2]:
@@ -77,7 +77,7 @@ def run_batch(batch: Batch, tell: Tell, order: Callable[[], str], *, slots: int 
 class _Attendance:
     """Attends to one batch."""
 
-    def __init__(self, bench: Bench, batch: Batch, tell: Tell, order: Callable[[], str]) -> None:
+    def __init__(self, bench: Bench, batch: Batch, tell: Tell, order: Callable[[], Order]) -> None:
         self._bench, self._batch, self._tell, self._order = bench, batch, tell, order
         self._open = {task.key: task for task in batch.tasks}
         self._frames: list[Frame] = []
@@ -86,7 +86,7 @@ class _Attendance:
         self._running: Task | None = None
         self._metrics = b""
         self._metrics_at = self._begun = time.monotonic()
-        self._held_up = ""  # by which word
+        self._obedience = Obedience(bench.executor)
 
     def run(self) -> Answer:
         """Run it to its end."""
@@ -122,29 +122,28 @@ class _Attendance:
 
     def _heed(self) -> bool:
         """Do as the orchestrator wants; return whether everything is to end now."""
-        word = self._order()
-        executor = self._bench.executor
-        if word == "stop":
+        order = self._order()
+        if order is Order.STOP:
             self._end()
             return True
         long = len(self._open) > 1 and time.monotonic() - self._begun > LONG
-        word = word or ("drain" if long else "")
-        if word and word != self._held_up:
-            self._held_up, self._bench.usable = word, False
-            self._hold_up(executor.cancel() if word == "cancel" else executor.drain())
+        back = self._obedience.obey(order or (Order.DRAIN if long else Order.NONE))
+        if back is not None:
+            self._bench.usable = False
+            self._hold_up(back)
         return False
 
     def _hold_up(self, tasks: Iterable[Task]) -> None:
         """Others are to run `tasks`, and to have what is finished already."""
         self._give_back(tasks)
         if self._frames and not self._files and sum(map(_size_of, self._frames)) < LARGEST_TOLD:
-            self._tell(("frames", tuple(self._frames)))
+            self._tell((Kind.FRAMES, tuple(self._frames)))
 
     def _give_back(self, tasks: Iterable[Task]) -> None:
         keys = [task.key for task in tasks if self._open.pop(task.key, None) is not None]
         self._left += keys
         if keys:
-            self._tell(("left", tuple(keys)))
+            self._tell((Kind.LEFT, tuple(keys)))
 
     def _hear(self, reports: Iterable[Report]) -> None:
         for report in reports:
@@ -155,9 +154,9 @@ class _Attendance:
                 self._keep(frame_of(outcome_of(report, self._bench.root, self._batch.run)))
             elif isinstance(report, Begun):
                 self._running, self._metrics = report.task, b""
-                self._tell(("begun", report.task.key))
+                self._tell((Kind.BEGUN, report.task.key))
             elif isinstance(report, Advanced):
-                self._tell(("advanced", report.task.key, report.done, report.total))
+                self._tell((Kind.ADVANCED, report.task.key, report.done, report.total))
             elif isinstance(report, Returned):
                 self._give_back([report.task])
 
@@ -177,7 +176,7 @@ class _Attendance:
             metrics = read_spill(spill_path(self._bench.spool, worker.stem), task)
             if metrics and metrics != self._metrics and len(metrics) <= LARGEST_TOLD:
                 self._metrics = metrics
-                self._tell(("metrics", task.key, metrics))
+                self._tell((Kind.METRICS, task.key, metrics))
 
 
 def _size_of(frame: Frame) -> int:

@@ -9,7 +9,7 @@
                             no two processes are the n-th, and whoever finds a further one knows that it was replaced
     <batch>-<part>.<n>.spool   the outcomes it delivered
     <batch>-<part>.broken   why it could not begin
-    stop                    "drain" or "cancel": begin nothing more
+    stop                    what the jobs are to do by now, an `Order`
 
 A batch is a job array with a part for each of its tasks. Its tag, in the jobs' comment, is its identity: job ids are
 handed out again when a controller forgets the last seconds.
@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from memento.executors.elsewhere.orders import Order
 from memento.files import write_atomically
 from memento.task import Task
 
@@ -113,6 +114,20 @@ def id_of(folder: Path, number: int) -> str | None:
 def keep_id(folder: Path, number: int, job: str) -> None:
     """Write down the job id that sbatch gave to a batch; jobs on other hosts look there whether they are the one."""
     write_atomically(folder / f"{number}.job", [job.encode()])
+
+
+def give_order(folder: Path, order: Order) -> None:
+    """Have the jobs of the run do as `order` says, as soon as they look."""
+    # In place: a reader on another host may hold the file of an earlier order, which must not be gone from under it.
+    (folder / STOP).write_text(order)
+
+
+def order_in(folder: Path) -> Order:
+    """Return the last order that the jobs of the run were given."""
+    try:
+        return Order((folder / STOP).read_text())  # empty while it is being written
+    except FileNotFoundError:
+        return Order.NONE
 
 
 def job_name(job: str, index: int) -> str:

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from memento.executors.elsewhere.orders import Order
 from memento.executors.elsewhere.sealed import seal
 from memento.executors.slurm import commands
 from memento.executors.slurm.batch import JOB
@@ -178,11 +179,11 @@ class SlurmExecutor:
 
     def drain(self) -> Sequence[Task]:
         """Begin nothing more, and let running experiments go on."""
-        return [] if self._run is None else self._run.end("drain")
+        return [] if self._run is None else self._run.end(Order.DRAIN)
 
     def cancel(self) -> Sequence[Task]:
         """Begin nothing more, and let running experiments see `context.should_stop`."""
-        return [] if self._run is None else self._run.end("cancel")
+        return [] if self._run is None else self._run.end(Order.CANCEL)
 
     def stop(self) -> Sequence[Task]:
         """Cancel the jobs of this run, and no others, and wait until they are gone."""

@@ -24,11 +24,12 @@ from pathlib import Path
 from typing import NoReturn
 
 from memento.errors import SlurmError, StoreUnwritable, WorkerStartError
+from memento.executors.elsewhere.orders import Obedience
 from memento.executors.elsewhere.scratch import Scratch
 from memento.executors.elsewhere.sealed import sealed_job
 from memento.executors.processes.executor import ProcessExecutor
 from memento.executors.slurm import commands
-from memento.executors.slurm.batch import JOB, STOP, Batch, broken_of, id_of, job_name
+from memento.executors.slurm.batch import JOB, Batch, broken_of, id_of, job_name, order_in
 from memento.executors.slurm.ending import Ending
 from memento.executors.slurm.incarnation import Incarnation
 from memento.executors.slurm.memory import granted, kills, of_one
@@ -97,7 +98,6 @@ class Leader:
         ending.when_terminated(self._note_termination)
         self._kills = kills()
         self._looked = time.monotonic()
-        self._held_up = ""  # by which word
 
     @property
     def _slots(self) -> int:
@@ -123,6 +123,7 @@ class Leader:
                 self._incarnation.note({"time": self._part.time})
             scratch = Scratch()
             executor = ProcessExecutor(self._slots)
+            self._obedience = Obedience(executor)
             try:
                 executor.start(sealed_job(self._packed, spool=str(scratch.path), deadline=self._ending.at))
                 executor.submit(self._part.in_order())
@@ -152,8 +153,8 @@ class Leader:
                 if self._part.flush(now=True) and self._part.open:
                     self._requeue()
                 return
-            self._heed(executor)
-            if self._held_up and not self._part.running:
+            self._heed()
+            if self._obedience.last and not self._part.running:
                 return
 
     def _is_replaced(self) -> bool:
@@ -162,14 +163,10 @@ class Leader:
         self._looked = time.monotonic()
         return self._incarnation.is_replaced()
 
-    def _heed(self, executor: ProcessExecutor) -> None:
+    def _heed(self) -> None:
         """Stop beginning where the run was stopped or cancelled."""
-        if self._looked < time.monotonic() - TICK or not (self._folder / STOP).exists():
-            return
-        word = (self._folder / STOP).read_text()
-        if word and word != self._held_up:  # it may be looked at while it is being written
-            self._held_up = word
-            self._part.give_back(executor.cancel() if word == "cancel" else executor.drain())
+        if self._looked >= time.monotonic() - TICK:
+            self._part.give_back(self._obedience.obey(order_in(self._folder)) or ())
 
     def _wind_down(self, executor: ProcessExecutor, until: float, ended: Callable[[Outcome], None]) -> None:
         """Let experiments see that they are to stop, and take what they give until the moment `until`."""
@@ -196,7 +193,7 @@ class Leader:
                 self._part.begin(report.task)
             elif isinstance(report, Advanced):
                 self._part.advance(report)
-            elif isinstance(report, Returned) and self._held_up:
+            elif isinstance(report, Returned) and self._obedience.last:
                 self._part.give_back([report.task])
 
     def _ended(self, outcome: Outcome) -> None:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from memento.errors import SlurmError
-from memento.executors.slurm.batch import STOP
+from memento.executors.elsewhere.orders import Order
+from memento.executors.slurm.batch import give_order
 from memento.executors.slurm.cancelling import cancel_all, cancel_waiting
 from memento.executors.slurm.growth import Growth
 from memento.executors.slurm.refusal import Refusal
@@ -184,14 +185,14 @@ class SlurmRun:
 
     # Coming to an end
 
-    def end(self, how: str) -> list[Task]:
-        """Begin nothing more, have jobs that run `how`, "drain" or "cancel", and return what was not submitted."""
+    def end(self, order: Order) -> list[Task]:
+        """Submit nothing more, have its jobs do as `order` says, and return what was not submitted."""
         self._stopping = self._tracker.returning = True
         self._uncertain |= self._submitter.is_uncertain
         left = [task for _, task in self._tasks] + self._submitter.take_back()
         self._tasks = []
         if self._goes_on:
-            (self._folder / STOP).write_text(how)
+            give_order(self._folder, order)
             cancel_waiting(self._run)
         return left
 
@@ -202,7 +203,7 @@ class SlurmRun:
 
     def stop(self) -> list[Task]:
         """Cancel its jobs, wait until they are gone, and return what delivered nothing."""
-        left, vain = self.end("cancel"), list[Task]()
+        left, vain = self.end(Order.CANCEL), list[Task]()
         if self._goes_on:
             cancel_all(self._run)
             vain, self._late = self._tracker.give_up()
