@@ -23,6 +23,7 @@ from memento.running.intake import Intake
 from memento.running.keeping import Keeper
 from memento.running.pace import Pace
 from memento.running.retries import RetryPolicy
+from memento.running.state import RunState
 from memento.store import Run, SqliteStore, open_store
 from memento.store.connection import Ledger
 from memento.task import Failure, Outcome, Task
@@ -181,10 +182,9 @@ def two_out(begun: tuple[SqliteStore, Run, Keeper], *, stopping: bool = False) -
     keys = [key_of(0), key_of(1)]
     plan: Any = SimpleNamespace(keys=keys, todo=[0, 1], entries=[None, None])
     told: Any = Told()
-    intake = Intake(
-        plan=plan, store=store, keeper=keeper, pace=Pace(), retries=RetryPolicy(9), tally=told,
-        watch=FailureWatch(stop_at_first=False, max_failures=None), stopping=lambda: stopping,
-    )  # fmt: skip
+    watch = FailureWatch(stop_at_first=False, max_failures=None)
+    state = RunState(plan=plan, store=store, tally=told, retries=RetryPolicy(9), watch=watch)
+    intake = Intake(state, keeper, Pace(), stopping=lambda: stopping)
     intake.hand_out([Task(0, keys[0]), Task(1, keys[1])])
     return intake, plan, told
 

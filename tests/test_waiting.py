@@ -21,6 +21,7 @@ from memento.running.attending import Attendance
 from memento.running.failing import FailureWatch
 from memento.running.others import Others
 from memento.running.retries import RetryPolicy
+from memento.running.state import RunState
 from memento.standing import Standing
 from memento.store import SqliteStore
 from tests.store.helpers import frame, key_of
@@ -157,10 +158,8 @@ def settled(store: SqliteStore, status: Status, *, retries: int = 0, cancelled: 
     remote: Any = SimpleNamespace(learn=lambda *what: learnt.append(what))
     attendance = Attendance(store, lambda folder: None)
     watch = FailureWatch(stop_at_first=True, max_failures=None)
-    others = Others(
-        plan=plan, todo=todo, store=store, attendance=attendance, tally=tally, retries=RetryPolicy(retries),
-        watch=watch, remote=remote,
-    )  # fmt: skip
+    state = RunState(plan=plan, store=store, tally=tally, retries=RetryPolicy(retries), watch=watch)
+    others = Others(state, todo, attendance, remote)
     if cancelled:
         attendance.cancelled.add(key_of(0))
     run = store.begin_run(experiment="e", code={}, about={})

@@ -14,14 +14,11 @@ from itertools import repeat
 from operator import attrgetter
 
 from memento.heads import Frame, by_success, frame_of, key_in, unpack_head
-from memento.plan import Plan
 from memento.protocols import Advanced, Begun, Delivered, Interrupted, Lost, Noted, Report, Returned
-from memento.running.failing import FailureWatch
 from memento.running.keeping import Keeper
 from memento.running.pace import Pace
-from memento.running.retries import RetryPolicy
-from memento.running.tally import Tally
-from memento.store import Run, SqliteStore
+from memento.running.state import RunState
+from memento.store import Run
 from memento.task import Failure, Outcome, Status, Task
 from memento.undelivered import outcome_of
 
@@ -39,21 +36,11 @@ class Intake:
         told_to_stop: whether an interrupt has reached what is out.
     """
 
-    def __init__(
-        self,
-        *,
-        plan: Plan,
-        store: SqliteStore,
-        keeper: Keeper,
-        pace: Pace,
-        retries: RetryPolicy,
-        tally: Tally,
-        watch: FailureWatch,
-        stopping: Callable[[], bool],
-    ) -> None:
-        self._plan, self._store, self._keeper, self._pace = plan, store, keeper, pace
-        self._retries, self._tally, self._watch, self._stopping = retries, tally, watch, stopping
-        self._rows = {plan.keys[row]: row for row in plan.todo}
+    def __init__(self, state: RunState, keeper: Keeper, pace: Pace, *, stopping: Callable[[], bool]) -> None:
+        self._plan, self._store, self._tally = state.plan, state.store, state.tally
+        self._retries, self._watch = state.retries, state.watch
+        self._keeper, self._pace, self._stopping = keeper, pace, stopping
+        self._rows = {state.plan.keys[row]: row for row in state.plan.todo}
         self._heard_all = True
         self.out: dict[bytes, Task] = {}
         self.later: list[tuple[float, int, int]] = []

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import time
 
-from memento.plan import Plan
 from memento.protocols import RemoteExecutor
 from memento.running.attending import Attendance
-from memento.running.failing import FailureWatch
-from memento.running.retries import RetryPolicy
-from memento.running.tally import Tally
+from memento.running.state import RunState
 from memento.running.todo import Todo
-from memento.store import Entry, Run, SqliteStore
+from memento.store import Entry, Run
 from memento.task import Outcome, Status
 
 POLL = 0.2
@@ -24,21 +21,10 @@ class Others:
         failed: how many of them have failed there for good.
     """
 
-    def __init__(
-        self,
-        *,
-        plan: Plan,
-        todo: Todo,
-        store: SqliteStore,
-        attendance: Attendance,
-        tally: Tally,
-        retries: RetryPolicy,
-        watch: FailureWatch,
-        remote: RemoteExecutor | None,
-    ) -> None:
-        self._plan, self._todo, self._store = plan, todo, store
-        self._attendance, self._tally, self._retries, self._remote = attendance, tally, retries, remote
-        self._watch = watch
+    def __init__(self, state: RunState, todo: Todo, attendance: Attendance, remote: RemoteExecutor | None) -> None:
+        self._plan, self._store, self._tally = state.plan, state.store, state.tally
+        self._retries, self._watch = state.retries, state.watch
+        self._todo, self._attendance, self._remote = todo, attendance, remote
         self.failed = 0
         self._looked_at = 0.0
         self._pause = POLL

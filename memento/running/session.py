@@ -36,6 +36,7 @@ from memento.running.options import Options
 from memento.running.others import Others
 from memento.running.pace import AHEAD, Pace
 from memento.running.retries import RetryPolicy
+from memento.running.state import RunState
 from memento.running.tally import TICK, Tally
 from memento.running.tasks import Tasks
 from memento.running.todo import Todo
@@ -80,21 +81,19 @@ class Session:
         self._watch = FailureWatch(
             stop_at_first=options.on_error == "stop", max_failures=options.max_failures, spread=self._todo.spread_out
         )
+        state = RunState(
+            plan=plan, store=store, tally=self._tally, retries=RetryPolicy(options.retries), watch=self._watch
+        )
         self._pace = Pace(getattr(executor, "ahead", AHEAD))
         self._remote = executor if isinstance(executor, RemoteExecutor) else None
         self._tasks = Tasks(configurations, plan, timeout=options.timeout, limited=self._remote is None)
         self._attendance = Attendance(store, watch, self._tally.tell_notice)
-        retries = RetryPolicy(options.retries)
-        self._others = Others(
-            plan=plan, todo=self._todo, store=store, attendance=self._attendance, tally=self._tally, retries=retries,
-            watch=self._watch, remote=self._remote,
-        )  # fmt: skip
+        self._others = Others(state, self._todo, self._attendance, self._remote)
         # Where experiments run in this thread, the next one may take hours.
         keeper = Keeper(store, plan.anew, linger=0.0 if executor.inline else LINGER)
         self._intake = Intake(
-            plan=plan, store=store, keeper=keeper, pace=self._pace, retries=retries, tally=self._tally,
-            watch=self._watch, stopping=lambda: self.interrupts.count > 0 or self.stopped is not None,
-        )  # fmt: skip
+            state, keeper, self._pace, stopping=lambda: self.interrupts.count > 0 or self.stopped is not None
+        )
 
     # The life of a run
 
@@ -175,9 +174,7 @@ class Session:
         self._intake.give_back(self._executor.cancel())
         until = time.monotonic() + GRACE
         while self._intake.out and time.monotonic() < until and self.interrupts.count < 2:
-            self._hear(TICK)
-            self._intake.commit_when_due(self._run)
-            self._tally.tell_progress()
+            self._take_in()
 
     def _leave(self) -> None:
         if self._remote is not None:
@@ -198,9 +195,13 @@ class Session:
             if self.interrupts.count:
                 self._interrupted()
                 return
-            self._hear(TICK)
-            self._intake.commit_when_due(self._run)
-            self._tally.tell_progress()
+            self._take_in()
+
+    def _take_in(self) -> None:
+        """Take in what comes within a moment, while nothing new is handed out."""
+        self._hear(TICK)
+        self._intake.commit_when_due(self._run)
+        self._tally.tell_progress()
 
     def _wind_up(self) -> None:
         """End what still runs, and keep everything that was delivered."""
