@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from memento.capture.claims import Claims
+from memento.capture.from_json import made_again
 from memento.capture.lines import Written, fields_of, key_of, record_of, result_of, text_of
-from memento.capture.notation import made_again
 
 if TYPE_CHECKING:
     from memento.capture.calling import Stack

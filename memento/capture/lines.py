@@ -23,7 +23,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from memento.capture.notation import SIMPLE, Notes, as_kind, first_step, from_plain, is_simple, step_to, to_plain
+from memento.capture.from_json import as_kind, from_plain
+from memento.capture.notation import SIMPLE, Notes, first_step, is_simple, step_to
+from memento.capture.to_json import to_plain
 from memento.errors import NameClash, UnkeyableValue
 from memento.hashing import KeyMaker, digest
 from memento.hashing.naming import qualified
