@@ -13,11 +13,8 @@ Assumption: the workers have memento, the same Python and the user's own modules
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
-import os
 import pickle
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -25,19 +22,15 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
-from memento.errors import MissingExtra, OptionError, WorkerStartError
+from memento.errors import OptionError
 from memento.executors.elsewhere.orders import Order
 from memento.executors.engines.batch import Batch, Death, Heard, Kind
 from memento.executors.engines.bench import heed_while_idle
 from memento.executors.engines.mailbox import ASK, GONE, LONG_POLL, Mailbox, Orders
+from memento.executors.engines.ray_connection import RayConnection, passing_errors
 from memento.executors.engines.work import run_batch
 from memento.executors.processes.crew import usable_cpus
-from memento.given import worker_count
 
-# Another machine may take so long to answer at all.
-PATIENCE = 10.0
-# What Ray calls one of this machine's own.
-HERE = "local"
 # The process of the mailbox may have to wait for a node, or for a busy one.
 BEGINNING = 120.0
 
@@ -48,98 +41,34 @@ class RayEngine:
     name = "Ray"
 
     def __init__(self, address: str | None, workers: int | None) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        try:
-            import ray
-        except ImportError as error:
-            raise MissingExtra("ray", "ray") from error
-        self._ray = ray
-        self._address, self._workers = address, worker_count(workers)
-        self._is_ours = False
+        self._connection = RayConnection(address, workers)
+        self._ray = self._connection.ray
         self._mailbox: Any = None
         self._listener: threading.Thread | None = None
         self._references: dict[int, Any] = {}
         self._visit = ""
         self._why = ""
-        self._slots = 0
         self._checked: set[tuple[int, float]] = set()
-        self._connected = False
         self._heard_at = self._looked_at = math.inf
 
     @property
     def slots(self) -> int:
-        """How many CPUs the cluster had a moment ago; before there is a connection, as many as would be taken."""
-        if not self._connected and self._ray.is_initialized():
-            self._count()
-        elif not self._connected and self._target == HERE:
-            return self._workers or usable_cpus()
-        return self._slots
+        """How many CPUs the cluster has."""
+        return self._connection.slots
 
     @property
     def reach(self) -> int:
-        """How many CPUs there are, or will be: an autoscaler adds nodes for what waits."""
-        return max(self.slots, self._workers or 0)
+        """How many CPUs there are, or will be."""
+        return self._connection.reach
 
     @property
     def grows(self) -> bool:
         """Whether more was asked for than there is."""
         return self.reach > self.slots
 
-    def _count(self) -> None:
-        self._slots = int(self._ray.cluster_resources().get("CPU", 0))
-
-    @property
-    def _target(self) -> str:
-        """Where to connect to; a Ray that happens to run on this machine is taken only when it was asked for."""
-        return self._address or os.environ.get("RAY_ADDRESS") or HERE
-
-    def _connect(self) -> None:
-        if self._connected:
-            return
-        if self._ray.is_initialized():
-            self._check_connection()
-        else:
-            self._initialize()
-        self._connected = True
-        self._count()
-
-    def _check_connection(self) -> None:
-        """Refuse to run somewhere else than where was asked for: one process has one connection."""
-        if self._address is None or self._address == "auto" or self._address.startswith("ray://"):
-            return
-        connected = self._ray.get_runtime_context().gcs_address
-        if _resolved(self._address) != _resolved(connected):
-            raise OptionError(
-                f"RayExecutor({self._address!r}) is to run elsewhere than on the Ray at {connected}, which this "
-                "process is connected to; leave the address out, or call ray.shutdown() before",
-                option="address",
-                value=self._address,
-            )
-
-    def _initialize(self) -> None:
-        target = self._target
-        options: dict[str, Any] = {"address": target}
-        if target == HERE:
-            options.update(num_cpus=self._workers or usable_cpus(), include_dashboard=False)
-        try:
-            self._knock(target)
-            self._ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise WorkerStartError(
-                f"Ray cannot be reached at address={target!r}: {error}; is it running (`ray status`), and can "
-                "this machine connect to it?"
-            ) from error
-        self._is_ours = True
-
-    def _knock(self, target: str) -> None:
-        """Find out soon that nobody is there: Ray would try for minutes."""
-        host, _, port = target.removeprefix("ray://").rpartition(":")
-        if host and port.isdecimal():
-            socket.create_connection((host, int(port)), timeout=PATIENCE).close()
-
     def open(self, visit: str, hear: Callable[[Heard], None]) -> None:
         """Connect, and hear of the batches of `visit` from now on."""
-        self._connect()
+        self._connection.connect()
         self._dismiss()
         self._visit, self._hear = visit, hear
         self._references, self._why, self._heard_at, self._looked_at = {}, "", math.inf, math.inf
@@ -194,12 +123,12 @@ class RayEngine:
 
     def _listen(self, visit: str, mailbox: Any) -> None:
         """Hear what workers tell, in a thread of its own."""
-        patience, passing = BEGINNING, _passing(self._ray)
+        patience, passing = BEGINNING, passing_errors()
         while visit == self._visit:
             try:
                 messages = self._ray.get(mailbox.take.remote(self._order), timeout=patience)
                 patience = GONE
-                self._count()
+                self._connection.count()
                 self._heard_at = time.monotonic()
             except passing:
                 time.sleep(ASK)  # until it is back, or has been silent for too long
@@ -249,25 +178,25 @@ class RayEngine:
         silence = now - self._heard_at
         if silence > GONE:  # asking it anything would wait for minutes
             self._lose(f"it has said nothing for {silence:.0f} s")
-        return self._why or ("" if self._ray.is_initialized() else "Ray was shut down")
+        return self._why or ("" if self._connection.is_alive else "Ray was shut down")
 
     def order(self, order: Order) -> None:
         """Leave `order` where the workers ask for it."""
         self._order = order
-        if self._mailbox is not None and self._ray.is_initialized() and not self._why:
+        if self._mailbox is not None and self._connection.is_alive and not self._why:
             self._mailbox.give_order.remote(order)
 
     def abandon(self) -> None:
         """Cancel every task; the workers see the order to stop, or that the mailbox is gone."""
         references, self._references = list(self._references.values()), {}
-        if self._ray.is_initialized() and not self._why:
+        if self._connection.is_alive and not self._why:
             for reference in references:
                 with contextlib.suppress(Exception):
                     self._ray.cancel(reference)
 
     def _dismiss(self) -> None:
         self._visit = ""
-        if self._mailbox is not None and self._ray.is_initialized() and not self._why:
+        if self._mailbox is not None and self._connection.is_alive and not self._why:
             self._mailbox.end.remote()
         if self._listener is not None and not self._why:
             self._listener.join(2 * LONG_POLL)
@@ -276,22 +205,7 @@ class RayEngine:
     def close(self) -> None:
         """End the mailbox, and the Ray that was started here."""
         self._dismiss()
-        if self._is_ours and self._ray.is_initialized():
-            self._ray.shutdown()
-        self._is_ours = self._connected = False
-
-
-def _resolved(address: str) -> str:
-    """Return host and port with the host as a number where it has one."""
-    host, colon, port = address.rpartition(":")
-    with contextlib.suppress(OSError):
-        host = socket.gethostbyname(host)
-    return f"{host}{colon}{port}"
-
-
-def _passing(ray: Any) -> tuple[type[Exception], ...]:
-    """Return what Ray raises of a mailbox that has died and is begun again."""
-    return (ray.exceptions.ActorUnavailableError, ray.exceptions.OutOfMemoryError)
+        self._connection.close()
 
 
 def _memory_words(said: str) -> str:
@@ -302,12 +216,10 @@ def _memory_words(said: str) -> str:
 
 def _run_on_worker(packed: bytes, mailbox: Any) -> bytes:
     """On a worker: run a batch, telling how it goes."""
-    import ray
-
     batch: Batch = pickle.loads(packed)
 
     def orders() -> Orders:
-        return Orders(mailbox, _passing(ray))
+        return Orders(mailbox, passing_errors())
 
     def tell(message: tuple[Any, ...]) -> None:
         mailbox.put.remote(pickle.dumps((batch.number, *message)))
