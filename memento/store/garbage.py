@@ -96,7 +96,8 @@ def _refuse_while_runs_live(root: Path, database: sqlite3.Connection, left: Cont
     if any(run not in left for run in runs_below(root)):
         raise StoreError(f"a run goes on over the store {root}; collect its garbage when no run does", path=path)
     (rows, newest) = database.execute("SELECT count(*), coalesce(max(id), 0) FROM outcomes").fetchone()
-    if rows != newest or database.execute("PRAGMA quick_check(1)").fetchone()[0] != b"ok":
+    # Not `quick_check`, which does not compare an index with its table: by the index is found whose a value is.
+    if rows != newest or database.execute("PRAGMA integrity_check(1)").fetchone()[0] != b"ok":
         raise StoreError(
             f"the ledger of the store {root} is damaged, so that nobody can tell what belongs to what; nothing was "
             "collected: put a backup in its place first",

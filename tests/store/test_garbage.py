@@ -16,6 +16,7 @@ from memento.files import private_folder
 from memento.hashing.origin import as_seen_from
 from memento.spool import SpoolWriter
 from memento.store import SqliteStore
+from memento.task import Status
 from tests.store.helpers import RUN, frame, key_of, outcome_of, save_in_file
 from tests.store.test_damage import change
 
@@ -225,6 +226,12 @@ def test_a_newer_result_that_is_damaged_replaces_nothing(store: SqliteStore) -> 
     assert store.collect(superseded_before=LATER) == []
 
 
+def test_a_newer_failure_replaces_nothing(store: SqliteStore) -> None:
+    save_in_file(store, 1, b"the only one")
+    store.save([frame(1, attempt=2, status=Status.FAILED)])
+    assert store.collect(superseded_before=LATER) == []
+
+
 def test_nothing_is_collected_while_a_run_goes_on(store: SqliteStore) -> None:
     run = store.begin_run(experiment="e", code={}, about={})
     blob = put(layout.blob_path(store.root, key_of(2), run.id, 1, "value"))
@@ -253,3 +260,17 @@ def test_nothing_is_collected_from_a_damaged_ledger(store: SqliteStore) -> None:
     change(store, "DELETE FROM outcomes WHERE id = 1")
     with pytest.raises(StoreError, match="is damaged, so that nobody can tell what belongs to what; nothing"):
         store.collect()
+
+
+def test_nothing_is_collected_where_the_index_has_lost_an_entry(store: SqliteStore) -> None:
+    """By it is found which outcome a value belongs to: a value that is wanted would count as nobody's."""
+    value = save_in_file(store, 1, b"large")
+    store.save([frame(2)])
+    store.close()
+    data = store.database.read_bytes()
+    entry = b"\x03\x06\x09" + key_of(1)[7::-1]  # as the index has it: types, beginning of the key, row 1
+    assert data.count(entry) == 1
+    store.database.write_bytes(data.replace(entry, b"\x03\x06\x09" + key_of(3)[7::-1]))
+    with pytest.raises(StoreError, match="is damaged, so that nobody can tell what belongs to what; nothing"):
+        store.collect(dry_run=False)
+    assert value.read_bytes() == b"large"
