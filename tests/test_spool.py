@@ -42,6 +42,28 @@ def test_what_was_appended_is_read_from_any_offset(tmp_path: Path) -> None:
     writer.close()
 
 
+def test_who_opens_a_spool_again_goes_on_behind_what_is_in_it(tmp_path: Path) -> None:
+    for number in (1, 2):
+        writer = SpoolWriter(tmp_path / "w.spool")
+        writer.append(outcome_of(number, b"value"))
+        writer.close()
+    assert list(read_all_frames(tmp_path / "w.spool")) == [frame(1, b"value"), frame(2, b"value")]
+
+
+def test_an_outcome_of_which_the_kernel_took_only_a_beginning_is_written_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = SpoolWriter(tmp_path / "w.spool")
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:5]))
+    end = writer.append(outcome_of(1, b"one"))
+    monkeypatch.undo()
+    assert (tmp_path / "w.spool").stat().st_size == end
+    writer.append(outcome_of(2, b"two"))
+    writer.close()
+    assert read_frames(tmp_path / "w.spool")[0] == [frame(1, b"one"), frame(2, b"two")]
+
+
 def test_a_spool_cut_at_any_byte_gives_its_whole_frames(tmp_path: Path) -> None:
     writer = SpoolWriter(tmp_path / "w.spool")
     ends = [writer.append(outcome_of(number, b"value")) for number in range(3)]
