@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -136,6 +137,20 @@ def test_a_full_disk_leaves_whole_lines_and_the_error_tells_the_record(tmp_path,
 
     assert caught.value.__notes__ == ['not recorded: {"x":2,\t"y":2}']
     assert path.read_text() == '{"x":1,\t"y":1}\n{"x":3,\t"y":3}\n'
+
+
+def test_where_the_file_system_has_no_locks_each_line_is_appended_all_the_same(tmp_path, monkeypatch):
+    import memento.capture.appending as appending
+
+    def no_locks(descriptor, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(appending, "flock", no_locks)
+    func = memfile(tmp_path / "results.jsonl")(lambda x: {"y": x})
+    func(1)
+    func(2)
+
+    assert (tmp_path / "results.jsonl").read_text() == '{"x":1,\t"y":1}\n{"x":2,\t"y":2}\n'
 
 
 def test_arguments_are_written_as_they_were_when_the_function_was_called(tmp_path):
@@ -496,6 +511,15 @@ class TestSkipAmongProcesses:
         first.communicate(timeout=30)
 
         assert second.communicate("\n", timeout=30)[0].split()[-2:] == ["computing", "second"]
+
+    def test_one_whose_computation_failed_is_waited_for_no_more(self, tmp_path):
+        here = memfile(tmp_path / "results.jsonl", skip=True)(lambda x: {"by": 1 / 0})
+        with pytest.raises(ZeroDivisionError):
+            here(1)
+
+        other = claimant(tmp_path, "other")
+        assert other.stdout.readline() == "computing\n"
+        assert other.communicate("\n", timeout=30)[0] == "other\n"
 
     def test_after_a_while_it_is_said_once_what_is_waited_for(self, tmp_path, monkeypatch, caplog):
         import memento.capture.claims as claims
