@@ -28,7 +28,7 @@ from memento import Cache, CacheMiss, Memento, Named, OptionError, StoreError, U
 from memento.errors import UnreadableResult
 from memento.experiment import Experiment
 from memento.memoizing.ledger import code_id, ledger_at
-from tests.store.helpers import outcome_of
+from tests.store.helpers import frame, outcome_of
 
 calls: list[Any] = []
 
@@ -162,6 +162,9 @@ def test_a_wrong_call_is_said_as_python_does() -> None:
         double(1, y=2)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match=r"^double\(\) multiple values for argument 'x'"):
         double(1, x=2)  # type: ignore[call-overload]
+    assert double(1) == 2
+    with pytest.raises(TypeError, match=r"^double\(\) too many positional arguments"):
+        double(1, 2)  # type: ignore[call-arg]
 
 
 def test_an_argument_without_a_key_is_named_with_what_to_do() -> None:
@@ -271,6 +274,33 @@ def test_another_store_and_another_version_find_nothing(tmp_path: Path) -> None:
     assert len(calls) == 5
     assert (tmp_path / "elsewhere" / "memoized" / "ledger.sqlite").exists()
     assert (tmp_path / "one.sqlite.files" / "memoized" / "ledger.sqlite").exists()
+
+
+def test_where_another_version_is_an_argument_nothing_is_found() -> None:
+    first, second = (memoize(version=version)(add) for version in (1, 2))
+
+    @memoize
+    def called(func: Cache[..., int]) -> int:
+        return func(1)
+
+    assert called.key(first) == called.key(memoize(version=1)(add)) != called.key(second)
+
+
+def test_a_relative_store_lies_in_the_folder_of_the_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cached = memoize(store="here")(add)
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert [cached(1), cached(1)] == [6, 6]
+        assert (tmp_path / name / "here" / "memoized" / "ledger.sqlite").exists()
+    assert len(calls) == 2
+
+
+def test_a_call_whose_key_begins_as_anothers_does_not_get_its_value(tmp_path: Path) -> None:
+    ledger = ledger_at(str(tmp_path / "store"))
+    ledger.save([frame(b"8 bytes:of this.")])
+    assert ledger.success(b"8 bytes:of that.") is None
+    assert ledger.success(b"8 bytes:of this.") is not None
 
 
 def test_something_that_is_no_store_is_left_alone(tmp_path: Path) -> None:
