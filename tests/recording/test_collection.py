@@ -243,6 +243,22 @@ def test_hours_of_single_records_end_in_one_piece(tmp_path, monkeypatch):
     assert (tmp_path / "1.1.succeeded").stat().st_size < running / 2
 
 
+def test_a_keeper_that_moves_in_an_experiment_is_under_its_new_parent_also_after_a_kill(tmp_path):
+    code = """
+        with ExperimentCollection("study").new_experiment() as keeper:
+            losses = keeper.sub_record_keeper(model="svm").sub_record_keeper()
+            losses.push(loss=1)
+            len(keeper.records)  # writes what there is
+            losses.set_parent(keeper.sub_record_keeper(model="tree"))
+            len(keeper.records)
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+    run_child(tmp_path, textwrap.dedent(code))
+
+    (record,) = ExperimentCollection(tmp_path / "study").records
+    assert (record["loss"], record["model"]) == (1, "tree")
+
+
 # ── what goes wrong ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -477,6 +493,7 @@ def test_what_was_recorded_is_synced_before_its_file_gets_its_name_for_good(tmp_
     name = "1.1.failed" if killed else "1.1.succeeded"
     number = (tmp_path / "study" / name).stat().st_ino
     assert [what for what, which in done if which == number] == ["synced", name]
+    assert ("synced", (tmp_path / "study").stat().st_ino) in done[done.index((name, number)) :]
 
 
 def test_a_kill_between_the_file_of_the_end_and_the_removal_of_the_running_one_doubles_no_record(tmp_path):
