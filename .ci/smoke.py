@@ -1,6 +1,7 @@
 """The installed wheel works with nothing but what it requires; `make wheel-test` runs this in an empty environment."""
 
 import importlib.util
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -38,6 +39,10 @@ def main() -> None:
         assert [result.inner for result in again] == [1, 4, 9], again
         assert all(result.was_cached for result in again)
         assert "memento[pandas]" in said_without_pandas(results), "the message names the extra"
+        done = subprocess.run([sys.executable, "-m", "memento", "dashboard", store], capture_output=True, text=True)
+        assert (done.returncode, "memento[dashboard]" in done.stderr) == (1, True), done
+    for asset in ("style.css", "formats.js"):
+        assert (package.parent / "dashboard" / "assets" / asset).exists(), f"the wheel lacks {asset}"
     print(f"the wheel works without extras on Python {sys.version.split()[0]}")
 
 

@@ -93,12 +93,14 @@ class FailureOverview:
 class Overview:
     """The store at `place`: its experiments by name, its runs and its failures, newest first.
 
+    `newest` is what each key gave last, also where nobody has taken it into the ledger yet (its number is 0 then),
     `failures` are the first of `failed`; `damaged` counts what is not as it was written.
     """
 
     place: Path
     experiments: dict[str, Counts]
     runs: list[RunOverview]
+    newest: dict[bytes, Entry]
     failures: list[FailureOverview]
     failed: int
     damaged: int
@@ -156,6 +158,7 @@ def overview(path: str | os.PathLike[str] | None = None, *, failures: int | None
             place=store.root if store.database.parent == store.root else store.database,
             experiments=dict(sorted(experiments.items())),
             runs=list(runs.values())[::-1],
+            newest=newest,
             failures=[
                 FailureOverview(experiment=names.get(one.run, "?"), text=texts.of(one.run, one.position), outcome=one)
                 for one in bad[:failures]

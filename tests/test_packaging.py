@@ -84,7 +84,7 @@ def test_the_base_needs_cloudpickle_and_tqdm_alone():
 def test_the_extras_are_as_documented_and_all_is_their_union():
     extras = PROJECT["project"]["optional-dependencies"]
 
-    assert list(extras) == ["pandas", "plot", "dask", "ray", "mlflow", "notify", "parquet", "all"]
+    assert list(extras) == ["pandas", "plot", "dask", "ray", "mlflow", "notify", "dashboard", "parquet", "all"]
     assert set(extras["all"]) == {
         requirement for extra, listed in extras.items() if extra != "all" for requirement in listed
     }

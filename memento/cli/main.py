@@ -13,10 +13,10 @@ import sys
 from collections.abc import Sequence
 
 from memento import __version__
-from memento.cli import gc, status, sync
+from memento.cli import dashboard, gc, status, sync
 from memento.errors import MementoError
 
-SUBCOMMANDS = (status, sync, gc)
+SUBCOMMANDS = (status, dashboard, sync, gc)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,96 @@
+"""Plots as data for Plotly (https://plotly.com/javascript/reference/), made without it."""
+
+from __future__ import annotations
+
+import html
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from memento.dashboard.details import Curve
+from memento.dashboard.rows import Cell, Row, title_of
+
+Figure = dict[str, Any]
+
+# A legend of more entries than these helps nobody; numbers get a scale instead.
+MOST_COLOURS = 12
+# Of a longer curve so many points are drawn, which are more than a screen has columns.
+MOST_POINTS = 4000
+DRAWN_AS_SHAPES = 10_000
+
+
+def scatter(rows: Sequence[Row], x: str, y: str, colour: str | None) -> Figure:
+    """Return a point for each of `rows` that has something in both columns, coloured by a third."""
+    rows = [row for row in rows if row.get(x) is not None and row.get(y) is not None]
+    groups: dict[str, list[Row]] = {"": list(rows)}
+    scale: dict[str, Any] = {}
+    if colour is not None:
+        cells = {row.get(colour) for row in rows}
+        if len(cells) > MOST_COLOURS and all(_is_number(cell) for cell in cells):
+            title = {"text": _safe(title_of(colour))}
+            scale = {"color": [row[colour] for row in rows], "showscale": True, "colorbar": {"title": title}}
+        else:
+            groups = _grouped(rows, colour, len(cells))
+    traces = [
+        {
+            "mode": "markers", "name": _safe(name),
+            "x": [_axis_value(row[x]) for row in some], "y": [_axis_value(row[y]) for row in some],
+            "marker": dict[str, Any](size=7, opacity=0.8, **scale), "customdata": [row["run:key"] for row in some],
+        }
+        for name, some in groups.items()
+    ]  # fmt: skip
+    return _figure(traces, title_of(x), title_of(y), legend=len(groups) > 1)
+
+
+def lines(curves: Mapping[str, Curve], title: str) -> Figure:
+    """Return `curves` by what tells them apart; of a long one every n-th point, and its last."""
+    traces: list[Figure] = []
+    for name, (xs, ys) in curves.items():
+        step = -(-len(xs) // MOST_POINTS) or 1
+        places = [*range(0, len(xs) - 1, step), len(xs) - 1] if len(xs) else []
+        shown = [[column[place] for place in places] for column in (xs, ys)]
+        mode = "lines" if len(places) > 1 else "markers"
+        traces.append({"mode": mode, "name": _safe(name), "x": shown[0], "y": shown[1]})
+    return _figure(traces, "x, or seconds since the beginning", title, legend=len(traces) > 1)
+
+
+def _grouped(rows: Sequence[Row], colour: str, count: int) -> dict[str, list[Row]]:
+    groups = defaultdict[str, list[Row]](list)
+    for row in rows:
+        groups[str(row.get(colour))].append(row)
+    if count <= MOST_COLOURS:
+        return dict(sorted(groups.items()))
+    largest = sorted(groups, key=lambda name: -len(groups[name]))[: MOST_COLOURS - 1]
+    kept = {name: groups.pop(name) for name in largest}
+    return kept | {"others": [row for some in groups.values() for row in some]}
+
+
+def _axis_value(cell: Cell) -> Cell:
+    return cell if _is_number(cell) else _safe(str(cell))
+
+
+def _is_number(cell: Cell) -> bool:
+    return isinstance(cell, int | float) and not isinstance(cell, bool)
+
+
+def _safe(text: str) -> str:
+    """Return `text` for Plotly, which takes some of HTML for what it means."""
+    return html.escape(text, quote=False)
+
+
+def _figure(traces: list[Figure], x: str, y: str, *, legend: bool) -> Figure:
+    # Few points are drawn by what every browser has, and are sharp; for many there is WebGL.
+    kind = "scatter" if sum(len(trace["x"]) for trace in traces) <= DRAWN_AS_SHAPES else "scattergl"
+    axis = {"automargin": True, "gridcolor": "#e5e7eb", "zerolinecolor": "#d1d5db"}
+    return {
+        "data": [{"type": kind, **trace} for trace in traces],
+        "layout": {
+            "xaxis": {**axis, "title": {"text": _safe(x)}},
+            "yaxis": {**axis, "title": {"text": _safe(y)}},
+            "showlegend": legend,
+            "uirevision": f"{x} {y}",  # what a reader has zoomed into stays when new points come
+            "margin": {"l": 60, "r": 20, "t": 20, "b": 50},
+            "plot_bgcolor": "white",
+            "hovermode": "closest",
+        },
+    }
