@@ -262,6 +262,16 @@ class TestSkip:
 
         assert len(read_memfile(tmp_path / "results.jsonl")) == 60
 
+    def test_a_line_that_is_half_written_counts_once_it_is_whole(self, tmp_path):
+        path = tmp_path / "results.jsonl"
+        path.write_text('{"x":1,"y":1}\n{"x":2,"y"')
+        func = memfile(path, skip=True)(lambda x: 1 / 0)
+        assert func(1) == {"y": 1}
+        with open(path, "a") as file:
+            file.write(":10}\n")
+
+        assert func(2) == {"y": 10}
+
     def test_lines_that_another_process_adds_meanwhile_are_seen(self, tmp_path):
         calls = []
 

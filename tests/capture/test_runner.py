@@ -197,6 +197,20 @@ class TestEveryBackend:
         assert results == again == [{"y": 100}, {"y": 2}, {"y": 2}, {"y": 3}, {"y": 2}]
         assert sorted(calls.read_text().split()) == ["2", "3"]
 
+    def test_what_changes_its_argument_is_known_by_what_it_was_given(self, backend, tmp_path):
+        calls = tmp_path / "calls"
+
+        @memlist([])
+        @memlist([], skip=True)
+        def func(items):
+            with open(calls, "a") as file:
+                file.write("called ")
+            return {"popped": items.pop()}
+
+        for _ in range(2):
+            assert Runner(backend, 2).run(func, [{"items": [1, 2]}], progbar=False) == [{"popped": 2}]
+        assert calls.read_text() == "called "
+
     def test_a_bar_counts_also_what_a_generator_gives(self, backend, capsys):
         runner = Runner(backend, 2)
 
