@@ -266,6 +266,13 @@ def test_a_damaged_declaration_is_declared_anew(store: SqliteStore) -> None:
     assert store.damaged == [(b"", "what was declared as introduced['depth'] did not match its checksum")]
 
 
+def test_an_entry_that_is_gone_is_told_and_costs_no_other(store: SqliteStore) -> None:
+    store.save([frame(1), frame(2)])
+    change(store, "DELETE FROM outcomes WHERE id = 1")
+    assert set(store.find([key_of(1), key_of(2)])) == {key_of(2)}
+    assert store.damaged == [(b"", "1 entries of the ledger cannot be found any more")]
+
+
 def test_a_damaged_index_is_made_anew_and_no_entry_suffers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_store(tmp_path / "store") as store:
         fill(store)
