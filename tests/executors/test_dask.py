@@ -17,7 +17,7 @@ import pytest
 
 from memento import DaskExecutor, EngineLost, Memento, OptionError, Status, WorkerStartError, open_store
 from memento.events import Succeeded
-from memento.executors.engines import dask
+from memento.executors.engines import dask_connection
 from memento.protocols import Executor
 from memento.task import Task
 from tests.executors import experiments
@@ -80,7 +80,7 @@ def test_devices_are_refused_before_anything_runs(local: DaskExecutor) -> None:
 
 
 def test_a_scheduler_that_does_not_answer_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dask, "PATIENCE", 0.2)
+    monkeypatch.setattr(dask_connection, "PATIENCE", 0.2)
     executor = DaskExecutor("tcp://127.0.0.1:9")
     with pytest.raises(WorkerStartError, match=r"the Dask scheduler tcp://127\.0\.0\.1:9 cannot be reached"):
         executor.start(make_job(tmp_path, experiments.double))

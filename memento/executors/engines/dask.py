@@ -13,27 +13,18 @@ Assumption: the workers have memento, the same Python and the user's own modules
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import pickle
 import threading
-import time
 from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import TimeoutError as Late
 from functools import partial
 from typing import Any
 
-from memento.errors import MissingExtra, OptionError, WorkerStartError
 from memento.executors.elsewhere.orders import Order
 from memento.executors.engines.batch import Batch, Death, Heard, Kind
 from memento.executors.engines.bench import give_order, order_for
+from memento.executors.engines.dask_connection import DaskConnection, quietly, this_worker
 from memento.executors.engines.work import run_batch
-from memento.executors.processes.crew import usable_cpus
-from memento.given import worker_count
 
-PATIENCE = 10.0
-# Telling workers to stop may take so long, beyond which they are left to see for themselves that nobody wants them.
-QUICK = 3.0
-COUNT_AGAIN = 1.0
 # What a batch tells only the engine: on which worker it begins, and that it is over.
 _STARTED, _ENDED = "started", "ended"
 
@@ -44,67 +35,23 @@ class DaskEngine:
     name = "Dask"
 
     def __init__(self, cluster: Any, workers: int | None) -> None:
-        try:
-            import distributed
-        except ImportError as error:
-            raise MissingExtra("distributed", "dask") from error
-        self._distributed = distributed
-        is_address = isinstance(cluster, str)
-        is_client = isinstance(cluster, distributed.Client)
-        if cluster is not None and not is_address and not is_client and not hasattr(cluster, "scheduler_address"):
-            raise OptionError(
-                f"DaskExecutor({cluster!r}) is neither the address of a scheduler, nor a distributed.Client, nor a "
-                "cluster with a scheduler_address",
-                option="cluster",
-                value=cluster,
-            )
-        if (is_client or not is_address) and getattr(cluster, "asynchronous", False):
-            raise OptionError(
-                f"DaskExecutor was given an asynchronous {type(cluster).__name__}; make it without asynchronous=True",
-                option="cluster",
-                value=cluster,
-            )
-        self._given, self._workers = cluster, worker_count(workers)
-        self._client: Any = cluster if is_client else None
-        self._own_cluster: Any = None
+        self._connection = DaskConnection(cluster, workers)
         self._futures: dict[int, Any] = {}
         self._begun: dict[int, str] = {}
         self._ended: set[int] = set()
         self._asking: set[asyncio.Future[Any]] = set()
         self._visit = ""
         self._lost_in = "never"  # the visit in which the connection was seen to be lost
-        self._slots, self._count, self._counted = 0, 0, -COUNT_AGAIN
 
     @property
     def slots(self) -> int:
-        """How many threads the workers have now; of a cluster that would have to be made or reached first, a guess."""
-        if self._client is None and self._given is None:
-            return self._workers or usable_cpus()
-        if self._client is None and isinstance(self._given, str):
-            return 0
-        self._connect()
-        now = time.monotonic()
-        if now - self._counted >= COUNT_AGAIN and self._client.status == "running":
-            threads = self._ask(lambda: self._client.scheduler.ncores())
-            if threads is not None:
-                self._slots, self._count, self._counted = sum(threads.values()), len(threads), now
-        return self._slots
+        """How many threads the workers have now."""
+        return self._connection.slots
 
     @property
     def reach(self) -> int:
-        """How many threads there are, or will be where more was asked for; twice as many in an adaptive cluster.
-
-        Counted from the workers that it has asked for: those may wait in a queue for hours, and the next with them.
-        """
-        slots = self.slots
-        if self._workers is not None and self._given is not None:
-            return max(slots, self._workers)
-        adaptive = self._adaptive
-        if adaptive is None:
-            return slots
-        each = slots / max(1, self._count)
-        asked = max(self._count, len(adaptive.plan))
-        return max(slots, 1, int(min(2 * asked, adaptive.maximum) * max(1.0, each)))
+        """How many threads there are, or will be."""
+        return self._connection.reach
 
     @property
     def grows(self) -> bool:
@@ -112,42 +59,16 @@ class DaskEngine:
         return self.reach > self.slots
 
     @property
-    def _adaptive(self) -> Any:
-        """What adapts the cluster, if it is known here and anything does."""
-        cluster = getattr(self._client, "cluster", None) if self._given is self._client else self._given
-        return getattr(cluster, "_adaptive", None)
-
-    def _connect(self) -> None:
-        if self._client is not None:
-            return
-        target = self._given
-        try:
-            if target is None:
-                # One worker with a thread for each slot: experiments run in processes of their own anyway. Both ends
-                # serve HTTP, by default on a fixed port and for every machine around: here on any port, for this one.
-                target = self._own_cluster = self._distributed.LocalCluster(
-                    n_workers=1,
-                    threads_per_worker=self._workers or usable_cpus(),
-                    processes=False,
-                    dashboard_address=None,
-                    worker_dashboard_address="127.0.0.1:0",
-                    scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
-                    memory_limit=0,
-                )
-            self._client = self._distributed.Client(target, set_as_default=False, timeout=PATIENCE)
-        except (OSError, ValueError) as error:
-            raise WorkerStartError(
-                f"the Dask scheduler {getattr(target, 'scheduler_address', target)} cannot be reached: {error}; is it "
-                "running, and can this machine connect to it?"
-            ) from error
+    def _client(self) -> Any:
+        return self._connection.client
 
     def open(self, visit: str, hear: Callable[[Heard], None]) -> None:
         """Connect, and hear of the batches of `visit` from now on."""
-        self._connect()
+        self._connection.connect()
         self._forget_visit()
         self._visit, self._hear = visit, hear
         self._futures, self._begun, self._ended = {}, {}, set()
-        self._connection = self._client.scheduler_comm
+        self._comm = self._client.scheduler_comm
         self._client.subscribe_topic(visit, partial(self._on_event, visit))
 
     def send(self, batch: Batch) -> None:
@@ -188,7 +109,7 @@ class DaskEngine:
             self._soon(self._client._cancel([future]))
 
     def _soon(self, coroutine: Coroutine[Any, Any, Any]) -> None:
-        asking = asyncio.ensure_future(_quietly(coroutine))
+        asking = asyncio.ensure_future(quietly(coroutine))
         self._asking.add(asking)  # the loop itself holds it weakly
         asking.add_done_callback(self._asking.discard)
 
@@ -198,7 +119,7 @@ class DaskEngine:
             return
         try:
             answer = future.result(timeout=None)
-        except self._distributed.scheduler.KilledWorker as error:
+        except self._connection.distributed.scheduler.KilledWorker as error:
             # Dask counts a death against everything that was on the worker, also what only waited there.
             begun = number in self._begun
             heard = (
@@ -218,68 +139,43 @@ class DaskEngine:
         """Hear that a task is given up: by us, with the connection, or because somebody restarted the workers."""
         if self._futures.pop(number, None) is None:
             return
-        if self._client.status != "running" or self._client.scheduler_comm is not self._connection:
+        if not self._connection.is_alive or self._client.scheduler_comm is not self._comm:
             self._lost_in = visit  # also where there is another by now: events of the topic do not come by that
         elif number in self._begun:
             self._hear(Heard(number, Kind.DIED, _death_of(self._begun[number])))
         else:
             self._hear(Heard(number, Kind.UNBEGUN))
 
-    @property
-    def _lost(self) -> str:
-        return f"the connection to the Dask scheduler {self._client.scheduler.address} was lost"
-
     def look(self) -> str:
         """Return why Dask cannot go on."""
-        lost = self._lost_in == self._visit or self._client.status != "running"
-        return self._lost if lost else ""
+        if self._lost_in != self._visit and self._connection.is_alive:
+            return ""
+        return f"the connection to the Dask scheduler {self._client.scheduler.address} was lost"
 
     def order(self, order: Order) -> None:
         """Pass `order` on to every worker."""
-        if self._visit and self._client.status == "running":
-            self._ask(lambda: self._client._run(_pass_on, self._visit, order, on_error="ignore"))
+        if self._visit and self._connection.is_alive:
+            self._connection.ask(lambda: self._client._run(_pass_on, self._visit, order, on_error="ignore"))
 
     def abandon(self) -> None:
         """Cancel every task; the workers' threads see that and end what runs."""
         futures, self._futures = list(self._futures.values()), {}
-        if self._client is not None and self._client.status == "running" and futures:
-            self._ask(lambda: self._client._cancel(futures))
-
-    def _ask(self, make: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """Return what the client answers, None if it does not in time or at all."""
-        asked = asyncio.run_coroutine_threadsafe(_quietly(make()), self._client.loop.asyncio_loop)
-        try:
-            return asked.result(QUICK)
-        except Late:
-            asked.cancel()
-            return None
+        if futures and self._connection.is_alive:
+            self._connection.ask(lambda: self._client._cancel(futures))
 
     def _forget_visit(self) -> None:
-        if self._visit and self._client.status == "running":
+        if self._visit and self._connection.is_alive:
             self._client.unsubscribe_topic(self._visit)
         self._visit = ""
 
     def close(self) -> None:
         """Close the client and the cluster that were made here."""
-        if self._client is None:
-            return
         self._forget_visit()
-        if self._client is not self._given:
-            self._client.close(timeout=QUICK)
-            self._client = None
-        if self._own_cluster is not None:
-            self._own_cluster.close(timeout=PATIENCE)
-            self._own_cluster = None
+        self._connection.close()
 
 
 def _death_of(worker: str) -> Death:
     return Death(f"the Dask worker {worker} died while it ran the experiment")
-
-
-async def _quietly(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Await `coroutine`; None where it fails, because whoever it asks may be gone."""
-    with contextlib.suppress(Exception):
-        return await coroutine
 
 
 def _end_lives(keys: Sequence[str], dask_scheduler: Any = None) -> None:
@@ -297,10 +193,8 @@ def _pass_on(visit: str, order: Order) -> None:
 
 def _run_on_worker(packed: bytes) -> bytes:
     """On a worker: run a batch, telling how it goes."""
-    from distributed import get_worker
-
     batch: Batch = pickle.loads(packed)
-    worker = get_worker()
+    worker = this_worker()
     key = worker.get_current_task()
 
     def tell(message: tuple[Any, ...]) -> None:
