@@ -392,3 +392,23 @@ def test_what_a_dead_run_left_is_taken_in_without_being_held_in_memory(path: Pat
         taken, peak = map(int, heard(taking).split())
     assert taken == 2000
     assert peak < 2000 * 60_000 / 4
+
+
+def test_a_run_that_lives_is_not_taken_over_and_keeps_its_claims(store: SqliteStore) -> None:
+    run = store.begin_run(experiment="e", code={}, about={})
+    store.claim(run, [key_of(1)])
+    assert runs.is_alive(run.spool)
+    with runs.taken(run.spool) as aside:
+        assert aside is None
+    assert store.take_over() == 0
+    assert run.spool.exists()
+    store.end_run(run)
+
+
+def test_what_somebody_died_over_keeps_its_name_for_whoever_dies_over_it_next(store: SqliteStore) -> None:
+    run = store.begin_run(experiment="e", code={}, about={})
+    run.unlock()
+    left = run.spool.rename(run.spool.with_name(f".{run.id.hex()}.over"))
+    with runs.taken(left) as aside:
+        assert aside == left
+    assert not left.exists()
