@@ -62,7 +62,7 @@ def details_of(window: Window, key: str) -> Details | None:
         folder = Attempt(entry, store).directory
         return Details(
             key=key, experiment=_experiment(window, outcome.run), parameters=parameters_of(text), outcome=outcome,
-            row=row_of(entry, text), value=_told(outcome), attempts=_attempts(entry, store), curves=curves, log=log,
+            row=row_of(outcome, text), value=_told(outcome), attempts=_attempts(entry, store), curves=curves, log=log,
             files=files_in(folder) if folder is not None else [], folder=folder, problem=problem,
         )  # fmt: skip
 

@@ -7,13 +7,14 @@ name are told apart; `title_of` is what a reader sees.
 from __future__ import annotations
 
 import ast
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from memento import payload
-from memento.entry import Entry
+from memento.task import Outcome
 
 PARAMETER, RUN, RESULT = "parameter:", "run:", "result:"
 STATUS, KEY, ERROR, STARTED, RUNTIME = (f"{RUN}{name}" for name in ("status", "key", "error", "started", "runtime"))
@@ -33,12 +34,11 @@ class Column:
     numeric: bool
 
 
-def row_of(entry: Entry, text: str | None) -> Row:
-    """Return the row of the outcome `entry`, whose configuration has the `text` that its run's sheet gives."""
-    outcome = entry.outcome
+def row_of(outcome: Outcome, text: str | None) -> Row:
+    """Return the row of `outcome`, whose configuration has the `text` that its run's sheet gives."""
     row: dict[str, Cell] = {f"{PARAMETER}{name}": cell_of(value) for name, value in parameters_of(text).items()}
     row |= {STATUS: outcome.status.value, RUNTIME: outcome.runtime}
-    returned = payload.summary_of(outcome.summary) if entry.ok else None
+    returned = payload.summary_of(outcome.summary) if outcome.status.ok else None
     if isinstance(returned, dict):
         row |= {f"{RESULT}{name}": _shown(value) for name, value in returned.items()}
     elif returned is not None:
@@ -64,6 +64,7 @@ def parameters_of(text: str | None) -> dict[str, str]:
     return {str(name): str(value) for name, value in found.items()} if isinstance(found, dict) else {}
 
 
+@functools.lru_cache(maxsize=10_000)  # the same few values make up many configurations
 def cell_of(text: str) -> Cell:
     """Return a readable value as what it stands for, where that is a number, a truth value or a string.
 

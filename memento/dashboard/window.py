@@ -10,8 +10,9 @@ import os
 import threading
 import time
 from collections.abc import Sequence
+from operator import itemgetter
 
-from memento.dashboard.rows import Column, Row, columns_of, row_of
+from memento.dashboard.rows import STARTED, Column, Row, columns_of, row_of
 from memento.entry import Entry
 from memento.matrix.sheet import Sheet
 from memento.overview import Overview, overview
@@ -74,8 +75,8 @@ class Window:
             with survey(self.path) as store:
                 self._sheets |= dict.fromkeys(missing) | store.sheets(missing)
         for entry in new:
-            sheet = self._sheets[entry.run]
-            text = None if sheet is None else sheet.describe(entry.outcome.position)
-            self._rows[entry.head] = row_of(entry, text)
-        entries = sorted(entries, key=lambda entry: entry.outcome.started, reverse=True)
-        return [self._rows[entry.head] for entry in entries]
+            sheet, outcome = self._sheets[entry.run], entry.outcome
+            text = None if sheet is None else sheet.describe(outcome.position)
+            self._rows[entry.head] = row_of(outcome, text)
+        rows = [self._rows[entry.head] for entry in entries]
+        return sorted(rows, key=itemgetter(STARTED), reverse=True)

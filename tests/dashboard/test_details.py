@@ -114,7 +114,9 @@ def test_a_store_is_looked_at_anew_when_the_last_look_is_old_and_only_what_is_ne
     real = looking.row_of
     monkeypatch.setattr(looking, "INTERVAL", 0.0)
     monkeypatch.setattr(looking, "SHARE", 0)
-    monkeypatch.setattr(looking, "row_of", lambda entry, text: (read.append(entry.key.hex()), real(entry, text))[1])
+    monkeypatch.setattr(
+        looking, "row_of", lambda outcome, text: (read.append(outcome.key.hex()), real(outcome, text))[1]
+    )
     memento = Memento(train, executor="serial")
     small = {"parameters": {"lr": [0.1], "model": ["svm"]}, "settings": {"epochs": 4}}
     memento.run(small, cache_path=store_path, progress=False)
