@@ -193,7 +193,8 @@ _NAMES = {
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
-# Names of memento-ml 1.2 that are gone; memento.former says what to use instead. Asked for each of our own modules too.
+# Names of memento-ml 1.2 that are gone; memento.removed_names says what to use instead. `__getattr__` is asked for each
+# of our own modules too.
 _FORMER = {
     "CacheProvider",
     "FileSystemCacheProvider",
@@ -211,7 +212,7 @@ _FORMER = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         if name in _FORMER:
-            importlib.import_module("memento.former").refuse(name)
+            importlib.import_module("memento.removed_names").refuse(name)
         raise AttributeError(f"module 'memento' has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
     return value

@@ -25,17 +25,16 @@ from memento.matrix import generate_configurations
 from memento.matrix.configurations import Configurations
 from memento.notifications import NotificationProvider, ProviderListener
 from memento.notifications.dispatch import PartOf
-from memento.payload.whereabouts import whereabouts
+from memento.payload.script_context import whereabouts
 from memento.plan import CODE_CHANGES, Plan, make_plan, tell_of_others
 from memento.progress import make_progress
 from memento.protocols import Executor, Listener, RemoteExecutor
-from memento.reporting import warn
 from memento.results import Results
 from memento.results.collection import errors_of
 from memento.running.calling import how_to_call
 from memento.running.checks import check_func, check_options, check_provider, check_runtime, checked_trackers
 from memento.running.dry import LISTED, print_dry_run, print_head, show
-from memento.running.hearing import Audience
+from memento.running.listeners import Listeners
 from memento.running.options import Options
 from memento.running.session import Session
 from memento.running.tasks import Tasks
@@ -43,6 +42,7 @@ from memento.stages import check_gives, dependencies_of, in_order, run_each, wit
 from memento.store import SqliteStore, open_store
 from memento.store.opening import is_begun
 from memento.task import RUN_BYTES
+from memento.user_warnings import warn
 
 Matrix = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
@@ -225,7 +225,7 @@ class Conductor:
             store=store,
             make_job=lambda begun: self._job(run, store, begun.id, plan.pace),
             executor=run.executor,
-            audience=Audience([*self._listeners, *(one for one in listening if one is not None)]),
+            listeners=Listeners([*self._listeners, *(one for one in listening if one is not None)]),
             options=run.options,
             experiment=run.experiment,
             watch=watch_over,

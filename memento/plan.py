@@ -15,7 +15,7 @@ from memento.entry import Entry, Row
 from memento.experiment import Experiment
 from memento.heads import all_succeeded, has_succeeded, key_in, run_in
 from memento.matrix.configurations import Configurations
-from memento.standing import Finder, Standing
+from memento.validity import Finder, Validity
 from memento.wording import plural
 
 # So many stored results tell how long an experiment takes.
@@ -37,7 +37,7 @@ class Plan:
 
     newest: int
     """The newest outcome when the store was asked."""
-    standing: Standing
+    standing: Validity
     """Which of the results that others store meanwhile count."""
     keys: list[bytes]
     entries: list[Row | None]
@@ -103,7 +103,7 @@ def _made_plan(
     newest = store.newest()
     found = store.find_rows(keys)
     rerun = code_change == "rerun"
-    standing = Standing(store, experiment, newest=newest, force_run=force_run, rerun=rerun)
+    standing = Validity(store, experiment, newest=newest, force_run=force_run, rerun=rerun)
     entries: list[Row | None] = list(map(_own(found, standing, store).get, keys))
     todo = _not_succeeded(entries)
     plan = Plan(newest=newest, standing=standing, keys=keys, entries=entries, todo=todo)
@@ -145,7 +145,7 @@ def _runs_of(entries: Iterable[Row]) -> set[bytes]:
     return set(map(run_in, map(_head_of, entries)))
 
 
-def _own(found: Mapping[bytes, Row], standing: Standing, store: Finder) -> Mapping[bytes, Row | None]:
+def _own(found: Mapping[bytes, Row], standing: Validity, store: Finder) -> Mapping[bytes, Row | None]:
     """Return what was `found`, but what this experiment gave instead of what a namesake did."""
     standing.changed_in(_runs_of(found.values()))
     if not standing.namesakes:

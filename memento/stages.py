@@ -11,10 +11,10 @@ from typing import Any
 from memento.errors import AggregateException, CyclicDependency, MatrixError, MatrixTypeError, UnknownDependency
 from memento.events import Counts, RunFinished
 from memento.matrix.lint import check_list
-from memento.reporting import warn
 from memento.results import Results
 from memento.results.collection import errors_of
 from memento.task import Status
+from memento.user_warnings import warn
 
 Stage = Mapping[str, Any]
 """A matrix that has an `id`, and `dependencies` where it waits for others."""

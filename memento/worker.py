@@ -16,13 +16,13 @@ from typing import Any
 
 from memento import checkpoints, outdated, payload
 from memento.context import Context
-from memento.describing import describe_exception, follows_interrupt, place_of, status_of
+from memento.failures import describe_exception, follows_interrupt, place_of, status_of
 from memento.job import Call, Job
 from memento.layout import CHECKPOINTS
 from memento.measure import Meter
 from memento.output import Output
 from memento.part_writer import EMPTY_PARTS, PartWriter
-from memento.surroundings import Surroundings
+from memento.process_state import ProcessState
 from memento.task import EMPTY_PART, Failure, Outcome, Status, Task
 
 Report = Callable[[Task, float, float | None], None]
@@ -59,7 +59,7 @@ class Worker:
         self._pid = os.getpid()
         if owns_process:
             outdated.keep_all(job.code_change)
-        self._surroundings = Surroundings() if owns_process else None
+        self._surroundings = ProcessState() if owns_process else None
 
     def run(self, task: Task) -> Outcome:
         """Run `task` and return its outcome, whatever the experiment does short of ending the process.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from memento.running.failing import FailureWatch
+from memento.running.circuit_breaker import CircuitBreaker
 from memento.task import Failure
 
 
@@ -12,8 +12,8 @@ def failure(kind: str = "ValueError", line: int = 3) -> Failure:
     return Failure(type=kind, message="x", traceback=f'Traceback\n  File "a.py", line {line}, in f\n    raise')
 
 
-def watch(*, stop_at_first: bool = False, max_failures: float | None = None) -> FailureWatch:
-    return FailureWatch(stop_at_first=stop_at_first, max_failures=max_failures)
+def watch(*, stop_at_first: bool = False, max_failures: float | None = None) -> CircuitBreaker:
+    return CircuitBreaker(stop_at_first=stop_at_first, max_failures=max_failures)
 
 
 def test_the_first_failure_is_enough_where_that_was_asked() -> None:
@@ -64,7 +64,7 @@ def test_who_gives_a_limit_has_decided() -> None:
     assert one.reason is None
 
 
-def spreading(sample: set[bytes]) -> tuple[FailureWatch, list[int]]:
+def spreading(sample: set[bytes]) -> tuple[CircuitBreaker, list[int]]:
     """Return a watch, and how often it has asked for configurations from elsewhere, which are then `sample`."""
     asked: list[int] = []
 
@@ -72,7 +72,7 @@ def spreading(sample: set[bytes]) -> tuple[FailureWatch, list[int]]:
         asked.append(len(asked) + 1)
         return sample
 
-    return FailureWatch(stop_at_first=False, max_failures=None, spread=spread), asked
+    return CircuitBreaker(stop_at_first=False, max_failures=None, spread=spread), asked
 
 
 def test_half_way_the_next_configurations_come_from_elsewhere_and_only_they_count() -> None:

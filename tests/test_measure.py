@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from memento.executors.processes.crew import usable_cpus
+from memento.executors.processes.worker_pool import usable_cpus
 from memento.measure import Meter
 
 MEGABYTE = 2**20

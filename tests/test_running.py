@@ -51,10 +51,10 @@ from memento.overview import overview
 from memento.protocols import Lost, Noted, Report
 from memento.running.options import Options
 from memento.running.tasks import Tasks
-from memento.standing import Standing
 from memento.store import open_store
 from memento.store.reading import Reader
 from memento.task import Failure, Task
+from memento.validity import Validity
 from tests import experiments
 from tests.experiments import noted
 from tests.store.helpers import frame, key_of
@@ -438,7 +438,7 @@ def test_force_run_goes_on_from_no_checkpoint_but_those_of_its_own_attempts(note
 
 def test_force_run_goes_on_from_what_another_run_has_checkpointed_since_it_looked(tmp_path: Path) -> None:
     with open_store(tmp_path) as store:
-        standing = Standing(store, Experiment(name="e"), newest=0, force_run=True, rerun=False)
+        standing = Validity(store, Experiment(name="e"), newest=0, force_run=True, rerun=False)
     before, since = (checkpoints.About("", checkpoints.UNKNOWN, time.time() + seconds) for seconds in (-10, 10))
     assert [standing.goes_on_from(checkpoint) for checkpoint in (before, since)] == [False, True]
 
@@ -446,7 +446,7 @@ def test_force_run_goes_on_from_what_another_run_has_checkpointed_since_it_looke
 def test_force_run_takes_what_another_run_has_stored_since_it_looked_and_nothing_older(tmp_path: Path) -> None:
     with open_store(tmp_path) as store:
         store.save([frame(1), frame(1, attempt=2)])
-        standing = Standing(store, Experiment(name="e"), newest=1, force_run=True, rerun=False)
+        standing = Validity(store, Experiment(name="e"), newest=1, force_run=True, rerun=False)
         assert [(entry.id, standing.counts(entry)) for entry in store.history(key_of(1))] == [(1, False), (2, True)]
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from memento import Config, Context, Memento, Status, events
-from memento.executors.processes.handle import Handle
+from memento.executors.processes.worker_handle import WorkerHandle
 from memento.heads import has_succeeded, identity_in
 from memento.protocols import Delivered, Interrupted, Noted
-from memento.running.failing import FailureWatch
+from memento.running.circuit_breaker import CircuitBreaker
 from memento.running.intake import Intake
 from memento.running.keeping import Keeper
 from memento.running.pace import Pace
@@ -182,7 +182,7 @@ def two_out(begun: tuple[SqliteStore, Run, Keeper], *, stopping: bool = False) -
     keys = [key_of(0), key_of(1)]
     plan: Any = SimpleNamespace(keys=keys, todo=[0, 1], entries=[None, None])
     told: Any = Told()
-    watch = FailureWatch(stop_at_first=False, max_failures=None)
+    watch = CircuitBreaker(stop_at_first=False, max_failures=None)
     state = RunState(plan=plan, store=store, tally=told, retries=RetryPolicy(9), watch=watch)
     intake = Intake(state, keeper, Pace(), stopping=lambda: stopping)
     intake.hand_out([Task(0, keys[0]), Task(1, keys[1])])
@@ -230,8 +230,8 @@ def held_up(context: Context, config: Config) -> int:
 
 def test_what_nobody_else_can_run_stays_behind_a_long_experiment(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    withdraw = Handle.withdraw
-    monkeypatch.setattr(Handle, "withdraw", lambda self: (asked.append(1), withdraw(self))[1])
+    withdraw = WorkerHandle.withdraw
+    monkeypatch.setattr(WorkerHandle, "withdraw", lambda self: (asked.append(1), withdraw(self))[1])
     results = run(held_up, {"parameters": {"x": list(range(22))}, "runtime": {"cpus": 2}})
     assert [result.inner for result in results] == list(range(22))
     assert len(asked) <= 2

@@ -17,13 +17,13 @@ import pytest
 from memento import Memento, Results, Status, open_store
 from memento.events import Event, Failed, RunFinished, RunProgressed
 from memento.experiment import Experiment
-from memento.running.attending import Attendance
-from memento.running.failing import FailureWatch
-from memento.running.others import Others
+from memento.running.circuit_breaker import CircuitBreaker
+from memento.running.orphaned_runs import OrphanedRuns
+from memento.running.other_runs import OtherRuns
 from memento.running.retries import RetryPolicy
 from memento.running.state import RunState
-from memento.standing import Standing
 from memento.store import SqliteStore
+from memento.validity import Validity
 from tests.store.helpers import frame, key_of
 
 OTHER = """
@@ -150,16 +150,16 @@ def settled(store: SqliteStore, status: Status, *, retries: int = 0, cancelled: 
     These are: its entry here, whether it is to be computed here, why this run should stop, and what the engine learnt.
     """
     plan: Any = SimpleNamespace(keys=[key_of(0)], entries=[None])
-    plan.standing = Standing(store, Experiment(name="e"), newest=0, force_run=False, rerun=False)
+    plan.standing = Validity(store, Experiment(name="e"), newest=0, force_run=False, rerun=False)
     mine: list[int] = []
     learnt: list[Any] = []
     todo: Any = SimpleNamespace(others={0}, put_back=mine.append)
     tally: Any = SimpleNamespace(stored=0, failed=0, began_at=0.0, tell_failure=lambda *told, **how: None)
     remote: Any = SimpleNamespace(learn=lambda *what: learnt.append(what))
-    attendance = Attendance(store, lambda folder: None)
-    watch = FailureWatch(stop_at_first=True, max_failures=None)
+    attendance = OrphanedRuns(store, lambda folder: None)
+    watch = CircuitBreaker(stop_at_first=True, max_failures=None)
     state = RunState(plan=plan, store=store, tally=tally, retries=RetryPolicy(retries), watch=watch)
-    others = Others(state, todo, attendance, remote)
+    others = OtherRuns(state, todo, attendance, remote)
     if cancelled:
         attendance.cancelled.add(key_of(0))
     run = store.begin_run(experiment="e", code={}, about={})

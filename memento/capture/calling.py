@@ -27,8 +27,8 @@ from typing import Any, TypeVar, cast
 from memento.capture.binding import binding_of
 from memento.capture.call import Call, Clock, Found, Recorder
 from memento.capture.claims import Claims
-from memento.capture.homecoming import Sent, recorders_here, travelling, trip
 from memento.capture.lines import TIME, Written, is_quick, record_of
+from memento.capture.remote_calls import Sent, recorders_here, travelling, trip
 from memento.errors import OptionError
 from memento.flights import CALL, Flights, Steps, advanced, awaited, computing
 from memento.hashing.naming import qualname_of, resolve

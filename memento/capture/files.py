@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from memento.capture.appending import Appender, line_at, new_lines
+from memento.capture.append_only import Appender, line_at, new_lines
 from memento.capture.call import Call, Found
 from memento.capture.calling import F, decorated
 from memento.capture.claims import Claims

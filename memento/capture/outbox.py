@@ -29,7 +29,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from memento.capture.appending import Appender
+from memento.capture.append_only import Appender
 from memento.capture.spools import Spool
 from memento.files import private_folder
 from memento.wording import plural

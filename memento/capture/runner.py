@@ -137,13 +137,13 @@ def _checked(settings: Iterable[Any]) -> Iterator[Settings]:
 
 
 def _usable_cpus() -> int:
-    from memento.executors.processes.crew import usable_cpus
+    from memento.executors.processes.worker_pool import usable_cpus
 
     return usable_cpus()
 
 
 def _failed(settings: Settings, failure: Failure) -> ExperimentFailed:
-    from memento.describing import status_of
+    from memento.failures import status_of
 
     described: Any = settings
     return ExperimentFailed(described, status_of(failure), failure, "")
@@ -153,7 +153,7 @@ def _try(func: Callable[..., Any], index: int, settings: Settings) -> Done:
     try:
         return Done(index, settings, called(func, settings), None)
     except (Exception, SystemExit) as error:  # one that exits costs itself alone, as in a process of its own
-        from memento.describing import describe_exception
+        from memento.failures import describe_exception
 
         return Done(index, settings, None, describe_exception(error))
 

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from memento.capture.appending import new_lines
+from memento.capture.append_only import new_lines
 from memento.files import write_all
 
 LARGEST_SENT = 1 << 20  # bytes that were sent before another file is begun

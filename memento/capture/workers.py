@@ -14,16 +14,16 @@ from typing import Any
 
 from memento import payload
 from memento.capture.calling import Stack, bring_home, stack_of
-from memento.capture.homecoming import Sent, away, shipping
+from memento.capture.remote_calls import Sent, away, shipping
 from memento.capture.runner import Done, Settings, called
-from memento.describing import describe_exception, place_of
 from memento.errors import UnreadableResult
 from memento.executors.processes.executor import ProcessExecutor
+from memento.failures import describe_exception, place_of
 from memento.fingerprint.identity import identify
 from memento.heads import unpack_head
 from memento.job import Call, Job
 from memento.layout import blob_path
-from memento.payload.whereabouts import whereabouts
+from memento.payload.script_context import whereabouts
 from memento.protocols import Delivered, Lost
 from memento.task import KEY_BYTES, RUN_BYTES, Failure, Outcome, Part, Task
 

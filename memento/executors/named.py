@@ -107,6 +107,6 @@ def standing_of(engine: str, folders: Iterable[Path]) -> dict[Path, RunStanding]
     """Return how the runs in `folders` stand that go on by `engine`; nothing is changed. Empty for an unknown one."""
     if engine != "slurm":
         return {}
-    from memento.executors.slurm.standing import standing
+    from memento.executors.slurm.job_status import standing
 
     return standing(folders)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from memento.executors.processes.crew import usable_cpus
+from memento.executors.processes.worker_pool import usable_cpus
 from memento.given import worker_count
 from memento.heads import Frame, frame_of
 from memento.job import Job
@@ -47,16 +47,16 @@ class ThreadExecutor:
 
     def __init__(self, workers: int | None = None) -> None:
         self.slots = worker_count(workers) or usable_cpus()
-        self._crew: _Crew | None = None
+        self._pool: _ThreadPool | None = None
 
     def start(self, job: Job) -> None:
         """Start the threads."""
-        self._crew = _Crew(job, self.slots)
+        self._pool = _ThreadPool(job, self.slots)
 
     def submit(self, tasks: Sequence[Task]) -> None:
         """Queue `tasks` for the threads."""
-        if self._crew is not None:
-            self._crew.submit(tasks)
+        if self._pool is not None:
+            self._pool.submit(tasks)
 
     def wait(self, timeout: float) -> Iterable[Report]:
         """Return what has happened.
@@ -64,33 +64,33 @@ class ThreadExecutor:
         Raises:
             StoreError: a thread could not keep its outcome.
         """
-        return [] if self._crew is None else self._crew.wait(timeout)
+        return [] if self._pool is None else self._pool.wait(timeout)
 
     def drain(self) -> Sequence[Task]:
         """Begin nothing more."""
-        return [] if self._crew is None else self._crew.drain()
+        return [] if self._pool is None else self._pool.drain()
 
     def cancel(self) -> Sequence[Task]:
         """Begin nothing more, and let running experiments see `context.should_stop`."""
-        if self._crew is None:
+        if self._pool is None:
             return []
-        self._crew.stopping = True
-        return self._crew.drain()
+        self._pool.stopping = True
+        return self._pool.drain()
 
     def stop(self) -> Sequence[Task]:
         """Hand back what was not begun and what runs on in threads, which nothing can end."""
-        return [] if self._crew is None else self._crew.dismiss()
+        return [] if self._pool is None else self._pool.dismiss()
 
     def close(self) -> None:
         """Let idle threads end; a thread that an experiment still holds ends with the process."""
-        if self._crew is not None:
-            self._crew.dismiss()
-            self._crew.join()
-            self._crew = None
+        if self._pool is not None:
+            self._pool.dismiss()
+            self._pool.join()
+            self._pool = None
 
 
-class _Crew:
-    """The threads of one job; a later job has another crew, so that none of these can take up its tasks."""
+class _ThreadPool:
+    """The threads of one job; a later job has another pool, so that none of these can take up its tasks."""
 
     def __init__(self, job: Job, size: int) -> None:
         self.stopping = False

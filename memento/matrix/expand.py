@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from memento import reporting
+from memento import user_warnings
 from memento.errors import MatrixWarning
 from memento.matrix import lint
 from memento.matrix.axis import Axis
@@ -199,4 +199,4 @@ def _both(warn: lint.Warn) -> lint.Warn:
 
 def _issue(messages: Sequence[str]) -> None:
     for message in messages:
-        reporting.warn(message, MatrixWarning)
+        user_warnings.warn(message, MatrixWarning)

@@ -23,10 +23,10 @@ from memento.memoizing.arguments import Arguments
 from memento.memoizing.ledger import CallLedger, Found, code_id, ledger_at
 from memento.outdated import code_change_here
 from memento.part_writer import PartWriter
-from memento.reporting import warn
-from memento.standing import Standing
 from memento.store import Entry
 from memento.task import Outcome, Status
+from memento.user_warnings import warn
+from memento.validity import Validity
 
 PREFIX = "cache:"
 """Before the name of a remembering function in its keys: a matrix over it computes the same calls, as experiments."""
@@ -87,7 +87,7 @@ class Memory:
         self._known: tuple[Experiment, Lookups] | None = None  # in one: other threads see both or neither
         self._noted: set[str] = set()
         self._codes: dict[tuple[int, ...], Code] = {}
-        self._standings: dict[tuple[CallLedger, bytes], Standing] = {}
+        self._standings: dict[tuple[CallLedger, bytes], Validity] = {}
         self._told: set[tuple[bytes, tuple[str, ...]]] = set()
 
     @property
@@ -172,14 +172,14 @@ class Memory:
             return ()
         return self._standing(call).changed_in([entry.run])[entry.run]
 
-    def _standing(self, call: Call) -> Standing:
+    def _standing(self, call: Call) -> Validity:
         """Return who judges what the ledger of `call` holds by the code that would compute it now."""
         code = call.code
         known = self._standings.get((call.ledger, code.id))
         if known is None:
             if len(self._standings) >= MOST_CODES:
                 self._standings.clear()
-            known = Standing(call.ledger, code.experiment, newest=0, force_run=False, rerun=False)
+            known = Validity(call.ledger, code.experiment, newest=0, force_run=False, rerun=False)
             self._standings[call.ledger, code.id] = known
         return known
 

@@ -24,7 +24,7 @@ from memento.error_groups import ErrorGroups
 from memento.events import Event, Failed, RunFinished, RunStarted, Succeeded
 from memento.notifications.base import calls
 from memento.notifications.policy import EVERY_EVENT, DigestPolicy, FailureDigest, RunSummary
-from memento.reporting import report as warn
+from memento.user_warnings import report as warn
 from memento.wording import one_line, plural
 
 ROOM = 200

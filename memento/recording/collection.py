@@ -30,7 +30,7 @@ from memento.recording.journal import FileJournal, flush_all
 from memento.recording.keeper import RecordKeeper
 from memento.recording.records import Records
 from memento.recording.segments import MAGIC, Segment, unpack
-from memento.reporting import warn
+from memento.user_warnings import warn
 
 if TYPE_CHECKING:
     import pandas as pd

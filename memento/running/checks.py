@@ -9,8 +9,8 @@ from typing import Any
 from memento.errors import OptionError
 from memento.matrix.configurations import Configurations
 from memento.protocols import Executor, RemoteExecutor
-from memento.reporting import warn
 from memento.running.options import Options
+from memento.user_warnings import warn
 
 
 def check_func(func: Any) -> None:

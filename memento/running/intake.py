@@ -14,13 +14,13 @@ from itertools import repeat
 from operator import attrgetter
 
 from memento.heads import Frame, by_success, frame_of, key_in, unpack_head
+from memento.lost_outcomes import outcome_of
 from memento.protocols import Advanced, Begun, Delivered, Interrupted, Lost, Noted, Report, Returned
 from memento.running.keeping import Keeper
 from memento.running.pace import Pace
 from memento.running.state import RunState
 from memento.store import Run
 from memento.task import Failure, Outcome, Status, Task
-from memento.undelivered import outcome_of
 
 _key_of = attrgetter("key")
 

@@ -26,14 +26,14 @@ from memento.job import Job
 from memento.matrix.configurations import Configurations
 from memento.plan import Plan
 from memento.protocols import Executor, RemoteExecutor, Watch
-from memento.running.attending import Attendance
-from memento.running.failing import FailureWatch
-from memento.running.hearing import Audience
+from memento.running.circuit_breaker import CircuitBreaker
 from memento.running.intake import Intake
 from memento.running.interrupts import Interrupts
 from memento.running.keeping import LINGER, Keeper
+from memento.running.listeners import Listeners
 from memento.running.options import Options
-from memento.running.others import Others
+from memento.running.orphaned_runs import OrphanedRuns
+from memento.running.other_runs import OtherRuns
 from memento.running.pace import AHEAD, Pace
 from memento.running.retries import RetryPolicy
 from memento.running.state import RunState
@@ -41,7 +41,7 @@ from memento.running.tally import TICK, Tally
 from memento.running.tasks import Tasks
 from memento.running.todo import Todo
 from memento.store import Run, SqliteStore
-from memento.store.trouble import disk_errors_explained
+from memento.store.error_messages import disk_errors_explained
 from memento.task import Status, Task
 from memento.wording import plural
 
@@ -63,7 +63,7 @@ class Session:
         store: SqliteStore,
         make_job: Callable[[Run], Job],
         executor: Executor,
-        audience: Audience,
+        listeners: Listeners,
         options: Options,
         experiment: Experiment,
         watch: Callable[[Path], Watch | None] = lambda folder: None,
@@ -75,10 +75,10 @@ class Session:
         self._configurations, self._plan, self._store = configurations, plan, store
         self._make_job, self._executor = make_job, executor
         self._options, self._experiment = options, experiment
-        self._tally = Tally(configurations, audience, experiment, total=len(plan.keys), stored=plan.stored)
+        self._tally = Tally(configurations, listeners, experiment, total=len(plan.keys), stored=plan.stored)
         self._run: Run
         self._todo = Todo(plan, store)
-        self._watch = FailureWatch(
+        self._watch = CircuitBreaker(
             stop_at_first=options.on_error == "stop", max_failures=options.max_failures, spread=self._todo.spread_out
         )
         state = RunState(
@@ -87,8 +87,8 @@ class Session:
         self._pace = Pace(getattr(executor, "ahead", AHEAD))
         self._remote = executor if isinstance(executor, RemoteExecutor) else None
         self._tasks = Tasks(configurations, plan, timeout=options.timeout, limited=self._remote is None)
-        self._attendance = Attendance(store, watch, self._tally.tell_notice)
-        self._others = Others(state, self._todo, self._attendance, self._remote)
+        self._attendance = OrphanedRuns(store, watch, self._tally.tell_notice)
+        self._others = OtherRuns(state, self._todo, self._attendance, self._remote)
         # Where experiments run in this thread, the next one may take hours.
         keeper = Keeper(store, plan.anew, linger=0.0 if executor.inline else LINGER)
         self._intake = Intake(

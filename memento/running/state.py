@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from memento.plan import Plan
-from memento.running.failing import FailureWatch
+from memento.running.circuit_breaker import CircuitBreaker
 from memento.running.retries import RetryPolicy
 from memento.running.tally import Tally
 from memento.store import SqliteStore
@@ -19,4 +19,4 @@ class RunState:
     store: SqliteStore
     tally: Tally
     retries: RetryPolicy
-    watch: FailureWatch
+    watch: CircuitBreaker

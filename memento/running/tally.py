@@ -10,7 +10,7 @@ from memento.entry import Entry, Row
 from memento.experiment import Experiment
 from memento.heads import has_succeeded
 from memento.matrix.configurations import Configurations
-from memento.running.hearing import Audience
+from memento.running.listeners import Listeners
 from memento.task import Failure, Outcome, Task
 
 TICK = 0.1
@@ -22,13 +22,13 @@ class Tally:
 
     Args:
         configurations: the run's configurations.
-        audience: who listens.
+        listeners: who listens.
         experiment: what is run.
         stored: how many configurations need not run.
     """
 
     def __init__(
-        self, configurations: Configurations, audience: Audience, experiment: Experiment, *, total: int, stored: int
+        self, configurations: Configurations, listeners: Listeners, experiment: Experiment, *, total: int, stored: int
     ) -> None:
         self.stored = stored
         self.succeeded = 0
@@ -37,7 +37,7 @@ class Tally:
         """Whether the run was stopped or interrupted, so that what is left counts as cancelled."""
         self.began_at = time.time()
         self._configurations = configurations
-        self._audience = audience
+        self._listeners = listeners
         self._experiment = experiment
         self._total = total
         self._running: dict[bytes, events.Activity] = {}
@@ -77,8 +77,8 @@ class Tally:
         """Take note that a worker has taken `task` up."""
         config = self._configurations[row]
         self._running[task.key] = events.Activity(label=config.label, since=self.elapsed)
-        if self._audience.wants(events.Started):
-            self._audience.tell(
+        if self._listeners.wants(events.Started):
+            self._listeners.tell(
                 events.Started(
                     counts=self.counts(),
                     elapsed=self.elapsed,
@@ -106,8 +106,8 @@ class Tally:
 
     def tell_failure(self, outcome: Outcome, failure: Failure, row: int, *, will_retry: bool) -> None:
         """Tell of an attempt that ended without a result."""
-        if self._audience.wants(events.Failed):
-            self._audience.tell(
+        if self._listeners.wants(events.Failed):
+            self._listeners.tell(
                 events.Failed(
                     counts=self.counts(),
                     elapsed=self.elapsed,
@@ -125,13 +125,13 @@ class Tally:
 
     def tell_successes(self, entries: Sequence[Row], rows: Sequence[int]) -> None:
         """Tell of the successes among outcomes that are stored now, of the configurations in `rows`."""
-        if not self._audience.wants(events.Succeeded):
+        if not self._listeners.wants(events.Succeeded):
             return
         for entry, row in zip(entries, rows, strict=True):
             if not has_succeeded(entry[1]):
                 continue
             outcome = Entry(*entry).outcome
-            self._audience.tell(
+            self._listeners.tell(
                 events.Succeeded(
                     counts=self.counts(),
                     elapsed=self.elapsed,
@@ -147,7 +147,7 @@ class Tally:
 
     def tell_start(self, *, workers: int, failed_before: int) -> None:
         """Tell that the run begins."""
-        self._audience.tell(
+        self._listeners.tell(
             events.RunStarted(
                 counts=self.counts(), name=self._experiment.name, workers=workers, failed_before=failed_before
             )
@@ -155,20 +155,20 @@ class Tally:
 
     def tell_registered(self, run: bytes) -> None:
         """Tell under which id the store knows the run."""
-        if self._audience.wants(events.RunRegistered):
-            self._audience.tell(events.RunRegistered(counts=self.counts(), elapsed=self.elapsed, run=run.hex()))
+        if self._listeners.wants(events.RunRegistered):
+            self._listeners.tell(events.RunRegistered(counts=self.counts(), elapsed=self.elapsed, run=run.hex()))
 
     def tell_notice(self, message: str) -> None:
         """Tell something that the user should read once."""
-        self._audience.tell(events.Notice(counts=self.counts(), elapsed=self.elapsed, message=message))
+        self._listeners.tell(events.Notice(counts=self.counts(), elapsed=self.elapsed, message=message))
 
     def tell_progress(self) -> None:
         """Tell how far the run is, at most every `TICK` seconds."""
         now = time.monotonic()
-        if now - self._ticked_at < TICK or not self._audience.wants(events.RunProgressed):
+        if now - self._ticked_at < TICK or not self._listeners.wants(events.RunProgressed):
             return
         self._ticked_at = now
-        self._audience.tell(
+        self._listeners.tell(
             events.RunProgressed(
                 counts=self.counts(), elapsed=self.elapsed, left=self._left(), running=tuple(self._running.values())
             )
@@ -176,7 +176,7 @@ class Tally:
 
     def tell_end(self, *, interrupted: str | None, stopped: str | None, resume: str | None) -> None:
         """Tell that the run is over, and let the listeners finish."""
-        self._audience.tell(
+        self._listeners.tell(
             events.RunFinished(
                 counts=self.counts(),
                 elapsed=self.elapsed,
@@ -186,4 +186,4 @@ class Tally:
                 resume=resume,
             )
         )
-        self._audience.close()
+        self._listeners.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from memento.plan import Plan
-from memento.running.failing import IN_A_ROW
+from memento.running.circuit_breaker import IN_A_ROW
 from memento.store import Run, SqliteStore
 
 LARGEST_LOOK = 5000

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from memento.errors import StoreError, StoreTooNew
 from memento.store import schema
-from memento.store.sameness import file_at, first_run, has_begun_with, replaced
-from memento.store.trouble import BUSY_TIMEOUT_MS, explain
+from memento.store.error_messages import BUSY_TIMEOUT_MS, explain
+from memento.store.ledger_identity import file_at, first_run, has_begun_with, replaced
 
 SETTLING_MS = 1000
 

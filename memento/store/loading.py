@@ -11,9 +11,9 @@ from memento.entry import Entry
 from memento.errors import DamagedEntry, NotStored, StoreError
 from memento.heads import identity_in
 from memento.store.entries import DAMAGED, is_intact, prefix_of
+from memento.store.error_messages import is_damage
 from memento.store.parts import matches, read_file
 from memento.store.reading import Reader
-from memento.store.trouble import is_damage
 from memento.task import PART_NAMES, Part
 
 LOADED_AT_ONCE = 500  # parts held in memory together: below 33 MB

@@ -15,7 +15,7 @@ from memento.errors import StoreError
 from memento.heads import KEY_IN_HEAD, WHOLE, all_succeeded, has_succeeded, key_in
 from memento.store.connection import Ledger
 from memento.store.entries import BY_KEY, COLUMNS, DAMAGED, REPLACED, is_intact, prefix_of
-from memento.store.trouble import is_damage
+from memento.store.error_messages import is_damage
 
 SCANNED_PER_KEY = 4  # up to how many rows for each key the whole table is read
 AT_ONCE = 10_000  # how many keys one statement asks for, where SQLite allows as many

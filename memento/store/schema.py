@@ -13,9 +13,9 @@ from pathlib import Path
 from memento.errors import StoreError
 from memento.files import sync_folder
 from memento.filesystem import is_network
+from memento.store.error_messages import BUSY_TIMEOUT_MS, explain
+from memento.store.ledger_header import APPLICATION_ID, MADE, check_header, lock_path, open_as_it_is, version_of
 from memento.store.migrations import MIGRATIONS
-from memento.store.recognizing import APPLICATION_ID, MADE, check_header, lock_path, open_as_it_is, version_of
-from memento.store.trouble import BUSY_TIMEOUT_MS, explain
 
 FORMAT = 2
 TABLES_FORMAT = 2  # of TABLES below; migrations lead on from there

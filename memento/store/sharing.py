@@ -15,9 +15,9 @@ from memento.heads import Frame, has_succeeded, is_final, key_in, unpack_head
 from memento.spool import in_pieces, read_frames_in_pieces
 from memento.store import claims, runs
 from memento.store.entries import is_intact
+from memento.store.error_messages import explain
 from memento.store.history import run_checksum
 from memento.store.parts import files_of, read_file
-from memento.store.trouble import explain
 from memento.store.writing import Writer, newest_in
 
 

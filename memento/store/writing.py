@@ -15,9 +15,9 @@ from memento.files import private_folder, sync, sync_folder
 from memento.heads import NO_BODIES, Frame, has_succeeded, identity_in, key_in, unpack_head
 from memento.store import claims, runs
 from memento.store.entries import BY_KEY, REPLACED, checksum, insert, is_intact, prefix_of
+from memento.store.error_messages import explain
 from memento.store.history import Historian
 from memento.store.parts import files_of
-from memento.store.trouble import explain
 
 
 class Writer(Historian):

@@ -20,7 +20,7 @@ from typing import Any
 from memento.store import SqliteStore, open_store
 from memento.tracking.delivery import Delivery
 from memento.tracking.journal import journals_in, locked, run_of
-from memento.tracking.terms import without_secret
+from memento.tracking.mlflow_terms import without_secret
 from memento.wording import one_line
 
 IDLE = 0.05

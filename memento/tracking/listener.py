@@ -23,12 +23,12 @@ from typing import Any
 from memento.events import Event, Failed, RunFinished, RunProgressed, RunRegistered, RunStarted, Succeeded
 from memento.experiment import Experiment
 from memento.matrix.configurations import Configurations
-from memento.reporting import report
 from memento.tracking.base import Tracker
 from memento.tracking.commit import commit_of, script
-from memento.tracking.errand import Errand
+from memento.tracking.courier_process import CourierProcess
 from memento.tracking.journal import Journal, is_free, journals_in
 from memento.tracking.texts import is_shortened, may_be_shortened, whole_text
+from memento.user_warnings import report
 from memento.wording import one_line
 
 
@@ -58,7 +58,7 @@ class TrackingListener:
         self._experiment = experiment
         self._journals: list[Journal] = []
         self._texts: dict[bytes, int] = {}
-        self._errand: Errand | None = None
+        self._errand: CourierProcess | None = None
         self._reported = False
         self._hears: tuple[type[Event], ...] = (RunStarted, RunRegistered, RunProgressed, RunFinished)
         if may_be_shortened(configurations):
@@ -107,7 +107,7 @@ class TrackingListener:
         }
         for number, tracker in enumerate(self._trackers):
             self._journals.append(Journal.begin(self._root, run, number, {**first, "tracker": dict(tracker.address())}))
-        self._errand = Errand(self._ledger, run=run)
+        self._errand = CourierProcess(self._ledger, run=run)
 
     def _note_texts(self, event: Succeeded | Failed) -> None:
         if isinstance(event, Failed) and event.will_retry:
@@ -136,7 +136,7 @@ class TrackingListener:
             journal.append({"end": {"status": status, "ended": time.time(), "counts": numbers}})
         # What an earlier run left behind, which might have been killed after its last experiment.
         if self._errand is None and any(is_free(path) for path in journals_in(self._root)):
-            self._errand = Errand(self._ledger)
+            self._errand = CourierProcess(self._ledger)
 
     def _report(self, problem: str | None) -> None:
         if problem is None or self._reported:

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from memento.errors import MissingExtra, OptionError
-from memento.tracking import limits
+from memento.tracking import mlflow_limits as limits
 from memento.tracking.base import TrackedConfiguration, TrackedEnd, TrackedRun, TrackerRefusal
 from memento.tracking.commit import script
 from memento.tracking.environment import environment
-from memento.tracking.terms import (
+from memento.tracking.mlflow_terms import (
     CONFIGURATION_STATUS,
     RUN_STATUS,
     absolute,

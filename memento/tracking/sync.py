@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from memento.errors import StoreError
 from memento.store import open_store
 from memento.store.opening import place_of
-from memento.tracking.errand import Errand
+from memento.tracking.courier_process import CourierProcess
 from memento.tracking.journal import journals_in
 
 
@@ -52,7 +52,7 @@ def sync(cache_path: str | os.PathLike[str] | None = None) -> Synced:
         if not journals_in(store.root):
             return Synced()
         root, ledger = store.root, store.database
-    errand = Errand(ledger)
+    errand = CourierProcess(ledger)
     problem = errand.finish(math.inf)
     said = errand.summary()
     problems = tuple(said.get("problems", ())) or ((problem,) if problem else ())

@@ -123,12 +123,12 @@ class TestTornLine:
 
 
 def test_a_full_disk_leaves_whole_lines_and_the_error_tells_the_record(tmp_path, monkeypatch):
-    import memento.capture.appending as appending
+    from memento.capture import append_only
 
     path = tmp_path / "results.jsonl"
     func = memfile(path)(lambda x: {"y": x})
     func(1)
-    monkeypatch.setattr(appending, "write", lambda descriptor, data: os.write(descriptor, data[:5]))
+    monkeypatch.setattr(append_only, "write", lambda descriptor, data: os.write(descriptor, data[:5]))
     with pytest.raises(OSError, match="No space left on device") as caught:
         func(2)
     monkeypatch.undo()
@@ -140,12 +140,12 @@ def test_a_full_disk_leaves_whole_lines_and_the_error_tells_the_record(tmp_path,
 
 
 def test_where_the_file_system_has_no_locks_each_line_is_appended_all_the_same(tmp_path, monkeypatch):
-    import memento.capture.appending as appending
+    from memento.capture import append_only
 
     def no_locks(descriptor, operation):
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(appending, "flock", no_locks)
+    monkeypatch.setattr(append_only, "flock", no_locks)
     func = memfile(tmp_path / "results.jsonl")(lambda x: {"y": x})
     func(1)
     func(2)

@@ -89,13 +89,13 @@ def test_workers_can_be_given_more_variables_than_fit_into_one_message(tmp_path:
 
 def test_a_supervisor_that_is_killed_whenever_it_comes_is_told_of_as_that(tmp_path: Path) -> None:
     executor = ProcessExecutor(1)
-    start = executor._crew._start_control
+    start = executor._pool._start_control
 
     def start_and_kill() -> None:
         start()
-        os.kill(executor._crew._control._process.pid, signal.SIGKILL)
+        os.kill(executor._pool._control._process.pid, signal.SIGKILL)
 
-    executor._crew._start_control = start_and_kill
+    executor._pool._start_control = start_and_kill
     try:
         with pytest.raises(WorkerStartError, match="the supervisor of the workers was killed, 3 times in a row"):
             Memento(lambda x: x, executor=executor).run({"parameters": {"x": [1]}}, progress=False)
@@ -117,14 +117,14 @@ def test_a_worker_that_cannot_be_made_costs_none_of_those_that_there_are(
         return os.getpid()
 
     executor = ProcessExecutor(2, start_method="fork")
-    monkeypatch.setattr("memento.executors.processes.crew.PAUSE", 0.05)
+    monkeypatch.setattr("memento.executors.processes.worker_pool.PAUSE", 0.05)
     indices = {key_of(index): index for index in range(4)}
     try:
         executor.start(make_job(tmp_path, experiment))
         executor.submit([Task(index=index, key=key) for key, index in indices.items()])
         gathered = Gathered()
         if len(refused) > 1:
-            until(lambda: take(executor.wait(0.05), indices, gathered) or executor._crew._paused_until)
+            until(lambda: take(executor.wait(0.05), indices, gathered) or executor._pool._paused_until)
             (tmp_path / "another").touch()
         gather(executor, indices, gathered, 4)
     finally:
@@ -138,7 +138,7 @@ def test_a_run_for_which_no_worker_can_be_made_ends_by_what_the_system_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refuse_forks(monkeypatch, range(1, 100))
-    monkeypatch.setattr("memento.executors.processes.crew.PAUSE", 0.05)
+    monkeypatch.setattr("memento.executors.processes.worker_pool.PAUSE", 0.05)
     executor = ProcessExecutor(2, start_method="fork")
     said = r"no worker process could be made: \[Errno 11\] Resource temporarily unavailable \(.*\), 3 times in a row"
     try:
@@ -175,7 +175,7 @@ def test_a_worker_that_has_done_its_share_is_replaced_also_when_it_gives_its_las
         executor.start(make_job(tmp_path, experiment))
         executor.submit([Task(index=index, key=key) for key, index in indices.items()])
         gathered = gather(executor, indices, Gathered(), 2)
-        (worker,) = executor._crew.workers.values()
+        (worker,) = executor._pool.workers.values()
         assert [task.index for task in worker.tasks] == [2]
         worker.withdraw()
         gather(executor, indices, gathered, 4, patience=20)
@@ -343,7 +343,7 @@ def test_what_an_experiment_has_started_ends_also_when_the_supervisor_is_killed(
         executor.submit([Task(index=index, key=key) for key, index in indices.items()])
         while not started.exists():
             executor.wait(0.05)
-        process = executor._crew._control._process
+        process = executor._pool._control._process
         os.kill(process if isinstance(process, int) else process.pid, signal.SIGKILL)
         if ends == "the run goes on":
             assert gather(executor, indices, Gathered(), 2).values() == {1: 1}

@@ -20,9 +20,9 @@ from memento.executors.elsewhere.orders import Order
 from memento.executors.elsewhere.sealed import seal
 from memento.executors.engines import executor as engines
 from memento.executors.engines.batch import Answer, Batch, Death, Heard, Kind
-from memento.executors.engines.bench import give_order, order_for
+from memento.executors.engines.batch_run import run_batch
 from memento.executors.engines.executor import BatchExecutor
-from memento.executors.engines.work import run_batch
+from memento.executors.engines.warm_worker import give_order, order_for
 from memento.heads import unpack_head
 from memento.protocols import Advanced, Begun, Lost, Returned
 from memento.running.retries import RetryPolicy

@@ -9,7 +9,7 @@ import numpy
 import pytest
 
 from memento import DaskExecutor, OptionError, ProcessExecutor, RayExecutor, SlurmExecutor, ThreadExecutor
-from memento.executors.processes.crew import usable_cpus
+from memento.executors.processes.worker_pool import usable_cpus
 
 
 @pytest.mark.parametrize("count", [0, -1, 2.5, math.inf, True])

@@ -23,10 +23,10 @@ from memento.executors.elsewhere.scratch import Scratch
 from memento.executors.elsewhere.sealed import seal, sealed_job
 from memento.executors.slurm import commands
 from memento.executors.slurm.batch import JOB, STOP, Batch, give_order, order_in
-from memento.executors.slurm.ending import Ending
 from memento.executors.slurm.incarnation import Incarnation, read_log
 from memento.executors.slurm.memory import granted, kills, of_one
-from memento.executors.slurm.part import Part
+from memento.executors.slurm.part_run import PartRun
+from memento.executors.slurm.shutdown import Shutdown
 from memento.executors.slurm.snapshot import with_unloaded
 from memento.heads import unpack_head
 from memento.layout import checkpoint_path
@@ -38,12 +38,12 @@ from tests.executors.harness import key_of, make_job
 RUN = bytes(8)
 
 
-def ending(monkeypatch: pytest.MonkeyPatch, *, left: float | None, warning: float) -> Ending:
+def ending(monkeypatch: pytest.MonkeyPatch, *, left: float | None, warning: float) -> Shutdown:
     """Return what knows that so many seconds are left (None: nothing is known)."""
     monkeypatch.setattr(signal, "signal", lambda number, handler: None)
     said = None if left is None else str(int(time.time() + left))
     monkeypatch.setattr(commands, "field_of_job", lambda job, name: said)
-    made = Ending()
+    made = Shutdown()
     made.know_the_end("7_0", warning)
     return made
 
@@ -115,11 +115,11 @@ def test_what_each_of_several_experiments_has_of_it_does_not_depend_on_cpus_that
     assert of_one(2) is None
 
 
-def part_of(folder: Path, *, requeues: int = 100) -> tuple[Part, Incarnation]:
+def part_of(folder: Path, *, requeues: int = 100) -> tuple[PartRun, Incarnation]:
     tasks = [Task(index=index, key=key_of(index)) for index in range(3)]
     batch = Batch(run=RUN, number=1, parts=[tasks], requeues=requeues)
     process = Incarnation(folder, 1, 0)
-    return Part(batch, tasks, process, store=folder, node="node1", job="7_0"), process
+    return PartRun(batch, tasks, process, store=folder, node="node1", job="7_0"), process
 
 
 def delivered(folder: Path, number: int) -> list[tuple[int, int, str]]:
@@ -130,7 +130,7 @@ def delivered(folder: Path, number: int) -> list[tuple[int, int, str]]:
     return [(index[one.key], one.attempt, one.failure.cause if one.failure else "") for one in outcomes]
 
 
-def succeed(part: Part, index: int) -> None:
+def succeed(part: PartRun, index: int) -> None:
     task = part.open[key_of(index)]
     part.begin(task)
     part.finish(Outcome(key=task.key, run=RUN, attempt=task.attempt, status=Status.SUCCEEDED, started=1.0, runtime=1.0))

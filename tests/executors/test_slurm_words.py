@@ -13,24 +13,24 @@ from typing import Any
 import pytest
 
 from memento.errors import OptionError, SlurmError, WorkerStartError
-from memento.executors.slurm import asking, commands, tracking
+from memento.executors.slurm import commands, polling, tracking
 from memento.executors.slurm.batch import Batch, output_of
 from memento.executors.slurm.cancelling import cancel_all
 from memento.executors.slurm.commands import JobState
-from memento.executors.slurm.growth import Growth, limit_of
+from memento.executors.slurm.escalation import Escalation, limit_of
 from memento.executors.slurm.incarnation import Incarnation
 from memento.executors.slurm.packing import arrays_of, parts_of, per_job, throttles
 from memento.executors.slurm.resources import MEGABYTE, Resources, resources_of
 from memento.executors.slurm.script import batch_script
-from memento.executors.slurm.sharing import check_store
+from memento.executors.slurm.store_visibility import check_store
 from memento.executors.slurm.submission import Submission
 from memento.executors.slurm.tracking import Tracker
 from memento.executors.slurm.verdict import is_over, verdict_of
 from memento.heads import frame_of
+from memento.lost_outcomes import outcome_of
 from memento.matrix.runtime import bytes_of
 from memento.protocols import Begun, Delivered, Interrupted, Lost, Returned
 from memento.task import Failure, Outcome, Status, Task
-from memento.undelivered import outcome_of
 from tests.executors.harness import key_of
 
 RUN = bytes(range(8))
@@ -57,7 +57,7 @@ def slurm(monkeypatch: pytest.MonkeyPatch) -> Slurm:
     monkeypatch.setattr(commands, "queue", answering.queue)
     monkeypatch.setattr(commands, "accounted", answering.accounted)
     monkeypatch.setattr(commands, "remembered", lambda: answering.memory)
-    monkeypatch.setattr(asking, "FIRST", 0.0)
+    monkeypatch.setattr(polling, "FIRST", 0.0)
     monkeypatch.setattr(tracking, "SETTLE", 0.0)
     return answering
 
@@ -301,9 +301,9 @@ def test_a_job_that_nobody_knows_any_more_is_known_by_what_its_daemon_wrote(
 def test_a_job_is_asked_after_before_squeue_forgets_it(
     folder: Path, slurm: Slurm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asking, "FIRST", 3.0)
+    monkeypatch.setattr(polling, "FIRST", 3.0)
     slurm.queued, slurm.memory = [state("RUNNING")], 20.0
-    questions = asking.Questions(folder, RUN.hex())
+    questions = polling.Polling(folder, RUN.hex())
     for _ in range(30):
         questions.ask({})
     assert questions._interval == 10.0
@@ -559,7 +559,7 @@ def test_all_jobs_are_asked_after_at_once_and_not_again_for_three_seconds(
     for _ in range(20):
         tracker.look()
     assert asked == ["squeue", "sacct"]
-    assert asking.FIRST == 3.0
+    assert polling.FIRST == 3.0
 
 
 def test_a_store_that_no_node_can_see_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -653,7 +653,7 @@ def test_a_memory_of_0_is_shown_as_all_that_a_node_has(runtime: dict[str, Any]) 
 
 
 def test_each_failure_for_want_of_something_gives_the_next_attempt_more_of_just_that() -> None:
-    growth, asked = Growth(2.0), Resources(memory=1000 * 1024 * 1024, time=600.0)
+    growth, asked = Escalation(2.0), Resources(memory=1000 * 1024 * 1024, time=600.0)
     task = Task(index=0, key=key_of(0), timeout=30.0)
     assert growth.applied(asked, task, {}) == (asked, task)
     for cause in ("memory", "memory", "timeout", "node"):
@@ -686,13 +686,13 @@ def test_each_failure_for_want_of_something_gives_the_next_attempt_more_of_just_
 def test_memory_grows_from_what_the_last_attempt_of_an_earlier_run_had(
     asked: Resources, limit: float | None, flags: list[str]
 ) -> None:
-    growth, task = Growth(2.0), Task(index=0, key=key_of(0), cpus=asked.cpus)
+    growth, task = Escalation(2.0), Task(index=0, key=key_of(0), cpus=asked.cpus)
     growth.learn_from_another(task.key, Failure(type="OutOfMemory", message="", cause="memory", limit=limit))
     assert growth.applied(asked, task, {})[0].flags(1) == [f"--cpus-per-task={asked.cpus}", *flags]
 
 
 def test_time_grows_from_what_the_last_attempt_of_an_earlier_run_had() -> None:
-    growth, task = Growth(2.0), Task(index=0, key=key_of(0), timeout=30.0)
+    growth, task = Escalation(2.0), Task(index=0, key=key_of(0), timeout=30.0)
     growth.learn_from_another(task.key, Failure(type="TimedOut", message="", cause="timeout", limit=60.0))
     resources, again = growth.applied(Resources(time=600.0), task, {})
     assert (resources.time, again.timeout) == (600.0, 120.0)
@@ -714,7 +714,7 @@ def test_a_job_is_given_no_more_time_than_its_partition_grants_nor_less_than_bef
     said = "short|10:00\nmain*|30:00\nlong|2-00:00:00\nendless|infinite\n"
     monkeypatch.setattr(commands, "run", lambda name, *arguments: said)
     commands._time_limits.cache_clear()
-    growth, task = Growth(2.0), Task(index=0, key=key_of(0))
+    growth, task = Escalation(2.0), Task(index=0, key=key_of(0))
     growth.learn(task.key, "timeout")
     if partition is None:  # twice the time twice
         growth.learn(task.key, "timeout")

@@ -18,12 +18,12 @@ import numpy
 import pytest
 
 from memento.errors import OptionError, WorkerStartError
-from memento.executors.processes.child import read_spill, spill_path, write_spill
-from memento.executors.processes.crew import Crew, usable_cpus
 from memento.executors.processes.devices import DevicePool
 from memento.executors.processes.executor import ProcessExecutor
-from memento.executors.processes.handle import Handle
-from memento.executors.processes.wire import Kind, message
+from memento.executors.processes.messages import Kind, message
+from memento.executors.processes.worker_handle import WorkerHandle
+from memento.executors.processes.worker_pool import WorkerPool, usable_cpus
+from memento.executors.processes.worker_process import read_spill, spill_path, write_spill
 from memento.task import Status, Task
 from tests.executors import experiments
 from tests.executors.harness import Gathered, gather, key_of, make_job, run, until
@@ -204,7 +204,7 @@ def test_a_killed_supervisor_costs_the_running_experiments_and_no_others(tmp_pat
         executor.start(make_job(tmp_path, experiments.slow))
         executor.submit([Task(index=index, key=key_of(index)) for index in range(12)])
         gathered = gather(executor, indices, Gathered(), 2)
-        os.kill(executor._crew._control._process.pid, signal.SIGKILL)
+        os.kill(executor._pool._control._process.pid, signal.SIGKILL)
         gather(executor, indices, gathered, 12)
     finally:
         executor.close()
@@ -253,7 +253,7 @@ def test_what_an_attempt_recorded_is_not_taken_for_that_of_another(tmp_path: Pat
 
 def test_a_worker_ended_for_a_timeout_has_lost_the_overdue_experiment_or_none(tmp_path: Path) -> None:
     ours, theirs = socket.socketpair()
-    worker = Handle(number=1, name="worker-1", folder=tmp_path, channel=ours, shape=(1, None), ready=True)
+    worker = WorkerHandle(number=1, name="worker-1", folder=tmp_path, channel=ours, shape=(1, None), ready=True)
     worker.ending, worker.overdue_key = Status.TIMED_OUT, key_of(0)
     worker.tasks.append(Task(1, key_of(1), timeout=5.0))
     assert worker.lost(-9) is None
@@ -322,14 +322,14 @@ def test_twenty_twentieths_of_a_device_are_one_device() -> None:
 
 
 def test_starts_that_fail_count_as_too_many_only_one_after_another(tmp_path: Path) -> None:
-    crew = Crew(2, method="spawn", environment={})
+    pool = WorkerPool(2, method="spawn", environment={})
     ours, theirs = socket.socketpair()
-    worker = Handle(number=1, name="worker-1", folder=tmp_path, channel=ours, shape=(1, None))
+    worker = WorkerHandle(number=1, name="worker-1", folder=tmp_path, channel=ours, shape=(1, None))
     for _ in range(3):
-        crew.failed_start("it failed")
-        crew.failed_start("it failed")
+        pool.failed_start("it failed")
+        pool.failed_start("it failed")
         theirs.sendall(message(Kind.READY))
-        assert [kind for _, kind, _ in crew._heard(worker)] == [Kind.READY]
+        assert [kind for _, kind, _ in pool._heard(worker)] == [Kind.READY]
     for channel in (ours, theirs):
         channel.close()
 

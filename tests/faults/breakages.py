@@ -65,7 +65,7 @@ BREAKAGES: list[Breakage] = [
     ),
     Breakage(
         name="a ledger cut off in the middle of a change is taken for somebody else's",
-        file="memento/store/recognizing.py",
+        file="memento/store/ledger_header.py",
         old="            if file.read(len(beginnings[0])) in beginnings:\n                return True\n",
         new="            file.read(1)\n",
         trial="test_power_loss.py::test_a_ledger_whose_beginning_was_being_written_is_mended_and_not_taken_for_anothers",
@@ -136,14 +136,14 @@ BREAKAGES: list[Breakage] = [
     ),
     Breakage(
         name="no experiment is ever overdue",
-        file="memento/executors/processes/handle.py",
+        file="memento/executors/processes/worker_handle.py",
         old="return timeout is not None and now - self.since >= timeout",
         new="return False",
         trial="test_ways_to_die.py::test_a_timeout_ends_what_resists_it",
     ),
     Breakage(
         name="the line of a sudden death is forgotten",
-        file="memento/executors/processes/handle.py",
+        file="memento/executors/processes/worker_handle.py",
         old='users_frames(self._text("trace")) or self._last_seen(task)',
         new='users_frames(self._text("trace"))',
         trial="test_ways_to_die.py::test_the_others_are_handed_back_and_the_report_says_what_happened",

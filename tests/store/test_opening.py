@@ -18,7 +18,7 @@ from memento.errors import StoreError, StoreForeign, StoreTooNew
 from memento.files import private_folder
 from memento.filesystem import is_network
 from memento.store import open_store, opening, schema
-from memento.store.recognizing import lock_path
+from memento.store.ledger_header import lock_path
 from tests.store.helpers import frame, heard, key_of, process, save_in_file
 
 

@@ -19,7 +19,7 @@ import pytest
 from memento import Memento, MlflowTracker, Status, sync
 from memento.task import Outcome
 from memento.tracking.base import TrackedConfiguration, TrackedEnd, TrackedRun, TrackerRefusal
-from memento.tracking.errand import Errand
+from memento.tracking.courier_process import CourierProcess
 from tests.tracking.server import Server, by_name, runs_in
 from tests.tracking.test_matrix import double, run
 
@@ -139,7 +139,7 @@ def test_a_courier_killed_at_any_moment_leaves_nothing_out_and_nothing_twice(ser
     tried = 0
     while journal.exists() and tried < 4:
         before = journal.stat().st_size
-        errand = Errand(store_path / "ledger.sqlite")
+        errand = CourierProcess(store_path / "ledger.sqlite")
         # Killed a little later each time, in the middle of whatever it does then.
         wait_for(lambda before=before: not journal.exists() or journal.stat().st_size > before)
         time.sleep(0.007 * tried)
@@ -159,7 +159,7 @@ def test_two_syncs_at_once_deliver_each_thing_once(server, name, store_path):
     with pytest.warns(RuntimeWarning, match=KEPT):
         run(double, MATRIX, MlflowTracker(name, server.url, patience=0.0))
 
-    both = [Errand(store_path / "ledger.sqlite") for _ in range(2)]
+    both = [CourierProcess(store_path / "ledger.sqlite") for _ in range(2)]
     assert [errand.finish(60.0) for errand in both] == [None, None]
 
     assert sum(errand.summary()["delivered"] for errand in both) <= 6

@@ -11,9 +11,9 @@ import pickle
 from types import SimpleNamespace
 from typing import Any
 
-from memento.describing import function_of
+from memento.failures import function_of
 from memento.job import Job
-from memento.packing import pack_job
+from memento.job_packing import pack_job
 
 Origin = tuple[str, int, str]
 """Where an experiment is defined: file, line and name."""

@@ -21,9 +21,9 @@ from typing import Any
 
 from memento.executors.elsewhere.orders import Order
 from memento.executors.engines.batch import Batch, Death, Heard, Kind
-from memento.executors.engines.bench import give_order, order_for
+from memento.executors.engines.batch_run import run_batch
 from memento.executors.engines.dask_connection import DaskConnection, quietly, this_worker
-from memento.executors.engines.work import run_batch
+from memento.executors.engines.warm_worker import give_order, order_for
 
 # What a batch tells only the engine: on which worker it begins, and that it is over.
 _STARTED, _ENDED = "started", "ended"

@@ -10,7 +10,7 @@ from concurrent.futures import TimeoutError as Late
 from typing import Any
 
 from memento.errors import MissingExtra, OptionError, WorkerStartError
-from memento.executors.processes.crew import usable_cpus
+from memento.executors.processes.worker_pool import usable_cpus
 from memento.given import worker_count
 
 PATIENCE = 10.0

@@ -27,8 +27,8 @@ from memento.errors import EngineLost, StoreUnwritable, WorkerStartError
 from memento.executors.elsewhere.orders import Order
 from memento.executors.elsewhere.sealed import seal
 from memento.executors.engines.batch import Answer, Batch, Death, Engine, File, Heard, Kind, Sent
-from memento.executors.engines.landing import Landing
-from memento.executors.engines.portions import GROWING, Portions
+from memento.executors.engines.batch_sizes import GROWING, BatchSizes
+from memento.executors.engines.files_in import Landing
 from memento.heads import Frame, key_in
 from memento.job import Job
 from memento.protocols import Advanced, Begun, Lost, Report, Returned
@@ -86,7 +86,7 @@ class BatchExecutor:
         """
         self._reset()
         self._job, self._packed = job, seal(job)
-        self._portions = Portions(job.pace)
+        self._portions = BatchSizes(job.pace)
         self._close_landing()
         spool = Path(job.spool) / f"{self._engine.name.lower()}.spool"
         self._landing = Landing(Path(job.store), spool, shared=self._shared)

@@ -25,11 +25,11 @@ from typing import Any
 from memento.errors import OptionError
 from memento.executors.elsewhere.orders import Order
 from memento.executors.engines.batch import Batch, Death, Heard, Kind
-from memento.executors.engines.bench import heed_while_idle
+from memento.executors.engines.batch_run import run_batch
 from memento.executors.engines.mailbox import ASK, GONE, LONG_POLL, Mailbox, Orders
 from memento.executors.engines.ray_connection import RayConnection, passing_errors
-from memento.executors.engines.work import run_batch
-from memento.executors.processes.crew import usable_cpus
+from memento.executors.engines.warm_worker import heed_while_idle
+from memento.executors.processes.worker_pool import usable_cpus
 
 # The process of the mailbox may have to wait for a node, or for a busy one.
 BEGINNING = 120.0

@@ -9,7 +9,7 @@ import socket
 from typing import Any
 
 from memento.errors import MissingExtra, OptionError, WorkerStartError
-from memento.executors.processes.crew import usable_cpus
+from memento.executors.processes.worker_pool import usable_cpus
 from memento.given import worker_count
 
 # Another machine may take so long to answer at all.

@@ -17,17 +17,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
 
-from memento.describing import place_of
 from memento.errors import StoreUnwritable, WorkerStartError
-from memento.executors.processes.child import STOP_FILE
-from memento.executors.processes.crew import Crew, Shape, usable_cpus
-from memento.executors.processes.handle import Handle
-from memento.executors.processes.wire import OFFSET, PROGRESS, Kind, unpack_tasks
+from memento.executors.processes.messages import OFFSET, PROGRESS, Kind, unpack_tasks
+from memento.executors.processes.worker_handle import WorkerHandle
+from memento.executors.processes.worker_pool import Shape, WorkerPool, usable_cpus
+from memento.executors.processes.worker_process import STOP_FILE
+from memento.failures import place_of
 from memento.given import one_of, variables, whole, worker_count
 from memento.heads import Frame
 from memento.job import Job
+from memento.job_packing import pack_job
 from memento.output import shorten
-from memento.packing import pack_job
 from memento.protocols import Advanced, Begun, Delivered, Lost, Report, Returned
 from memento.task import Status, Task
 
@@ -75,7 +75,7 @@ class ProcessExecutor:
         one_of("start_method", start_method, START_METHODS)
         self.slots = worker_count(workers) or usable_cpus()
         self._most = None if max_tasks_per_worker is None else whole("max_tasks_per_worker", max_tasks_per_worker, 1)
-        self._crew = Crew(self.slots, method=start_method, environment=variables(environment))
+        self._pool = WorkerPool(self.slots, method=start_method, environment=variables(environment))
         self._reset()
 
     def _reset(self) -> None:
@@ -88,14 +88,14 @@ class ProcessExecutor:
 
     def prepare(self) -> None:
         """Start the supervisor, which takes a while and needs no job."""
-        self._crew.prepare()
+        self._pool.prepare()
 
     def start(self, job: Job) -> None:
         """Start the supervisor and leave the job where workers find it; workers are made as tasks come."""
         self._reset()
         self._spool = Path(job.spool)
         (self._spool / STOP_FILE).touch()
-        self._crew.start(self._spool, place_of(job.experiment))  # which takes a while, and this meanwhile too:
+        self._pool.start(self._spool, place_of(job.experiment))  # which takes a while, and this meanwhile too:
         (self._spool / "job").write_bytes(pack_job(job))
 
     def submit(self, tasks: Sequence[Task]) -> None:
@@ -106,15 +106,15 @@ class ProcessExecutor:
         """
         shapes = set(map(_shape_of, tasks))
         for _, gpus in shapes:
-            self._crew.check(gpus)
+            self._pool.check(gpus)
         self._shapes |= shapes
         self._queue.extend(tasks)
-        if self._crew.running:
+        if self._pool.running:
             self._assign()  # and not with the next `wait`: the caller may sync a disk before that
 
     def wait(self, timeout: float) -> Iterable[Report]:
         """Hand out work, listen to the workers, end those that are overdue, and return what has happened."""
-        if not self._crew.running:
+        if not self._pool.running:
             return []  # it never started
         self._assign()
         if self._reports:
@@ -135,35 +135,35 @@ class ProcessExecutor:
             shape = _shape_of(task)
             worker = self._with_room(shape)
             if worker is None:
-                if not self._crew.has_room(shape) or not self._crew.make(shape):
+                if not self._pool.has_room(shape) or not self._pool.make(shape):
                     return
                 continue
             self._send(worker, shape)
         self._spread()
 
-    def _with_room(self, shape: Shape) -> Handle | None:
-        best: Handle | None = None
-        for worker in self._crew.workers.values():
+    def _with_room(self, shape: Shape) -> WorkerHandle | None:
+        best: WorkerHandle | None = None
+        for worker in self._pool.workers.values():
             if worker.shape != shape or worker.retiring or worker.ending is not None:
                 continue
             if not worker.tasks:
-                if self._crew.fits(shape):
+                if self._pool.fits(shape):
                     return worker
             elif self._batch(worker) * 2 > len(worker.tasks) and self._is_quick(worker):
                 best = worker if best is None or len(worker.tasks) < len(best.tasks) else best
         # Filling up a busy worker comes after using an idle one or making another.
-        return best if best is not None and not self._crew.has_room(shape) else None
+        return best if best is not None and not self._pool.has_room(shape) else None
 
-    def _is_quick(self, worker: Handle) -> bool:
+    def _is_quick(self, worker: WorkerHandle) -> bool:
         return worker.pace is not None and worker.pace < AHEAD
 
-    def _batch(self, worker: Handle) -> int:
+    def _batch(self, worker: WorkerHandle) -> int:
         if worker.pace is None:
             return 1
         fair = len(self._queue) // (2 * self.slots) + 1
         return max(1, min(int(BATCH_TIME / max(worker.pace, 1e-6)), LARGEST_BATCH, fair))
 
-    def _send(self, worker: Handle, shape: Shape) -> None:
+    def _send(self, worker: WorkerHandle, shape: Shape) -> None:
         wanted = self._batch(worker) if self._most is None else min(self._batch(worker), self._most - worker.sent)
         worker.send(self._next(wanted, shape))
         if self._most is not None and worker.sent >= self._most:
@@ -179,7 +179,7 @@ class ProcessExecutor:
             batch.append(self._queue.popleft())
         return batch
 
-    def _announce(self, worker: Handle) -> None:
+    def _announce(self, worker: WorkerHandle) -> None:
         if worker.withdrawing:
             return  # until it answers, its first may be among those that it has not begun
         first = worker.tasks[0] if worker.tasks else None
@@ -189,20 +189,20 @@ class ProcessExecutor:
 
     def _spread(self) -> None:
         """With nothing left to hand out and somebody idle, ask workers held up by a long experiment for the rest."""
-        if all(worker.tasks for worker in self._crew.workers.values()) and not self._crew.may_grow:
+        if all(worker.tasks for worker in self._pool.workers.values()) and not self._pool.may_grow:
             return
         now = time.monotonic()
-        for worker in self._crew.workers.values():
+        for worker in self._pool.workers.values():
             held_up = len(worker.tasks) > 1 and not worker.withdrawing and now - worker.since > QUIET and worker.ready
             # Where nobody else can take them, they would come straight back.
-            if held_up and self._crew.fits(worker.shape):
+            if held_up and self._pool.fits(worker.shape):
                 worker.withdraw()
 
     # Listening
 
     def _until_next_deadline(self, timeout: float) -> float:
         now = time.monotonic()
-        for worker in self._crew.workers.values():
+        for worker in self._pool.workers.values():
             if worker.tasks and worker.ending is None and worker.ready:
                 if worker.tasks[0].timeout is not None:
                     timeout = min(timeout, worker.since + worker.tasks[0].timeout - now)
@@ -211,13 +211,13 @@ class ProcessExecutor:
         return max(0.0, timeout)
 
     def _listen(self, timeout: float) -> None:
-        said, exited = self._crew.listen(timeout)
+        said, exited = self._pool.listen(timeout)
         for worker, kind, body in said:
             self._hear(worker, kind, body)
         for number, status in exited.items():
             self._bury(number, status)
 
-    def _hear(self, worker: Handle, kind: Kind, body: bytes) -> None:
+    def _hear(self, worker: WorkerHandle, kind: Kind, body: bytes) -> None:
         if kind is Kind.DELIVERED:
             if (
                 not self._ending and not self._spool.exists()
@@ -244,31 +244,31 @@ class ProcessExecutor:
         elif kind is Kind.UNWRITABLE and not self._ending:
             raise StoreUnwritable(f"the store cannot be written: {body.decode()}", path=str(self._spool))
 
-    def _collect(self, worker: Handle, offset: int) -> None:
+    def _collect(self, worker: WorkerHandle, offset: int) -> None:
         if offset > worker.offset:
             self._collect_all(worker)
 
-    def _collect_all(self, worker: Handle) -> None:
+    def _collect_all(self, worker: WorkerHandle) -> None:
         frames: list[Frame] = worker.collect()
         if frames:
             self._reports.append(Delivered(frames=frames, spool=worker.spool.name, end=worker.offset))
         self._go_on(worker)
 
-    def _go_on(self, worker: Handle) -> None:
+    def _go_on(self, worker: WorkerHandle) -> None:
         """Have `worker`, with fewer tasks than before, begin the next; or let it go, if it retires and has none."""
         if worker.retiring and not worker.tasks:
-            self._crew.dismiss(worker)
+            self._pool.dismiss(worker)
         else:
             self._announce(worker)
 
     def _bury(self, number: int, status: int | str) -> None:
-        worker = self._crew.bury(number)
+        worker = self._pool.bury(number)
         if worker is None:
             return
         if isinstance(status, str):  # why there never was such a process
             self._take_back(list(worker.tasks))
             if not self._ending:
-                self._crew.hold_back(status, worker)
+                self._pool.hold_back(status, worker)
             return
         frames = worker.collect()
         if frames:
@@ -277,7 +277,7 @@ class ProcessExecutor:
         if lost is not None:
             self._reports.append(lost)
         elif not (worker.ready or worker.orphaned) and worker.ending is None:
-            self._crew.failed_start(f"a worker ended with status {status} before it was ready", worker)
+            self._pool.failed_start(f"a worker ended with status {status} before it was ready", worker)
         self._take_back(list(worker.tasks))
 
     def _take_back(self, tasks: list[Task]) -> None:
@@ -289,15 +289,15 @@ class ProcessExecutor:
 
     def _look_after(self) -> None:
         now = time.monotonic()
-        for worker in list(self._crew.workers.values()):
+        for worker in list(self._pool.workers.values()):
             if worker.overdue(now):
                 self._collect_all(worker)  # it may have begun another one, and told nothing of that yet
             if worker.overdue(now):
                 worker.ending, worker.overdue_key = Status.TIMED_OUT, worker.tasks[0].key
-                self._crew.end(worker)
+                self._pool.end(worker)
         if now - self._looked > 1.0:
             self._looked = now
-            for worker in self._crew.workers.values():
+            for worker in self._pool.workers.values():
                 shorten(self._spool / f"{worker.name}.out")
 
     # Coming to an end
@@ -310,7 +310,7 @@ class ProcessExecutor:
     def drain(self) -> Sequence[Task]:
         """Begin nothing more, and let running experiments go on."""
         self._cancelled = True
-        for worker in self._crew.workers.values():
+        for worker in self._pool.workers.values():
             if len(worker.tasks) > 1 and not worker.withdrawing:
                 worker.withdraw()
         left, self._queue = list(self._queue), deque()
@@ -319,16 +319,16 @@ class ProcessExecutor:
     def stop(self) -> Sequence[Task]:
         """End every worker now; what was delivered meanwhile comes with the next `wait`."""
         self._cancelled = self._ending = True
-        if not self._crew.running:
+        if not self._pool.running:
             return []  # it never started
-        for worker in list(self._crew.workers.values()):
+        for worker in list(self._pool.workers.values()):
             if worker.tasks:
                 worker.ending = Status.CANCELLED
-                self._crew.end(worker)
+                self._pool.end(worker)
             else:
-                self._crew.dismiss(worker)
+                self._pool.dismiss(worker)
         until = time.monotonic() + GRACE_OF_STOP
-        while self._crew.workers and time.monotonic() < until:
+        while self._pool.workers and time.monotonic() < until:
             self._listen(until - time.monotonic())
         left, self._queue = [*self._queue], deque()
         left += [report.task for report in self._reports if isinstance(report, Lost | Returned)]
@@ -337,4 +337,4 @@ class ProcessExecutor:
 
     def close(self) -> None:
         """End the supervisor, and with it everything below it."""
-        self._crew.close()
+        self._pool.close()

@@ -25,10 +25,10 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from memento.executors.processes import child
+from memento.executors.processes import worker_process
+from memento.executors.processes.messages import Lines, send_line
 from memento.executors.processes.proc import LAST_PATIENCE, descendants, start_of
 from memento.executors.processes.reseeding import reseed
-from memento.executors.processes.wire import Lines, send_line
 
 if TYPE_CHECKING:
     import subprocess
@@ -127,7 +127,7 @@ class _Supervisor:
             os.close(self._wake)
             os.close(self._waker)
             reseed()
-            child.main(channel, request["spool"], request["name"], request["environment"])
+            worker_process.main(channel, request["spool"], request["name"], request["environment"])
         finally:
             os._exit(1)
 
@@ -141,7 +141,7 @@ class _Supervisor:
         process = self._workers.get(worker)
         if process is not None:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process, child.TRACE_SIGNAL)
+                os.kill(process, worker_process.TRACE_SIGNAL)
             self._doomed.append((time.monotonic() + TRACE_TIME, worker))
 
     def _until_next_kill(self) -> float | None:
@@ -201,7 +201,7 @@ def start_interpreter(entry: str, *, channel: int, **options: Any) -> subprocess
 def spawned(*, channel: int, spool: str, name: str, environment: dict[str, str]) -> NoReturn:
     """Be a worker in an interpreter of its own."""
     _prctl()(PR_SET_PDEATHSIG, signal.SIGKILL)
-    child.main(channel, spool, name, environment)
+    worker_process.main(channel, spool, name, environment)
 
 
 def _has_no_child() -> bool:

@@ -28,8 +28,8 @@ from memento.executors.slurm import commands
 from memento.executors.slurm.batch import JOB
 from memento.executors.slurm.resources import Resources
 from memento.executors.slurm.run import SlurmRun
-from memento.executors.slurm.sharing import check_store
 from memento.executors.slurm.snapshot import with_unloaded
+from memento.executors.slurm.store_visibility import check_store
 from memento.executors.slurm.submission import Submission
 from memento.given import number, texts, whole
 from memento.job import Job

@@ -30,11 +30,11 @@ from memento.executors.elsewhere.sealed import sealed_job
 from memento.executors.processes.executor import ProcessExecutor
 from memento.executors.slurm import commands
 from memento.executors.slurm.batch import JOB, Batch, broken_of, id_of, job_name, order_in
-from memento.executors.slurm.ending import Ending
 from memento.executors.slurm.incarnation import Incarnation
 from memento.executors.slurm.memory import granted, kills, of_one
-from memento.executors.slurm.part import Part
+from memento.executors.slurm.part_run import PartRun
 from memento.executors.slurm.script import NOT_SHARED
+from memento.executors.slurm.shutdown import Shutdown
 from memento.heads import unpack_head
 from memento.protocols import Advanced, Begun, Delivered, Lost, Report, Returned
 from memento.task import Outcome
@@ -51,7 +51,7 @@ REQUEUE_PATIENCE = 30.0
 
 def main(folder: str, number: str) -> NoReturn:
     """Be the job; never returns."""
-    ending = Ending()
+    ending = Shutdown()
     place, part, node = Path(folder), int(os.environ["SLURM_ARRAY_TASK_ID"]), os.environ.get("SLURMD_NODENAME", "")
     try:
         batch = Batch.read(place, int(number))
@@ -80,14 +80,14 @@ def main(folder: str, number: str) -> NoReturn:
 class Leader:
     """The process that leads a job."""
 
-    def __init__(self, folder: Path, batch: Batch, part: int, ending: Ending, node: str) -> None:
+    def __init__(self, folder: Path, batch: Batch, part: int, ending: Shutdown, node: str) -> None:
         self._folder, self._batch, self._ending, self._node = folder, batch, ending, node
         self._array = os.environ["SLURM_ARRAY_JOB_ID"]
         # Never SLURM_JOB_ID: that of one task of an array is the id of the whole array.
         self._shown = job_name(self._array, part)
         self._packed = (folder / JOB).read_bytes()
         self._incarnation = Incarnation(folder, batch.number, part)
-        self._part = Part(
+        self._part = PartRun(
             batch,
             batch.parts[part],
             self._incarnation,

@@ -18,7 +18,7 @@ from memento.errors import SlurmError
 from memento.executors.elsewhere.orders import Order
 from memento.executors.slurm.batch import give_order
 from memento.executors.slurm.cancelling import cancel_all, cancel_waiting
-from memento.executors.slurm.growth import Growth
+from memento.executors.slurm.escalation import Escalation
 from memento.executors.slurm.refusal import Refusal
 from memento.executors.slurm.resources import Resources, check_partition, check_time, checked_options, resources_of
 from memento.executors.slurm.submission import Submission
@@ -59,7 +59,7 @@ class SlurmRun:
         self._configurations, self._defaults, self._options = job.configurations, defaults, options
         self._submitter = Submitter(self._folder, job.run, replace(how, directory=job.working_directory), pace=job.pace)
         self._tracker = Tracker(self._folder, job.run, grace=grace)
-        self._growth = Growth(growth)
+        self._growth = Escalation(growth)
         self._tasks: list[tuple[Resources, Task]] = []
         self._known: dict[int, Resources] = {}  # by the identity of what the matrix says
         self._submitted: set[bytes] = set()  # keys

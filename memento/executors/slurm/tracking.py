@@ -1,7 +1,7 @@
 """What became of the batches of a run: read from the files in its folder first, then asked of Slurm.
 
     spools, logs ──every look──▶ Tracker ──▶ Delivered, Interrupted, Begun, Advanced
-    Questions: squeue, sacct ──▶    └──────▶ Lost, Returned
+    Polling: squeue, sacct ────▶    └──────▶ Lost, Returned
 
 Truth, in this order: a delivered outcome; squeue; sacct with every requeue; what squeue said before it forgot; what the
 job, or the daemon that watched over it, wrote down when it was ended; and time. A command that fails means that nothing
@@ -22,14 +22,14 @@ from pathlib import Path
 
 from memento.errors import SlurmError, WorkerStartError
 from memento.executors.slurm import commands
-from memento.executors.slurm.asking import FIRST, Questions
 from memento.executors.slurm.batch import Batch, id_of, job_name, output_of
 from memento.executors.slurm.cancelling import jobs_of
 from memento.executors.slurm.commands import JobState
-from memento.executors.slurm.followed import Followed, Parts
-from memento.executors.slurm.growth import limit_of
-from memento.executors.slurm.misfortunes import Misfortunes
-from memento.executors.slurm.sharing import unseen
+from memento.executors.slurm.escalation import limit_of
+from memento.executors.slurm.failed_starts import FailedStarts
+from memento.executors.slurm.job_parts import JobPart, JobParts
+from memento.executors.slurm.polling import FIRST, Polling
+from memento.executors.slurm.store_visibility import unseen
 from memento.executors.slurm.verdict import (
     MAY_COME_BACK,
     VANISHED,
@@ -60,9 +60,9 @@ class Tracker:
 
     def __init__(self, folder: Path, run: bytes, *, grace: float = 60.0) -> None:
         self._folder, self._run, self._grace = folder, run.hex(), grace
-        self._parts = Parts(folder)
-        self._questions = Questions(folder, run.hex())
-        self._misfortunes = Misfortunes()
+        self._parts = JobParts(folder)
+        self._questions = Polling(folder, run.hex())
+        self._misfortunes = FailedStarts()
         self._has_begun = False  # anything, in any job: not yet an experiment
         self._unsaid: list[Report] = []  # what was read on another occasion
         self.granted = self._parts.granted
@@ -168,7 +168,7 @@ class Tracker:
             report for place, part in self._parts.items() if part.open for report in self._judge(part, seen.get(place))
         ]
 
-    def _judge(self, part: Followed, state: JobState | None) -> list[Report]:
+    def _judge(self, part: JobPart, state: JobState | None) -> list[Report]:
         """Return what follows from what Slurm says of a part; None: it says nothing."""
         now = time.monotonic()
         if state is not None and not is_over(state):
@@ -192,7 +192,7 @@ class Tracker:
             reports += self._close(part, replace(over, node=over.node or part.node))
         return reports
 
-    def _refuse(self, part: Followed, state: JobState) -> list[Report]:
+    def _refuse(self, part: JobPart, state: JobState) -> list[Report]:
         """Cancel a job that would wait in the queue for ever; where no experiment has begun, all may be like it."""
         message = (
             f"Slurm job {named(state)} waits in the queue for ever ({state.reason}): it asks for more than a job may "
@@ -211,17 +211,17 @@ class Tracker:
         part.open.clear()
         return list(lost)
 
-    def _grace_for(self, part: Followed) -> float:
+    def _grace_for(self, part: JobPart) -> float:
         """Return for how long a job that nobody knows may be missing."""
         # What was cancelled before it began is no riddle, nor what has said itself that it was ended, or is over.
         return SETTLE if part.terminated or part.broken or (self.returning and not part.node) else self._grace
 
-    def _vanished(self, part: Followed) -> JobState:
+    def _vanished(self, part: JobPart) -> JobState:
         """Return how a job ended that Slurm has forgotten, as far as it and its daemon have written that down."""
         word = word_of(self._output_of(part)) or (told_by_itself(part.left) if part.terminated else VANISHED)
         return JobState(job=id_of(self._folder, part.batch.number) or "?", index=part.index, state=word)
 
-    def _has_begun_meanwhile(self, part: Followed) -> bool:
+    def _has_begun_meanwhile(self, part: JobPart) -> bool:
         """Keep a part that nobody knows from beginning; return whether it was too late for that."""
         void = part.void(self._folder)
         void.touch()
@@ -238,7 +238,7 @@ class Tracker:
         mark.touch()
         mark.unlink(missing_ok=True)
 
-    def _close(self, part: Followed, state: JobState) -> list[Report]:
+    def _close(self, part: JobPart, state: JobState) -> list[Report]:
         """Say what became of the configurations that `part` will not deliver any more, whatever runs on of it."""
         part.void(self._folder).touch()
         output = self._output_of(part)
@@ -266,7 +266,7 @@ class Tracker:
         part.open.clear()
         return reports
 
-    def _count_misfortune(self, part: Followed, state: JobState, output: str) -> dict[bytes, Failure]:
+    def _count_misfortune(self, part: JobPart, state: JobState, output: str) -> dict[bytes, Failure]:
         own = output_of(self._folder, part.batch, part.index) if part.batch.output is None else None
         return self._misfortunes.count(
             part,
@@ -277,7 +277,7 @@ class Tracker:
             goes_on=any(other.begun.keys() & other.open.keys() for other in self._parts.values()),
         )
 
-    def _output_of(self, part: Followed) -> str:
+    def _output_of(self, part: JobPart) -> str:
         try:
             place = output_of(self._folder, part.batch, part.index)
             data = place.read_bytes() if place is not None and place.is_file() else b""

@@ -15,7 +15,7 @@ TICK = 0.02
 _MOST = 1 << 20
 
 
-class Errand:
+class CourierProcess:
     """A courier that was sent out over the store whose ledger is at `ledger`.
 
     Args:

@@ -14,7 +14,7 @@ CERTAIN = 0.7
 CERTAINLY_LESS = 0.9
 
 
-class Growth:
+class Escalation:
     """Remembers by key what ran out; each time there is `factor` times as much of it."""
 
     def __init__(self, factor: float) -> None:

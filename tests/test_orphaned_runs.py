@@ -21,8 +21,8 @@ from memento.executors.slurm.tracking import Tracker
 from memento.heads import frame_of
 from memento.job import Job
 from memento.layout import REMOTE
-from memento.running import attending
-from memento.running.attending import Attendance
+from memento.running import orphaned_runs
+from memento.running.orphaned_runs import OrphanedRuns
 from memento.store import Run, SqliteStore
 from memento.task import Failure, Outcome, Status, Task
 
@@ -48,8 +48,8 @@ def left(store: SqliteStore) -> Run:
 
 
 @pytest.fixture
-def attendance(store: SqliteStore, left: Run) -> Attendance:
-    return Attendance(store, lambda folder: Tracker(folder, left.id))
+def attendance(store: SqliteStore, left: Run) -> OrphanedRuns:
+    return OrphanedRuns(store, lambda folder: Tracker(folder, left.id))
 
 
 def say(monkeypatch: pytest.MonkeyPatch, answer: list[JobState] | None) -> list[str]:
@@ -72,7 +72,7 @@ def break_a_job(run: Run) -> None:
 
 
 def test_what_other_jobs_have_delivered_is_kept_when_one_cannot_begin(
-    store: SqliteStore, left: Run, attendance: Attendance, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, left: Run, attendance: OrphanedRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     say(monkeypatch, pending(left))
     Incarnation(left.spool, 1, 0).deliver(
@@ -87,7 +87,7 @@ def test_what_other_jobs_have_delivered_is_kept_when_one_cannot_begin(
 
 
 def test_jobs_that_cannot_begin_are_cancelled_and_what_they_were_to_run_is_free(
-    store: SqliteStore, left: Run, attendance: Attendance, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, left: Run, attendance: OrphanedRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cancelled = say(monkeypatch, pending(left))
     break_a_job(left)
@@ -99,7 +99,7 @@ def test_jobs_that_cannot_begin_are_cancelled_and_what_they_were_to_run_is_free(
 
 
 def test_a_run_whose_folder_is_removed_is_given_up(
-    store: SqliteStore, left: Run, attendance: Attendance, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, left: Run, attendance: OrphanedRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     say(monkeypatch, pending(left))
     attendance.look(set(KEYS))
@@ -114,7 +114,7 @@ def test_a_run_whose_folder_is_removed_is_given_up(
 
 
 def test_what_a_run_had_claimed_and_not_submitted_when_it_died_is_free(
-    store: SqliteStore, left: Run, attendance: Attendance, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, left: Run, attendance: OrphanedRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late = bytes([9]) * 16
     store.claim(left, [late])
@@ -126,7 +126,7 @@ def test_what_a_run_had_claimed_and_not_submitted_when_it_died_is_free(
 
 def test_who_cannot_ask_the_cluster_is_told_once_what_to_do(store: SqliteStore, left: Run) -> None:
     told: list[str] = []
-    attendance = Attendance(store, lambda folder: None, told.append)
+    attendance = OrphanedRuns(store, lambda folder: None, told.append)
     for _ in range(3):
         attendance.look(set(KEYS))
     assert told == [
@@ -137,10 +137,10 @@ def test_who_cannot_ask_the_cluster_is_told_once_what_to_do(store: SqliteStore, 
 
 
 def test_jobs_that_cannot_begin_are_waited_for_while_squeue_does_not_say_which_they_are(
-    store: SqliteStore, left: Run, attendance: Attendance, monkeypatch: pytest.MonkeyPatch
+    store: SqliteStore, left: Run, attendance: OrphanedRuns, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     say(monkeypatch, None)
-    monkeypatch.setattr(attending, "PAUSE", 0.0)
+    monkeypatch.setattr(orphaned_runs, "PAUSE", 0.0)
     break_a_job(left)
     attendance.look(set(KEYS))
     assert store.claims_of(left.id) == set(KEYS)
@@ -156,7 +156,7 @@ def test_a_cancel_says_which_jobs_it_could_not_reach(
     store: SqliteStore, left: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    attendance = Attendance(store, lambda folder: Tracker(folder, left.id), told.append)
+    attendance = OrphanedRuns(store, lambda folder: Tracker(folder, left.id), told.append)
     say(monkeypatch, pending(left))
     attendance.look(set(KEYS))
     say(monkeypatch, None)

@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 from memento.errors import StoreError, StoreForeign, StoreTooNew
-from memento.store.trouble import BUSY_TIMEOUT_MS
+from memento.store.error_messages import BUSY_TIMEOUT_MS
 
 APPLICATION_ID = 0x4D454D4F  # "MEMO"
 MAGIC = b"SQLite format 3\0"

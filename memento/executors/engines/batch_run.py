@@ -1,6 +1,6 @@
 """What a worker of another engine (Dask, Ray) does: runs a batch of tasks, and gives what came of it as bytes.
 
-    engine's task ──▶ run_batch ──▶ Bench: a ProcessExecutor with one worker ──▶ the experiment, in a process of its own
+    engine's task ──▶ run_batch ──▶ WarmWorker: a ProcessExecutor with one worker ──▶ the experiment, in a process
           ▲              │  └─tell─▶ begun, progress, metrics, while it runs
           └── Answer ◀───┘ frames, and the files that belong to them
 
@@ -20,14 +20,14 @@ from typing import Any
 from memento.errors import StoreUnwritable, WorkerStartError
 from memento.executors.elsewhere.orders import Obedience, Order
 from memento.executors.engines.batch import Answer, Batch, File, Kind
-from memento.executors.engines.bench import Bench, give_back, take_bench
-from memento.executors.engines.carrying import bring_along
-from memento.executors.processes.child import read_spill, spill_path
+from memento.executors.engines.files_out import bring_along
+from memento.executors.engines.warm_worker import WarmWorker, give_back, take_worker
+from memento.executors.processes.worker_process import read_spill, spill_path
 from memento.files import private_folder
 from memento.heads import Frame, frame_of, key_in
+from memento.lost_outcomes import outcome_of
 from memento.protocols import Advanced, Begun, Delivered, Lost, Report, Returned
 from memento.task import Task
-from memento.undelivered import outcome_of
 
 TICK = 0.1
 # A batch of short experiments that still runs after so many seconds gives back what it has not begun.
@@ -54,12 +54,12 @@ def run_batch(batch: Batch, tell: Tell, order: Callable[[], Order], *, slots: in
     if order():
         return Answer(left=tuple(task.key for task in batch.tasks))
     try:
-        bench = take_bench(batch, slots)
+        warm = take_worker(batch, slots)
     except WorkerStartError as error:
         return Answer(broken=str(error))
-    if bench is None:
+    if warm is None:
         return Answer(needs_job=True)
-    attendance = _Attendance(bench, batch, tell, order)
+    attendance = _Attendance(warm, batch, tell, order)
     try:
         try:
             answer = attendance.run()
@@ -68,17 +68,17 @@ def run_batch(batch: Batch, tell: Tell, order: Callable[[], Order], *, slots: in
         except StoreUnwritable as error:
             answer = attendance.given_up()._replace(unwritable=str(error))
     except BaseException:
-        bench.close()
+        warm.close()
         raise
-    give_back(bench, keep=bench.usable and not answer.broken and not answer.unwritable)
+    give_back(warm, keep=warm.usable and not answer.broken and not answer.unwritable)
     return answer
 
 
 class _Attendance:
     """Attends to one batch."""
 
-    def __init__(self, bench: Bench, batch: Batch, tell: Tell, order: Callable[[], Order]) -> None:
-        self._bench, self._batch, self._tell, self._order = bench, batch, tell, order
+    def __init__(self, warm: WarmWorker, batch: Batch, tell: Tell, order: Callable[[], Order]) -> None:
+        self._warm, self._batch, self._tell, self._order = warm, batch, tell, order
         self._open = {task.key: task for task in batch.tasks}
         self._frames: list[Frame] = []
         self._files: list[File] = []
@@ -86,15 +86,15 @@ class _Attendance:
         self._running: Task | None = None
         self._metrics = b""
         self._metrics_at = self._begun = time.monotonic()
-        self._obedience = Obedience(bench.executor)
+        self._obedience = Obedience(warm.executor)
 
     def run(self) -> Answer:
         """Run it to its end."""
         for _, name, data in self._batch.files:
-            path = self._bench.root / name
+            path = self._warm.root / name
             private_folder(path.parent)
             path.write_bytes(data)
-        executor = self._bench.executor
+        executor = self._warm.executor
         # What the engine has leased is all that the process sees: nothing is left to be leased.
         executor.submit([task._replace(gpus=None) for task in self._batch.tasks])
         while self._open:
@@ -116,9 +116,9 @@ class _Attendance:
         return Answer(tuple(self._frames), tuple(self._files), tuple(self._left), elapsed)
 
     def _end(self) -> None:
-        self._bench.usable = False
-        self._bench.executor.stop()
-        self._hear(self._bench.executor.wait(0.0))
+        self._warm.usable = False
+        self._warm.executor.stop()
+        self._hear(self._warm.executor.wait(0.0))
 
     def _heed(self) -> bool:
         """Do as the orchestrator wants; return whether everything is to end now."""
@@ -129,7 +129,7 @@ class _Attendance:
         long = len(self._open) > 1 and time.monotonic() - self._begun > LONG
         back = self._obedience.obey(order or (Order.DRAIN if long else Order.NONE))
         if back is not None:
-            self._bench.usable = False
+            self._warm.usable = False
             self._hold_up(back)
         return False
 
@@ -151,7 +151,7 @@ class _Attendance:
                 for frame in report.frames:
                     self._keep((frame[0], tuple(frame[1])))
             elif isinstance(report, Lost):
-                self._keep(frame_of(outcome_of(report, self._bench.root, self._batch.run)))
+                self._keep(frame_of(outcome_of(report, self._warm.root, self._batch.run)))
             elif isinstance(report, Begun):
                 self._running, self._metrics = report.task, b""
                 self._tell((Kind.BEGUN, report.task.key))
@@ -163,7 +163,7 @@ class _Attendance:
     def _keep(self, frame: Frame) -> None:
         if self._open.pop(key_in(frame[0]), None) is not None:
             if not self._batch.shared:
-                frame, files = bring_along(self._bench.root, frame)
+                frame, files = bring_along(self._warm.root, frame)
                 self._files += files
             self._frames.append(frame)
 
@@ -172,8 +172,8 @@ class _Attendance:
         if task is None or task.key not in self._open or now - self._metrics_at < METRICS_INTERVAL:
             return
         self._metrics_at = now
-        for worker in self._bench.spool.glob("*.metrics"):
-            metrics = read_spill(spill_path(self._bench.spool, worker.stem), task)
+        for worker in self._warm.spool.glob("*.metrics"):
+            metrics = read_spill(spill_path(self._warm.spool, worker.stem), task)
             if metrics and metrics != self._metrics and len(metrics) <= LARGEST_TOLD:
                 self._metrics = metrics
                 self._tell((Kind.METRICS, task.key, metrics))

@@ -42,7 +42,7 @@ class Finder(Protocol):
         ...
 
 
-class Standing:
+class Validity:
     """Which stored successes count for a run, whoever computed them and whenever.
 
     All do, except: those of a namesake, which is other code, in another file that exists beside today's and has its

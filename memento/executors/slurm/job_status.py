@@ -8,10 +8,10 @@ from pathlib import Path
 
 from memento.errors import SlurmError
 from memento.executors.slurm import commands
-from memento.executors.slurm.asking import queued, recorded
 from memento.executors.slurm.batch import job_name
 from memento.executors.slurm.commands import JobState
-from memento.executors.slurm.followed import Followed, Parts
+from memento.executors.slurm.job_parts import JobPart, JobParts
+from memento.executors.slurm.polling import queued, recorded
 from memento.executors.slurm.verdict import is_over
 from memento.protocols import JobStanding, RunStanding
 
@@ -36,7 +36,7 @@ def _queue() -> list[JobState] | None:
 
 
 def _of(folder: Path, answer: list[JobState] | None) -> RunStanding:
-    parts = Parts(folder)
+    parts = JobParts(folder)
     sizes = {place: len(part.open) for place, part in parts.items()}
     parts.read()
     seen = queued(folder.name, answer or ())
@@ -48,7 +48,7 @@ def _of(folder: Path, answer: list[JobState] | None) -> RunStanding:
     return RunStanding(asked=answer is not None, jobs=jobs)
 
 
-def _job(folder: Path, part: Followed, size: int, state: JobState | None, *, asked: bool) -> JobStanding:
+def _job(folder: Path, part: JobPart, size: int, state: JobState | None, *, asked: bool) -> JobStanding:
     job = job_name(state.job, part.index) if state is not None else part.job(folder)
     # What had begun in a job that is over is waiting for whoever takes note of that.
     begun = part.begun.keys() if state is None or not is_over(state) else ()
@@ -63,7 +63,7 @@ def _job(folder: Path, part: Followed, size: int, state: JobState | None, *, ask
     )
 
 
-def _known(part: Followed, job: str | None, *, asked: bool) -> str:
+def _known(part: JobPart, job: str | None, *, asked: bool) -> str:
     """Return what can be said of a job of which Slurm says nothing."""
     if not part.open:
         return "DELIVERED"

@@ -9,8 +9,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
-from memento.describing import function_of
 from memento.errors import WorkerStartError
+from memento.failures import function_of
 from memento.job import Job
 from memento.payload.home import MAIN, be_worker_of, dumps
 from memento.task import type_name
@@ -31,7 +31,7 @@ def pack_job(job: Job) -> bytes:
             assigned = packed(assigned)
         inner = dumps((job.experiment, job.configurations, assigned))
     except Exception as error:
-        from memento.payload.staying import ADVICE, what_stays
+        from memento.payload.unsendable import ADVICE, what_stays
 
         names, stays = what_stays(job.experiment)
         found = f"it uses {names}, of type {type_name(type(stays))}" if names else "it uses something of its script"
@@ -64,8 +64,8 @@ def unpack_job(data: bytes, surroundings: Callable[[Mapping[str, Any]], None]) -
 
 def _advise(error: Exception, packed: bytes) -> None:
     """Say with `error` what to do, if a class of the script is why the experiment `packed` cannot be loaded."""
-    from memento.payload.staying import ADVICE
     from memento.payload.unpicklable import blamed_of_script
+    from memento.payload.unsendable import ADVICE
 
     if name := blamed_of_script(packed):
         # As a note it is the last line, which is what is told first.

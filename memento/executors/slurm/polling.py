@@ -13,14 +13,14 @@ from pathlib import Path
 from memento.executors.slurm import commands
 from memento.executors.slurm.batch import batch_of, id_of, keep_id, tag_parts
 from memento.executors.slurm.commands import JobState
-from memento.executors.slurm.followed import Followed, Place
+from memento.executors.slurm.job_parts import JobPart, Place
 from memento.executors.slurm.verdict import is_over
 
 # Slurm is asked at these intervals: the first, how they grow while nothing changes, the longest.
 FIRST, GROWTH, LONGEST = 3.0, 1.3, 60.0
 
 
-class Questions:
+class Polling:
     """Asks after the jobs of `run` (hex), whose folder is `folder`."""
 
     def __init__(self, folder: Path, run: str) -> None:
@@ -36,7 +36,7 @@ class Questions:
         """Ask again after `interval` seconds at most: something is about to change."""
         self._interval = min(self._interval, interval)
 
-    def ask(self, parts: Mapping[Place, Followed]) -> dict[Place, JobState] | None:
+    def ask(self, parts: Mapping[Place, JobPart]) -> dict[Place, JobState] | None:
         """Return what Slurm says of `parts`, those left out of which it knows nothing; None when it does not answer."""
         self._interval = min(LONGEST, self._interval * GROWTH)
         answer = commands.queue()
@@ -72,7 +72,7 @@ def queued(run: str, answer: Iterable[JobState]) -> dict[Place, JobState]:
     return seen
 
 
-def recorded(folder: Path, missing: Sequence[Followed]) -> dict[Place, JobState]:
+def recorded(folder: Path, missing: Sequence[JobPart]) -> dict[Place, JobState]:
     """Return how those jobs of the run in `folder` ended that squeue has forgotten, as far as the accounting knows."""
     jobs = {number: id_of(folder, number) for number in {part.batch.number for part in missing}}
     numbers = {job: number for number, job in jobs.items() if job is not None}

@@ -16,16 +16,16 @@ from pathlib import Path
 
 from memento.errors import SlurmError, WorkerStartError
 from memento.heads import Frame, frame_of
+from memento.lost_outcomes import outcome_of
 from memento.protocols import Delivered, Interrupted, Lost, Report, Returned, Watch
 from memento.store import Run, SqliteStore
 from memento.task import Status
-from memento.undelivered import outcome_of
 
 # Where the cluster did not say which jobs are to be cancelled, it is asked again after so many seconds.
 PAUSE = 10.0
 
 
-class Attendance:
+class OrphanedRuns:
     """Attends to remote runs over `store`; `watch` gives who follows what a folder was left with, None: nobody can.
 
     Attributes:

@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 from memento.events import Event, Notice, RunStarted
-from memento.running.hearing import Audience
+from memento.running.listeners import Listeners
 
 
 class Recorder:
@@ -32,24 +32,24 @@ class Broken(Recorder):
 def test_listeners_hear_what_they_ask_for() -> None:
     every, some = Recorder(), Recorder()
     some.hears = (RunStarted,)
-    audience = Audience([every, some])
-    audience.tell(Notice(message="a"))
-    audience.tell(RunStarted(name="b", workers=1))
+    listeners = Listeners([every, some])
+    listeners.tell(Notice(message="a"))
+    listeners.tell(RunStarted(name="b", workers=1))
     assert [type(event) for event in every.heard] == [Notice, RunStarted]
     assert [type(event) for event in some.heard] == [RunStarted]
-    assert audience.wants(Notice)
-    assert not Audience([some]).wants(Notice)
+    assert listeners.wants(Notice)
+    assert not Listeners([some]).wants(Notice)
 
 
 def test_a_listener_that_fails_is_reported_once_and_the_others_go_on() -> None:
     broken, fine = Broken(), Recorder()
-    audience = Audience([broken, fine])
+    listeners = Listeners([broken, fine])
     with pytest.warns(
         RuntimeWarning, match="the listener Broken failed and hears no more of this run: RuntimeError: deaf"
     ):
-        audience.tell(Notice(message="a"))
-    audience.tell(Notice(message="b"))
-    audience.close()
+        listeners.tell(Notice(message="a"))
+    listeners.tell(Notice(message="b"))
+    listeners.close()
     assert len(fine.heard) == 2
     assert (broken.closed, fine.closed) == (1, 1)
 
@@ -60,7 +60,7 @@ def test_a_listener_that_cannot_finish_is_reported() -> None:
             raise OSError("no network")
 
     with pytest.warns(RuntimeWarning, match="the listener Stuck could not finish: OSError: no network"):
-        Audience([Stuck()]).close()
+        Listeners([Stuck()]).close()
 
 
 def test_where_warnings_are_errors_a_listener_that_fails_does_not_end_the_run(
@@ -71,11 +71,11 @@ def test_where_warnings_are_errors_a_listener_that_fails_does_not_end_the_run(
             raise OSError("no network")
 
     fine = Recorder()
-    audience = Audience([Broken(), Stuck(), fine])
+    listeners = Listeners([Broken(), Stuck(), fine])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        audience.tell(Notice(message="a"))
-        audience.close()
+        listeners.tell(Notice(message="a"))
+        listeners.close()
     assert (len(fine.heard), fine.closed) == (1, 1)
     assert capsys.readouterr().err == (
         "RuntimeWarning: the listener Broken failed and hears no more of this run: RuntimeError: deaf\n"

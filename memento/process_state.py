@@ -30,13 +30,13 @@ def notice_changes() -> None:
 def _noticed(change: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(change)
     def noticing(*arguments: Any) -> Any:
-        Surroundings.touched = True
+        ProcessState.touched = True
         return change(*arguments)
 
     return noticing
 
 
-class Surroundings:
+class ProcessState:
     """What an experiment may have changed in its process and the next one must find as it was.
 
     Attributes:
@@ -53,7 +53,7 @@ class Surroundings:
         self._handlers = list(map(_signal.getsignal, self.SIGNALS))
         self._mask = _mask()
         self._limits = {limit: resource.getrlimit(limit)[0] for limit in LIMITS}
-        Surroundings.touched = False
+        ProcessState.touched = False
         # Handlers can only be set, and an experiment can only have set them, in the main thread.
         self._main = threading.current_thread() is threading.main_thread()
 
@@ -83,7 +83,7 @@ class Surroundings:
             sys.path[:] = self._import_path
         if sys.argv != self._arguments:
             sys.argv = list(self._arguments)
-        if Surroundings.touched:
+        if ProcessState.touched:
             self._restore_limits()
 
     def _restore_limits(self) -> None:
@@ -94,7 +94,7 @@ class Surroundings:
             if soft != wanted:
                 with contextlib.suppress(OSError, ValueError):
                     resource.setrlimit(limit, (wanted, hard))
-        Surroundings.touched = False
+        ProcessState.touched = False
 
 
 def _mask() -> int:

@@ -15,21 +15,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from memento.errors import WorkerStartError
-from memento.executors.processes.control import Control
 from memento.executors.processes.devices import DevicePool, environment_for
-from memento.executors.processes.handle import Handle
-from memento.executors.processes.wire import Kind
+from memento.executors.processes.messages import Kind
+from memento.executors.processes.supervisor_client import SupervisorClient
+from memento.executors.processes.worker_handle import WorkerHandle
 
 Shape = tuple[int, float | None]
 """How many CPUs an experiment occupies, and how many devices, or which share of one."""
-Message = tuple[Handle, Kind, bytes]
+Message = tuple[WorkerHandle, Kind, bytes]
 # So many workers that die before they are ready, one after another, mean that none will ever be.
 STARTS = 3
 # So many seconds no worker is made after one could not be: what another program uses up may be free again by then.
 PAUSE = 1.0
 
 
-class Crew:
+class WorkerPool:
     """Up to `slots` worker processes and the supervisor that makes them, for one job after another.
 
     Attributes:
@@ -39,11 +39,11 @@ class Crew:
 
     def __init__(self, slots: int, *, method: str, environment: Mapping[str, str]) -> None:
         self.slots = slots
-        self.workers: dict[int, Handle] = {}
+        self.workers: dict[int, WorkerHandle] = {}
         self._method = method
         self._environment = dict(environment)
         self._devices = DevicePool()
-        self._control: Control | None = None
+        self._control: SupervisorClient | None = None
         self._selector: selectors.BaseSelector | None = None
         self._failed_starts = 0
         self._paused_until = 0.0
@@ -70,7 +70,7 @@ class Crew:
 
     def _start_control(self) -> None:
         assert self._selector is not None
-        self._control = Control(self._method)
+        self._control = SupervisorClient(self._method)
         self._selector.register(self._control.channel, selectors.EVENT_READ, None)
 
     def check(self, gpus: float | None) -> None:
@@ -120,7 +120,7 @@ class Crew:
             environment={**environment_for(devices, shape[1], threads), **self._environment},
         )
         theirs.close()
-        worker = Handle(
+        worker = WorkerHandle(
             number=number, name=f"worker-{number}", folder=self._spool, channel=ours, shape=shape, devices=devices,
             home=self._home,
         )  # fmt: skip
@@ -128,23 +128,23 @@ class Crew:
         self._selector.register(ours, selectors.EVENT_READ, worker)
         return True
 
-    def end(self, worker: Handle) -> None:
+    def end(self, worker: WorkerHandle) -> None:
         """Have `worker` and everything it started killed; it is buried when the supervisor says so."""
         assert self._control is not None
         self._control.end(worker.number)
 
-    def dismiss(self, worker: Handle) -> None:
+    def dismiss(self, worker: WorkerHandle) -> None:
         """Let an idle worker go; it ends when its channel closes. Idempotent: what it said before is heard after it."""
         self.bury(worker.number)
 
-    def bury(self, number: int) -> Handle | None:
-        """Return the worker that has ended, which is of the crew no longer; None if it was not before."""
+    def bury(self, number: int) -> WorkerHandle | None:
+        """Return the worker that has ended, which is of the pool no longer; None if it was not before."""
         worker = self.workers.pop(number, None)
         if worker is not None:
             self._forget(worker)
         return worker
 
-    def _forget(self, worker: Handle) -> None:
+    def _forget(self, worker: WorkerHandle) -> None:
         assert self._selector is not None
         if worker.channel.fileno() in self._selector.get_map():
             self._selector.unregister(worker.channel)
@@ -185,7 +185,7 @@ class Crew:
                 worker.orphaned = True
             return dict.fromkeys(self.workers, -9)
 
-    def _heard(self, worker: Handle) -> Iterator[Message]:
+    def _heard(self, worker: WorkerHandle) -> Iterator[Message]:
         try:
             data = worker.channel.recv(65536)
         except ConnectionError:
@@ -199,7 +199,7 @@ class Crew:
                 self._failed_starts = 0
             yield worker, kind, body
 
-    def failed_start(self, what: str, worker: Handle | None = None) -> None:
+    def failed_start(self, what: str, worker: WorkerHandle | None = None) -> None:
         """Take note of a start that failed.
 
         Raises:
@@ -210,7 +210,7 @@ class Crew:
             details = worker.last_words() if worker else ""
             raise WorkerStartError(f"{what}, {STARTS} times in a row\n{details}".rstrip(), details=details)
 
-    def hold_back(self, why: str, worker: Handle) -> None:
+    def hold_back(self, why: str, worker: WorkerHandle) -> None:
         """Make no workers for a moment, because `worker` could not be made; those that there are go on.
 
         Raises:

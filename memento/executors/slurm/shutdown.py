@@ -17,7 +17,7 @@ LEAST = 3.0
 PATIENCE = 20.0
 
 
-class Ending:
+class Shutdown:
     """Listens for signals from now on, and knows the clock once `know_the_end` was called.
 
     SIGUSR1 is the early warning and may be followed by a requeue; SIGTERM is the end, and may be the user's wish.

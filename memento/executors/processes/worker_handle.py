@@ -11,10 +11,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from memento.describing import WORKER_FILE
-from memento.executors.processes import child
-from memento.executors.processes.child import read_spill, seen_path, spill_path
-from memento.executors.processes.wire import Inbox, Kind, message, pack_tasks
+from memento.executors.processes import worker_process
+from memento.executors.processes.messages import Inbox, Kind, message, pack_tasks
+from memento.executors.processes.worker_process import read_spill, seen_path, spill_path
+from memento.failures import WORKER_FILE
 from memento.heads import Frame, key_in
 from memento.output import read_capped
 from memento.protocols import Lost
@@ -31,7 +31,7 @@ HINTS = {
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
-class Handle:
+class WorkerHandle:
     """One worker: its channel, its files, and the tasks that were sent to it and have not come back."""
 
     number: int
@@ -189,7 +189,7 @@ def users_frames(trace: str) -> str:
         if not line.startswith("  File "):
             ours = False  # the next thread's stack begins
         ours = ours or f'File "{WORKER_FILE}"' in line
-        if not ours and f'File "{child.__file__}"' not in line:
+        if not ours and f'File "{worker_process.__file__}"' not in line:
             kept.append(line)
     return "\n".join(kept)
 

@@ -14,7 +14,7 @@ IN_A_ROW = 20
 SUSPICIOUS = 10
 
 
-class FailureWatch:
+class CircuitBreaker:
     """Counts final failures and says why a run should stop, if it should.
 
     The rule about one common error holds as long as `max_failures` is not given: who gives it has decided.

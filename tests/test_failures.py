@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from memento.describing import describe_exception
+from memento.failures import describe_exception
 
 
 def broken() -> None:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from memento.events import Event
 from memento.protocols import Listener
-from memento.reporting import report
+from memento.user_warnings import report
 
 
-class Audience:
+class Listeners:
     """The listeners of a run. One that raises is reported once, in a warning, and not told anything more.
 
     Where warnings are errors the report is printed: no listener ends a run.

@@ -9,14 +9,14 @@ import subprocess
 import warnings
 from collections.abc import Mapping
 
+from memento.executors.processes.messages import Lines, send_line
 from memento.executors.processes.proc import end_sessions
 from memento.executors.processes.supervisor import main, start_interpreter
-from memento.executors.processes.wire import Lines, send_line
 
 PATIENCE = 5.0
 
 
-class Control:
+class SupervisorClient:
     """Starts a supervisor for workers of the given start method and talks to it."""
 
     _number = 0
@@ -47,8 +47,8 @@ class Control:
 
     def make(self, channel: socket.socket, *, spool: str, environment: Mapping[str, str]) -> int:
         """Have a worker made at the other end of `channel` and return its number."""
-        Control._number += 1
-        number = Control._number
+        SupervisorClient._number += 1
+        number = SupervisorClient._number
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # `exits` tells that it is gone
             send_line(
                 self.channel,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from memento.errors import SlurmError, WorkerStartError
 from memento.executors.slurm.commands import JobState
-from memento.executors.slurm.followed import Followed
+from memento.executors.slurm.job_parts import JobPart
 from memento.executors.slurm.verdict import named, never_begun
 from memento.protocols import Begun, Report
 from memento.task import Failure
@@ -16,7 +16,7 @@ from memento.task import Failure
 MOST = 3
 
 
-class Misfortunes:
+class FailedStarts:
     """Counts them for one run."""
 
     def __init__(self) -> None:
@@ -34,7 +34,7 @@ class Misfortunes:
                 self._by_key.pop(report.task.key, None)
 
     def count(
-        self, part: Followed, state: JobState, words: str, *, unseen: str, is_first: bool, goes_on: bool
+        self, part: JobPart, state: JobState, words: str, *, unseen: str, is_first: bool, goes_on: bool
     ) -> dict[bytes, Failure]:
         """Take note of the job of `part`; return the failures of what is not to be tried again, by key.
 
@@ -69,7 +69,7 @@ class Misfortunes:
         # What runs elsewhere is not to be ended because of some nodes.
         return self._in_a_row >= MOST and not goes_on
 
-    def _failures(self, part: Followed, last: str) -> dict[bytes, Failure]:
+    def _failures(self, part: JobPart, last: str) -> dict[bytes, Failure]:
         failed = [key for key in part.open if self._by_key[key] >= MOST]
         if failed:
             self._in_a_row = 0

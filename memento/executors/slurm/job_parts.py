@@ -20,7 +20,7 @@ Place = tuple[int, int]
 """The number of a batch, and of a part of it."""
 
 
-class Followed:
+class JobPart:
     """The part `index` of `batch`; `open` are the configurations that are awaited of it."""
 
     def __init__(self, batch: Batch, index: int, tasks: Iterable[Task]) -> None:
@@ -118,7 +118,7 @@ class News:
     spoken: bool = False
 
 
-class Parts(dict[Place, Followed]):
+class JobParts(dict[Place, JobPart]):
     """The parts of all batches in the run's `folder`, by their places."""
 
     def __init__(self, folder: Path) -> None:
@@ -136,7 +136,7 @@ class Parts(dict[Place, Followed]):
             part.open = {key: task for key, task in part.open.items() if key not in again}
         for index, tasks in enumerate(batch.parts):
             if not void_of(self._folder, batch.number, index).exists():
-                self[batch.number, index] = Followed(batch, index, tasks)
+                self[batch.number, index] = JobPart(batch, index, tasks)
 
     def forget_the_done(self) -> None:
         """Leave out those of which nothing is awaited."""

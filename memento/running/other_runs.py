@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from memento.protocols import RemoteExecutor
-from memento.running.attending import Attendance
+from memento.running.orphaned_runs import OrphanedRuns
 from memento.running.state import RunState
 from memento.running.todo import Todo
 from memento.store import Entry, Run
@@ -14,14 +14,14 @@ from memento.task import Outcome, Status
 POLL = 0.2
 
 
-class Others:
+class OtherRuns:
     """Follows the rows of `todo` that other runs have claimed, until each has a result or is this run's to compute.
 
     Attributes:
         failed: how many of them have failed there for good.
     """
 
-    def __init__(self, state: RunState, todo: Todo, attendance: Attendance, remote: RemoteExecutor | None) -> None:
+    def __init__(self, state: RunState, todo: Todo, attendance: OrphanedRuns, remote: RemoteExecutor | None) -> None:
         self._plan, self._store, self._tally = state.plan, state.store, state.tally
         self._retries, self._watch = state.retries, state.watch
         self._todo, self._attendance, self._remote = todo, attendance, remote

@@ -29,13 +29,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
-from memento.describing import frames_of
-from memento.executors.processes.wire import OFFSET, PROGRESS, Inbox, Kind, message, pack_tasks, unpack_tasks
+from memento.executors.processes.messages import OFFSET, PROGRESS, Inbox, Kind, message, pack_tasks, unpack_tasks
+from memento.failures import frames_of
+from memento.job_packing import unpack_job
 from memento.output import FileOutput
-from memento.packing import unpack_job
+from memento.process_state import notice_changes
 from memento.sources import load_from
 from memento.spool import SpoolWriter
-from memento.surroundings import notice_changes
 from memento.task import KEY_BYTES, Task
 from memento.worker import Worker
 

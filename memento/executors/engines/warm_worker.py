@@ -12,11 +12,11 @@ from memento.executors.elsewhere.orders import Order
 from memento.executors.elsewhere.scratch import Scratch
 from memento.executors.elsewhere.sealed import sealed_job
 from memento.executors.engines.batch import Batch
-from memento.executors.processes.crew import usable_cpus
 from memento.executors.processes.devices import VARIABLES, environment_for
 from memento.executors.processes.executor import ProcessExecutor
+from memento.executors.processes.worker_pool import usable_cpus
 
-# A bench that no batch needs is closed after so many seconds.
+# A warm worker that no batch needs is closed after so many seconds.
 IDLE = 30.0
 # So many packed jobs are remembered: a worker may serve several runs by turns.
 MOST_JOBS = 4
@@ -24,7 +24,7 @@ MOST_JOBS = 4
 MOST_ORDERS = 1000
 
 
-class Bench:
+class WarmWorker:
     """One worker process for one visit, kept from batch to batch."""
 
     def __init__(self, visit: str, packed: bytes, *, shared: bool, slots: int) -> None:
@@ -55,7 +55,7 @@ class Bench:
 
 
 _lock = threading.Lock()
-_idle: dict[str, list[Bench]] = {}
+_idle: dict[str, list[WarmWorker]] = {}
 _heeding: set[str] = set()
 _jobs: dict[str, bytes] = {}
 _orders: dict[str, Order] = {}
@@ -70,10 +70,10 @@ def give_order(visit: str, order: Order) -> None:
         dismissed = _idle.pop(visit, []) if order is Order.STOP else []
         if order is Order.STOP:
             _jobs.pop(visit, None)
-    for bench in dismissed:
-        if bench.idle is not None:
-            bench.idle.cancel()
-        bench.close()
+    for warm in dismissed:
+        if warm.idle is not None:
+            warm.idle.cancel()
+        warm.close()
 
 
 def order_for(visit: str) -> Order:
@@ -82,12 +82,12 @@ def order_for(visit: str) -> Order:
 
 
 def _devices() -> tuple[str | None, ...]:
-    """Return which accelerators the engine has leased to this process, as a bench made now would see them."""
+    """Return which accelerators the engine has leased to this process, as a warm worker made now would see them."""
     return tuple(os.environ.get(variable) for variable in VARIABLES)
 
 
-def take_bench(batch: Batch, slots: int) -> Bench | None:
-    """Return a bench for `batch`, an idle one if there is; None if the job is not known here.
+def take_worker(batch: Batch, slots: int) -> WarmWorker | None:
+    """Return a warm worker for `batch`, an idle one if there is; None if the job is not known here.
 
     Raises:
         WorkerStartError: none can be made.
@@ -98,46 +98,46 @@ def take_bench(batch: Batch, slots: int) -> Bench | None:
                 _jobs.pop(next(iter(_jobs)))
             _jobs[batch.visit] = batch.job
         waiting = _idle.get(batch.visit, [])
-        bench = next((bench for bench in waiting if bench.devices == _devices()), None)
-        if bench is not None:
-            waiting.remove(bench)
+        warm = next((warm for warm in waiting if warm.devices == _devices()), None)
+        if warm is not None:
+            waiting.remove(warm)
         packed = batch.job or _jobs.get(batch.visit)
-    if bench is not None:
-        if bench.idle is not None:
-            bench.idle.cancel()
-        return bench
-    return None if packed is None else Bench(batch.visit, packed, shared=batch.shared, slots=slots)
+    if warm is not None:
+        if warm.idle is not None:
+            warm.idle.cancel()
+        return warm
+    return None if packed is None else WarmWorker(batch.visit, packed, shared=batch.shared, slots=slots)
 
 
-def give_back(bench: Bench, *, keep: bool) -> None:
-    """Keep `bench` for the next batch, for a while, or close it."""
+def give_back(warm: WarmWorker, *, keep: bool) -> None:
+    """Keep `warm` for the next batch, for a while, or close it."""
     if keep:
-        bench.idle = threading.Timer(IDLE, _dismiss, [bench])
-        bench.idle.daemon = True
+        warm.idle = threading.Timer(IDLE, _dismiss, [warm])
+        warm.idle.daemon = True
         with _lock:
-            if _orders.get(bench.visit) is not Order.STOP:
-                _idle.setdefault(bench.visit, []).append(bench)
-                bench.idle.start()
+            if _orders.get(warm.visit) is not Order.STOP:
+                _idle.setdefault(warm.visit, []).append(warm)
+                warm.idle.start()
                 return
-    bench.close()
+    warm.close()
 
 
-def _dismiss(bench: Bench) -> None:
+def _dismiss(warm: WarmWorker) -> None:
     with _lock:
-        waiting = _idle.get(bench.visit, [])
-        if bench not in waiting:
+        waiting = _idle.get(warm.visit, [])
+        if warm not in waiting:
             return
-        waiting.remove(bench)
+        waiting.remove(warm)
         if not waiting:
-            _idle.pop(bench.visit, None)
-    bench.close()
+            _idle.pop(warm.visit, None)
+    warm.close()
 
 
 def heed_while_idle(visit: str, ask: Callable[[], Callable[[], Order]], every: float) -> None:
-    """Close the benches of `visit` that no batch needs when they are ordered to stop, heard by a thread of its own.
+    """Close the warm workers of `visit` that no batch needs when they are ordered to stop, heard by an own thread.
 
     Args:
-        visit: whose benches.
+        visit: whose workers.
         ask: returns what tells the last order; called in that thread.
         every: how many seconds to wait between two questions.
     """

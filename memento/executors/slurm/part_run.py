@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from memento.executors.slurm.batch import Batch
-from memento.executors.slurm.growth import limit_of
+from memento.executors.slurm.escalation import limit_of
 from memento.executors.slurm.incarnation import Incarnation, checkpoint_mark
 from memento.executors.slurm.verdict import never_begun
 from memento.heads import REQUEUED, Frame, frame_of
+from memento.lost_outcomes import outcome_of
 from memento.protocols import Advanced, Lost
 from memento.task import Failure, Outcome, Status, Task
-from memento.undelivered import outcome_of
 from memento.wording import in_job, plural
 
 # Outcomes of short experiments are delivered together, at most so many seconds late.
@@ -23,7 +23,7 @@ DELIVERY = 0.25
 PROGRESS = 2.0
 
 
-class Part:
+class PartRun:
     """What this process has to do of a batch, told to everybody through the files of its `incarnation`."""
 
     def __init__(

@@ -19,7 +19,7 @@ GROWING = 12.0
 MEMORY = 0.7
 
 
-class Portions:
+class BatchSizes:
     """Learns from batches that have come back how long an experiment takes, `pace` at first (None: not known)."""
 
     def __init__(self, pace: float | None) -> None:
