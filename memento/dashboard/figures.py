@@ -17,6 +17,7 @@ MOST_COLOURS = 12
 # Of a longer curve so many points are drawn, which are more than a screen has columns.
 MOST_POINTS = 4000
 DRAWN_AS_SHAPES = 10_000
+DRAWN_AS_DOTS = 50
 
 
 def scatter(rows: Sequence[Row], x: str, y: str, colour: str | None) -> Figure:
@@ -39,7 +40,10 @@ def scatter(rows: Sequence[Row], x: str, y: str, colour: str | None) -> Figure:
         }
         for name, some in groups.items()
     ]  # fmt: skip
-    return _figure(traces, title_of(x), title_of(y), legend=len(groups) > 1)
+    figure = _figure(traces, title_of(x), title_of(y), legend=len(groups) > 1)
+    if not all(_is_number(row[x]) for row in rows):
+        figure["layout"]["xaxis"]["type"] = "category"  # or Plotly would leave out the texts among numbers
+    return figure
 
 
 def lines(curves: Mapping[str, Curve], title: str) -> Figure:
@@ -49,7 +53,7 @@ def lines(curves: Mapping[str, Curve], title: str) -> Figure:
         step = -(-len(xs) // MOST_POINTS) or 1
         places = [*range(0, len(xs) - 1, step), len(xs) - 1] if len(xs) else []
         shown = [[column[place] for place in places] for column in (xs, ys)]
-        mode = "lines" if len(places) > 1 else "markers"
+        mode = "lines" if len(places) > DRAWN_AS_DOTS else "lines+markers"  # a line beside a NaN has one end only
         traces.append({"mode": mode, "name": _safe(name), "x": shown[0], "y": shown[1]})
     return _figure(traces, "x, or seconds since the beginning", title, legend=len(traces) > 1)
 

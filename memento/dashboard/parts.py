@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -71,7 +72,13 @@ def definition(column: Column) -> dict[str, Any]:
 def cells_of(row: Row) -> dict[str, Cell]:
     """Return what AG Grid is sent of `row`: itself, and the way to its page."""
     key = str(row[KEY])
-    return {**row, LINK: f"[{key[:8]}]({address_of(CONFIGURATION, key)})"}
+    shown = {name: _finite(cell) for name, cell in row.items()}
+    return {**shown, LINK: f"[{key[:8]}]({address_of(CONFIGURATION, key)})"}
+
+
+def _finite(cell: Cell) -> Cell:
+    """Return `cell`, as a text where JSON has no number for it, or it would be shown as missing."""
+    return str(cell) if isinstance(cell, float) and not math.isfinite(cell) else cell
 
 
 # Functions in assets/formats.js.

@@ -46,10 +46,15 @@ def ordered(rows: Sequence[Row], orders: Sequence[Mapping[str, str]] | None) -> 
     """Return `rows` by the columns in `orders`, the first counting most; without any, the newest first."""
     for order in reversed(orders or ()):
         name, falling = order["colId"], order["sort"] == "desc"
-        rows = sorted(rows, key=lambda row: _rank(row.get(name)), reverse=falling)
-        # What is missing comes last, whichever way the rest goes.
-        rows = [row for row in rows if row.get(name) is not None] + [row for row in rows if row.get(name) is None]
+        there = [row for row in rows if not _is_missing(row.get(name))]
+        missing = [row for row in rows if _is_missing(row.get(name))]
+        # What is missing, or not a number, comes last, whichever way the rest goes.
+        rows = [*sorted(there, key=lambda row: _rank(row.get(name)), reverse=falling), *missing]
     return rows
+
+
+def _is_missing(cell: Cell) -> bool:
+    return cell is None or cell != cell
 
 
 def _rank(cell: Cell) -> tuple[bool, float, str]:

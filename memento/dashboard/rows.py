@@ -21,6 +21,8 @@ STATUS, KEY, ERROR, STARTED, RUNTIME = (f"{RUN}{name}" for name in ("status", "k
 FURTHER = f"{RUN}cpu_time", f"{RUN}memory", f"{RUN}attempt", f"{RUN}host", f"{RUN}run"
 # JavaScript's numbers are floats: beyond this an integer would be shown as another one.
 EXACT_IN_FLOATS = 1 << 53
+# What JavaScript takes for an object's prototype, wherever a library uses it as a key: no table comes up with it.
+UNUSABLE = "__proto__"
 
 Cell = str | int | float | bool | None
 Row = Mapping[str, Cell]
@@ -40,7 +42,7 @@ def row_of(outcome: Outcome, text: str | None) -> Row:
     row |= {STATUS: outcome.status.value, RUNTIME: outcome.runtime}
     returned = payload.summary_of(outcome.summary) if outcome.status.ok else None
     if isinstance(returned, dict):
-        row |= {f"{RESULT}{name}": _shown(value) for name, value in returned.items()}
+        row |= {f"{RESULT}{name}": _shown(value) for name, value in returned.items() if name != UNUSABLE}
     elif returned is not None:
         row[f"{RESULT}value"] = _shown(returned)
     return row | {

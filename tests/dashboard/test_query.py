@@ -77,6 +77,12 @@ def test_what_is_missing_comes_last_whichever_way_the_rest_goes() -> None:
     assert cells("desc") == ["Tree", "apple tree", "", 3, 1.5, True, None]
 
 
+def test_what_is_not_a_number_disturbs_no_order() -> None:
+    rows: list[Row] = [{"c": cell} for cell in (2.0, float("nan"), 1.0, float("inf"), 3.0)]
+    for way, cells in (("asc", [1.0, 2.0, 3.0, float("inf")]), ("desc", [float("inf"), 3.0, 2.0, 1.0])):
+        assert [row["c"] for row in ordered(rows, [{"colId": "c", "sort": way}])][:4] == cells
+
+
 def test_the_first_of_several_orders_counts_most() -> None:
     rows: list[Row] = [{"a": a, "b": b} for a in (1, 2) for b in (1, 2)]
     found = ordered(rows, [{"colId": "b", "sort": "desc"}, {"colId": "a", "sort": "asc"}])

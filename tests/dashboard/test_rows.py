@@ -64,6 +64,17 @@ def test_titles_of_parameters_are_their_names() -> None:
     )
 
 
+def test_an_entry_that_would_break_the_page_is_left_out(store_path: Path) -> None:
+    def experiment(context: Any, config: Any) -> Any:
+        return {"__proto__": 5, "constructor": 6}
+
+    Memento(experiment, executor="serial").run({"parameters": {"n": [1]}}, cache_path=store_path, progress=False)
+    window = Window(store_path)
+    (name,) = window.seen().experiments
+    (row,), _ = window.table(name)
+    assert [key for key in row if key.startswith("result:")] == ["result:constructor"]
+
+
 def test_what_was_returned_is_shown_without_opening_it(store_path: Path, tmp_path: Path) -> None:
     def experiment(context: Any, config: Any) -> Any:
         return {"plain": math.pi, "opened": Opened(str(tmp_path / "opened"))}
