@@ -15,6 +15,7 @@ from memento.dashboard.query import chosen, ordered
 from memento.dashboard.rows import KEY, PARAMETER, Row
 from memento.dashboard.toolkit import Dash, Input, Output, State, abort, dcc, html, no_update, send_file
 from memento.dashboard.window import Window
+from memento.errors import MementoError
 from memento.wording import plural
 
 _ASSETS = Path(__file__).with_name("assets")
@@ -29,7 +30,7 @@ def make_app(window: Window, token: str) -> Any:
     """Return the application over the store that `window` looks into, for those who have the `token`."""
     app = Dash(
         "memento.dashboard", title="memento", update_title="", suppress_callback_exceptions=True,
-        assets_folder=str(_ASSETS),
+        assets_folder=str(_ASSETS), on_error=_keep_what_is_shown,
     )  # fmt: skip
     place = str(window.seen().place)
     app.layout = html.Div(
@@ -38,11 +39,13 @@ def make_app(window: Window, token: str) -> Any:
             dcc.Interval(id="tick", interval=TICK),
             *(dcc.Store(id=name) for name in ("shown", "version", "refreshed")),
             html.Header([dcc.Link("memento", href="/"), html.Span(place, className="place")]),
+            html.P(id="trouble", className="problem", hidden=True),
             html.Main(id="content"),
         ]
     )
     guard(app.server, token)
     _serve_files(app.server, window)
+    _tell_trouble(app, window)
     _show_pages(app, window)
     _fill_table(app, window)
     _fill_plots(app, window)
@@ -53,6 +56,22 @@ def _place_of(path: str | None) -> tuple[str, str]:
     """Return of which kind the page at `path` is, and the name that it is about."""
     kind, _, name = (path or "/").strip("/").partition("/")
     return kind, unquote(name)
+
+
+def _keep_what_is_shown(error: Exception) -> None:
+    """Leave a page as it is where the store cannot be read just now, which `_tell_trouble` says; raise what else is."""
+    if not isinstance(error, MementoError):
+        raise error
+
+
+def _tell_trouble(app: Any, window: Window) -> None:
+    @app.callback(Output("trouble", "children"), Output("trouble", "hidden"), Input("tick", "n_intervals"))
+    def tell(_: int | None) -> Any:
+        try:
+            window.seen()
+        except MementoError as error:
+            return f"{error}. What is shown here is from before that.", False
+        return "", True
 
 
 def _show_pages(app: Any, window: Window) -> None:

@@ -136,6 +136,23 @@ def test_a_page_that_is_open_follows_the_run(
             run.wait()
 
 
+def test_a_store_that_is_gone_is_told_of_and_what_was_shown_stays(
+    store_path: Path, served: Callable[..., str], page: Any
+) -> None:
+    trained(store_path)
+    page.goto(served(store_path))
+    page.wait_for_selector("#experiments")
+    store_path.rename(store_path.with_name("away"))
+    page.wait_for_selector("#trouble:not([hidden])")
+    assert page.inner_text("#trouble") == (
+        f"there is no store at {store_path}; say where it is, as in run(cache_path=...). "
+        "What is shown here is from before that."
+    )
+    assert [row[0] for row in cells(page, "experiments")] == [EXPERIMENT]
+    store_path.with_name("away").rename(store_path)
+    page.wait_for_selector("#trouble", state="hidden")
+
+
 def test_files_are_downloaded(store_path: Path, served: Callable[..., str], page: Any) -> None:
     result = trained(store_path)[0]
     address = served(store_path)
@@ -155,5 +172,5 @@ def test_an_address_of_nothing_says_so(store_path: Path, served: Callable[..., s
     page.goto(address)
     page.wait_for_selector("#experiments")
     page.goto(f"{address.partition('?')[0]}experiment/<b>none")
-    page.wait_for_selector(".problem")
-    assert page.inner_text(".problem") == "There is nothing at /experiment/%3Cb%3Enone."
+    page.wait_for_selector("#content .problem")
+    assert page.inner_text("#content .problem") == "There is nothing at /experiment/%3Cb%3Enone."
