@@ -17,7 +17,6 @@ REFUSED = """\
 <!doctype html><title>memento</title><p>This is a page over somebody's results, and needs the token that stands in the
 address which <code>memento dashboard</code> has printed: <code>http://…/?token=…</code>
 """
-# Text that an experiment printed is shown as text; should anything slip through, it can load and send nothing.
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",

@@ -21,8 +21,6 @@ from memento.wording import plural
 _ASSETS = Path(__file__).with_name("assets")
 # Pages ask so often, in milliseconds, whether there is anything new.
 TICK = 3000
-# A plot of more points than these shows no more.
-MOST_POINTS = 20_000
 MOST_CURVES = 50
 
 
@@ -60,7 +58,7 @@ def _place_of(path: str | None) -> tuple[str, str]:
 
 def _keep_what_is_shown(error: Exception) -> None:
     """Leave a page as it is where the store cannot be read just now, which `_tell_trouble` says; raise what else is."""
-    if not isinstance(error, MementoError):
+    if not isinstance(error, MementoError | OSError):
         raise error
 
 
@@ -128,7 +126,7 @@ def _fill_plots(app: Any, window: Window) -> None:
     )  # fmt: skip
     def scatter(x: str, y: str, colour: str | None, filters: Mapping[str, Any] | None, _: Any, path: str | None) -> Any:
         every, _columns = window.table(_place_of(path)[1])
-        return figures.scatter(chosen(every, filters)[:MOST_POINTS], x, y, colour)
+        return figures.scatter(chosen(every, filters), x, y, colour)
 
     @app.callback(
         Output("metric", "options"), Output("metric", "value"), Output("curves", "figure"),
@@ -146,7 +144,7 @@ def _fill_plots(app: Any, window: Window) -> None:
 
 def _labels(rows: Sequence[Row]) -> dict[str, str]:
     """Return by key what tells each of `rows` from the others: the parameters in which they differ, and the key."""
-    names = [name for row in rows[:1] for name in row if name.startswith(PARAMETER)]
+    names = dict.fromkeys(name for row in rows for name in row if name.startswith(PARAMETER))
     differing = [name for name in names if len({row.get(name) for row in rows}) > 1]
     short = {
         str(row[KEY]): ", ".join(f"{name.removeprefix(PARAMETER)}={row.get(name)}" for name in differing)
@@ -158,7 +156,10 @@ def _labels(rows: Sequence[Row]) -> dict[str, str]:
 def _serve_files(server: Any, window: Window) -> None:
     @server.route(f"/{CONFIGURATION}/<key>/files/<path:name>")
     def file(key: str, name: str) -> Any:
-        found = details_of(window, key)
+        try:
+            found = details_of(window, key)
+        except (MementoError, OSError):  # the store is gone, or its files are just going
+            found = None
         if found is None or found.folder is None or name not in {path.as_posix() for path in found.files}:
             abort(404)
         # Never shown in the page's own place: what an experiment has written may be a page with scripts.

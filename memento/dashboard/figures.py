@@ -16,6 +16,8 @@ Figure = dict[str, Any]
 MOST_COLOURS = 12
 # Of a longer curve so many points are drawn, which are more than a screen has columns.
 MOST_POINTS = 4000
+# A plot of more dots than these shows no more, and takes long.
+MOST_DOTS = 20_000
 DRAWN_AS_SHAPES = 10_000
 DRAWN_AS_DOTS = 50
 
@@ -23,7 +25,8 @@ DRAWN_AS_DOTS = 50
 def scatter(rows: Sequence[Row], x: str, y: str, colour: str | None) -> Figure:
     """Return a point for each of `rows` that has something in both columns, coloured by a third."""
     rows = [row for row in rows if row.get(x) is not None and row.get(y) is not None]
-    groups: dict[str, list[Row]] = {"": list(rows)}
+    shown, rows = len(rows), rows[:: -(-len(rows) // MOST_DOTS) or 1]
+    groups: list[tuple[str, list[Row]]] = [("", list(rows))]
     scale: dict[str, Any] = {}
     if colour is not None:
         cells = {row.get(colour) for row in rows}
@@ -38,35 +41,56 @@ def scatter(rows: Sequence[Row], x: str, y: str, colour: str | None) -> Figure:
             "x": [_axis_value(row[x]) for row in some], "y": [_axis_value(row[y]) for row in some],
             "marker": dict[str, Any](size=7, opacity=0.8, **scale), "customdata": [row["run:key"] for row in some],
         }
-        for name, some in groups.items()
+        for name, some in groups
     ]  # fmt: skip
     figure = _figure(traces, title_of(x), title_of(y), legend=len(groups) > 1)
+    if len(rows) < shown:
+        figure["layout"]["title"] = {"text": f"{len(rows):,} of {shown:,} points, evenly chosen", "font": {"size": 13}}
+        figure["layout"]["margin"]["t"] = 40
     if not all(_is_number(row[x]) for row in rows):
         figure["layout"]["xaxis"]["type"] = "category"  # or Plotly would leave out the texts among numbers
     return figure
 
 
 def lines(curves: Mapping[str, Curve], title: str) -> Figure:
-    """Return `curves` by what tells them apart; of a long one every n-th point, and its last."""
+    """Return `curves` by what tells them apart; a long one by its extremes."""
     traces: list[Figure] = []
     for name, (xs, ys) in curves.items():
-        step = -(-len(xs) // MOST_POINTS) or 1
-        places = [*range(0, len(xs) - 1, step), len(xs) - 1] if len(xs) else []
+        places = _places(ys)
         shown = [[column[place] for place in places] for column in (xs, ys)]
         mode = "lines" if len(places) > DRAWN_AS_DOTS else "lines+markers"  # a line beside a NaN has one end only
         traces.append({"mode": mode, "name": _safe(name), "x": shown[0], "y": shown[1]})
     return _figure(traces, "x, or seconds since the beginning", title, legend=len(traces) > 1)
 
 
-def _grouped(rows: Sequence[Row], colour: str, count: int) -> dict[str, list[Row]]:
+def _places(ys: Sequence[float]) -> list[int]:
+    """Return which points of a curve to draw: all, or of each stretch the ends, the extremes, and what is no number."""
+    if len(ys) <= MOST_POINTS:
+        return list(range(len(ys)))
+    places = {0, len(ys) - 1}
+    step = -(-4 * len(ys) // MOST_POINTS)
+    for start in range(0, len(ys), step):
+        stretch = range(start, min(start + step, len(ys)))
+        numbers = [place for place in stretch if ys[place] == ys[place]]
+        places.add(start)
+        if numbers:
+            places |= {min(numbers, key=ys.__getitem__), max(numbers, key=ys.__getitem__)}
+        if len(numbers) < len(stretch):
+            places.add(next(place for place in stretch if ys[place] != ys[place]))
+    return sorted(places)
+
+
+def _grouped(rows: Sequence[Row], colour: str, count: int) -> list[tuple[str, list[Row]]]:
+    """Return `rows` by what they have in the column `colour`; of many such values the most frequent, and the others."""
     groups = defaultdict[str, list[Row]](list)
     for row in rows:
-        groups[str(row.get(colour))].append(row)
+        groups[repr(row.get(colour))].append(row)  # a number and its text are two
+    named = [(str(some[0].get(colour)), some) for some in groups.values()]
     if count <= MOST_COLOURS:
-        return dict(sorted(groups.items()))
-    largest = sorted(groups, key=lambda name: -len(groups[name]))[: MOST_COLOURS - 1]
-    kept = {name: groups.pop(name) for name in largest}
-    return kept | {"others": [row for some in groups.values() for row in some]}
+        return sorted(named, key=lambda group: group[0])
+    named.sort(key=lambda group: -len(group[1]))
+    kept, left = named[: MOST_COLOURS - 1], named[MOST_COLOURS - 1 :]
+    return [*kept, ("others", [row for _, some in left for row in some])]
 
 
 def _axis_value(cell: Cell) -> Cell:

@@ -64,6 +64,8 @@ def definition(column: Column) -> dict[str, Any]:
     shown = _FORMATS.get(name, "number" if column.numeric else None)
     if shown is not None:
         defined["valueFormatter"] = {"function": f"{shown}(params.value)"}
+    if name == STARTED:
+        defined["filter"] = False  # the number behind a date is nothing to ask for
     if name == KEY:
         defined |= {"field": LINK, "cellRenderer": "markdown", "sortable": False, "pinned": "left"}
     return defined

@@ -36,7 +36,7 @@ class Window:
         self._due = 0.0
         self._rows: dict[bytes, Row] = {}  # by head
         self._tables: dict[str, tuple[Overview, list[Row], list[Column]]] = {}
-        self._sheets: dict[bytes, Sheet | None] = {}
+        self._sheets: dict[bytes, Sheet] = {}
         self._seen = self._look()
         self.version = 0
         """Changes when any configuration has another outcome than before."""
@@ -73,9 +73,9 @@ class Window:
         missing = list({entry.run for entry in new} - self._sheets.keys())
         if missing:
             with survey(self.path) as store:
-                self._sheets |= dict.fromkeys(missing) | store.sheets(missing)
+                self._sheets |= store.sheets(missing)
         for entry in new:
-            sheet, outcome = self._sheets[entry.run], entry.outcome
+            sheet, outcome = self._sheets.get(entry.run), entry.outcome
             text = None if sheet is None else sheet.describe(outcome.position)
             self._rows[entry.head] = row_of(outcome, text)
         rows = [self._rows[entry.head] for entry in entries]

@@ -92,6 +92,14 @@ def test_the_table_is_sorted_filtered_and_plotted(store_path: Path, served: Call
         "svm": [0.2, 0.4], "tree&lt;b&gt;": [0.2, 0.4, 0.6],
     })  # fmt: skip
 
+    def shown(ask: str) -> str:
+        return str(page.evaluate(f"dashAgGridFunctions.{ask}"))
+
+    assert [shown(f"number({value})") for value in ("123456.78", "-0.000123456", "1234567", "'nan'", "null")] == [
+        "123456.78", "-0.00012346", "1234567", "nan", "",
+    ]  # fmt: skip
+    assert (shown("seconds(12345.67)"), shown("seconds(0.123456)")) == ("12345.67 s", "0.1235 s")
+
     page.click(".ag-header-cell[col-id='result:score'] .ag-header-cell-text")
     until(page, lambda: column(page, "result:score"), ["0.2", "0.2", "0.4", "0.4", "0.6", ""])
 

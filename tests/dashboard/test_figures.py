@@ -30,13 +30,38 @@ def test_few_values_have_a_colour_each_and_many_numbers_a_scale() -> None:
     assert (len(names), names[-1]) == (12, "others")
 
 
+def test_a_group_that_is_called_others_keeps_its_points_and_a_number_is_not_its_text() -> None:
+    cells = [cell for n in range(20) for cell in (["others"] * 5 if n == 0 else [f"c{n}"])]
+    rows: list[Row] = [{"parameter:p": cell, "result:value": 1, "run:key": "k"} for cell in cells]
+    traces = scatter(rows, "parameter:p", "result:value", "parameter:p")["data"]
+    assert sum(len(trace["x"]) for trace in traces) == len(rows)
+    assert [trace["name"] for trace in traces].count("others") == 2
+    two: list[Row] = [{"parameter:p": cell, "result:value": 1, "run:key": "k"} for cell in (1, "1")]
+    assert len(scatter(two, "parameter:p", "result:value", "parameter:p")["data"]) == 2
+
+
+def test_a_plot_of_too_many_points_says_how_many_it_shows() -> None:
+    rows: list[Row] = [{"parameter:p": n, "result:value": n, "run:key": "k"} for n in range(50_000)]
+    figure = scatter(rows, "parameter:p", "result:value", None)
+    assert figure["layout"]["title"]["text"] == "16,667 of 50,000 points, evenly chosen"
+    assert "title" not in scatter(rows[:20_000], "parameter:p", "result:value", None)["layout"]
+
+
+def test_a_spike_of_a_long_curve_is_drawn() -> None:
+    ys = [0.0] * 100_000
+    ys[12_345], ys[54_321], ys[77_777] = 9.0, -9.0, float("nan")
+    drawn = lines({"a": (range(100_000), ys)}, "loss")["data"][0]
+    assert {12_345, 54_321, 77_777} <= set(drawn["x"])
+    assert len(drawn["x"]) <= 4002
+
+
 def test_a_long_curve_keeps_its_ends_and_a_short_one_every_point() -> None:
     nan = float("nan")
     short = lines({"a": ([0, 1, 2], [1.0, nan, 3.0])}, "loss")["data"][0]
     assert (short["mode"], short["x"]) == ("lines+markers", [0, 1, 2])
     long = lines({"a": (range(100_001), range(100_001))}, "loss")["data"][0]
     assert (long["mode"], long["x"][0], long["x"][-1]) == ("lines", 0, 100_000)
-    assert len(long["x"]) <= 4001
+    assert len(long["x"]) <= 4002
     assert lines({"none": ([], [])}, "loss")["data"][0]["x"] == []
 
 

@@ -1,8 +1,14 @@
+// `digits` of them at least, and never fewer than stand before the point.
+const rounded = (value, digits) => {
+    const before = Math.floor(Math.log10(Math.abs(value) || 1)) + 1;
+    return String(Number.isInteger(value) ? value : Number(value.toPrecision(Math.min(21, Math.max(digits, before + 2)))));
+};
+
 // How the columns of the table show what is in them; AG Grid asks for these by name.
 window.dashAgGridFunctions = Object.assign(window.dashAgGridFunctions || {}, {
     // What is no finite number comes as a text.
-    number: (value) => (typeof value !== "number" ? (value ?? "") : String(Number.isInteger(value) ? value : Number(value.toPrecision(5)))),
-    seconds: (value) => (value == null ? "" : `${Number(value.toPrecision(4))} s`),
+    number: (value) => (typeof value !== "number" ? (value ?? "") : rounded(value, 5)),
+    seconds: (value) => (value == null ? "" : `${rounded(value, 4)} s`),
     megabytes: (value) => (value == null ? "" : `${(value / 1e6).toFixed(0)} MB`),
     moment: (value) => (value == null ? "" : new Date(value * 1000).toLocaleString()),
 });
